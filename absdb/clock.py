@@ -1,0 +1,92 @@
+"""Where time comes from: the system's clock, or one that a test or tutorial moves by hand.
+
+Commit times are integers, microseconds since 1970-01-01 UTC. `parse_time` is the one place that turns what a
+user wrote (an aware datetime, or text; naive means UTC) into such an integer. No other module reads a clock.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import threading
+import time
+from typing import Protocol
+
+from absdb.errors import InvalidInputError
+
+EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+MICROSECOND = dt.timedelta(microseconds=1)
+
+
+class Clock(Protocol):
+    """Gives the time in microseconds since 1970-01-01 UTC."""
+
+    def now_us(self) -> int: ...
+
+
+class SystemClock:
+    """The machine's clock."""
+
+    def now_us(self) -> int:
+        return time.time_ns() // 1000
+
+
+class ManualClock:
+    """A clock that stands still until told to move; each reading may advance it by `tick_us`.
+
+    For tests and tutorials, whose output must be the same on every run. Safe to share between threads.
+    """
+
+    def __init__(self, start: str | dt.datetime = "2026-01-01 00:00:00Z", *, tick_us: int = 0) -> None:
+        self._now_us = parse_time(start)
+        self._tick_us = tick_us
+        self._mutex = threading.Lock()
+
+    def now_us(self) -> int:
+        with self._mutex:
+            now = self._now_us
+            self._now_us += self._tick_us
+            return now
+
+    def advance(self, **delta: float) -> None:
+        """Move by a `datetime.timedelta`'s arguments: `clock.advance(hours=1)`."""
+        with self._mutex:
+            self._now_us += dt.timedelta(**delta) // MICROSECOND
+
+    def set(self, moment: str | dt.datetime) -> None:
+        """Jump to a moment, also backwards."""
+        with self._mutex:
+            self._now_us = parse_time(moment)
+
+
+def parse_time(moment: str | dt.datetime) -> int:
+    """Microseconds since 1970 UTC of an aware datetime or an ISO 8601 text; naive ones are taken as UTC.
+
+    Raises InvalidInputError for text that is no date and time.
+    """
+    if isinstance(moment, str):
+        try:
+            moment = dt.datetime.fromisoformat(moment.strip())
+        except ValueError as error:
+            raise InvalidInputError(
+                f"{moment!r} is not a point in time: {error}",
+                hint="write it as 2026-04-04 14:05:00Z; without a zone it is taken as UTC",
+            ) from error
+    if not isinstance(moment, dt.datetime):
+        raise InvalidInputError(
+            f"{moment!r} is not a point in time", hint="pass a datetime, or text such as 2026-04-04 14:05:00Z"
+        )
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=dt.UTC)
+    return (moment - EPOCH) // MICROSECOND
+
+
+def to_datetime(time_us: int) -> dt.datetime:
+    """The aware UTC datetime of a commit time."""
+    return EPOCH + dt.timedelta(microseconds=time_us)
+
+
+def format_time(time_us: int) -> str:
+    """`2026-04-04 14:05:00Z`, with microseconds only when there are any."""
+    moment = to_datetime(time_us)
+    text = f"{moment:%Y-%m-%d %H:%M:%S}"
+    return f"{text}.{moment.microsecond:06d}Z" if moment.microsecond else f"{text}Z"

@@ -1,0 +1,118 @@
+"""Every exception absdb raises on purpose, grouped by what a caller can do about it.
+
+    AbsdbError
+    ├── NotFoundError (LookupError)        the name, key, LSN or file is not there
+    │   └── HistoryExpiredError            it was there; its history has been dropped
+    ├── AlreadyExistsError                 the name is taken
+    ├── InvalidInputError (ValueError)     what was passed in cannot be accepted; nothing changed
+    │   ├── SchemaMismatchError            columns or types do not fit the table
+    │   └── ConstraintError                rows break a constraint of the table
+    ├── ConflictError                      somebody else was first; run the transaction again
+    │   └── WriteConflictError             two transactions wrote the same key
+    ├── StateError                         right call, wrong moment: closed, read-only, protected
+    │   └── LockedError                    another process holds the instance
+    ├── QueryError                         an SQL text or an expression cannot be run
+    ├── StorageError (OSError)             the disk refused: full, unreadable, not permitted
+    ├── CorruptionError                    bytes are not what was written
+    │   ├── CorruptLogError                ... in the write-ahead log
+    │   └── FormatVersionError             ... they were written by a newer absdb
+    └── EnginePoisonedError                a sync failed; reopen the instance to find out what is durable
+
+A message says what, where, what was expected and what was found; `hint` says what to do. Both are in
+`str(error)`. Extra facts are attributes, so that programs need not parse text.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class AbsdbError(Exception):
+    """The root: every error absdb raises on purpose. `hint` is advice to the reader, "" if there is none."""
+
+    def __init__(self, message: str, *, hint: str = "", **facts: Any) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.facts = facts
+
+    def __str__(self) -> str:
+        return f"{self.message}\n  hint: {self.hint}" if self.hint else self.message
+
+    def __getattr__(self, name: str) -> Any:
+        facts = self.__dict__.get("facts", {})
+        if name in facts:
+            return facts[name]
+        raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), self.message, self.hint, self.facts)
+
+
+def _rebuild(kind: type[AbsdbError], message: str, hint: str, facts: dict[str, Any]) -> AbsdbError:
+    """Make an error again on the other side of a process boundary."""
+    return kind(message, hint=hint, **facts)
+
+
+class NotFoundError(AbsdbError, LookupError):
+    """The named thing is not there."""
+
+
+class HistoryExpiredError(NotFoundError):
+    """The point in the past was there once; retention has dropped what it needs."""
+
+
+class AlreadyExistsError(AbsdbError):
+    """The name is taken."""
+
+
+class InvalidInputError(AbsdbError, ValueError):
+    """What was passed in cannot be accepted; nothing was changed."""
+
+
+class SchemaMismatchError(InvalidInputError):
+    """Columns or types do not fit the table."""
+
+
+class ConstraintError(InvalidInputError):
+    """Rows break a constraint: `table`, `constraint`, `keys` (the first few that do)."""
+
+
+class ConflictError(AbsdbError):
+    """Somebody else was first; running the transaction again may succeed."""
+
+
+class WriteConflictError(ConflictError):
+    """Two transactions wrote the same row; the later one lost: `table`, `keys`."""
+
+
+class StateError(AbsdbError):
+    """The right call at the wrong moment: a closed handle, a read-only or protected database."""
+
+
+class LockedError(StateError):
+    """Another process holds the instance: `pid`, `host`."""
+
+
+class QueryError(AbsdbError):
+    """An SQL text or an expression cannot be run."""
+
+
+class StorageError(AbsdbError, OSError):
+    """The disk refused: full, unreadable, not permitted. `path`, `errno`."""
+
+
+class CorruptionError(AbsdbError):
+    """Bytes are not what was written: `path`, `offset`."""
+
+
+class CorruptLogError(CorruptionError):
+    """The write-ahead log is damaged at `lsn`, with `bytes_after` bytes of log in doubt."""
+
+
+class FormatVersionError(CorruptionError):
+    """The file was written in a format this absdb does not know: `path`, `found`, `known`."""
+
+
+class EnginePoisonedError(AbsdbError):
+    """A sync failed, so what is on disk is unknown; nothing more is written until the instance is reopened."""
