@@ -1,8 +1,8 @@
 """Pages and sections: sorted rows in memory or in a file, seen the same way.
 
 A `Page` is one record batch of physical columns (named by column id) sorted by key, with what a search needs
-to know before the batch is touched: rows, first and last key, number of tombstones. Besides the columns of the
-table a batch may carry
+to know before the batch is touched: rows, first and last key, number of tombstones. Besides the columns of
+the table a batch may carry
 
     _key   binary             the memcomparable key, when the key is not one column that is searched natively
     _op    int8               0 upsert, 1 delete; absent means that all rows are upserts
@@ -15,8 +15,8 @@ into the next.
 
 A page of a file loads its batch on first use. Batches mapped from a file cost next to nothing and stay; what
 had to be decoded into memory of its own (decompressed batches, cast keys, expanded LSNs) is entered in the
-store's `DecodedCache`, which takes the oldest unused ones away again when they outgrow their bound. Everything
-here may be used from many threads; a race at worst decodes something twice.
+store's `DecodedCache`, which takes the oldest unused ones away again when they outgrow their bound.
+Everything here may be used from many threads; a race at worst decodes something twice.
 """
 
 from __future__ import annotations
@@ -121,7 +121,7 @@ class Page:
 
     @classmethod
     def of(cls, batch: pa.RecordBatch, spec: KeySpec, lsn: int | None = None) -> Page:
-        """A page in memory over a batch of at least one row, sorted by key, with `_key` if the spec asks for it."""
+        """A page in memory over a batch of one row or more, sorted by key, with `_key` if the spec has it."""
         keys = spec.keys_of(batch)
         page = cls(spec, batch.num_rows, _key_at(keys, 0), _key_at(keys, batch.num_rows - 1), lsn=lsn)
         page._batch = batch
@@ -137,7 +137,7 @@ class Page:
         if batch is None:
             assert self._load is not None
             batch = self._batch = self._load()
-            self._count("_batch", _owned_bytes(batch))
+            self._count("_batch", owned_bytes(batch))
         return batch
 
     def keys(self) -> Keys:
@@ -266,7 +266,7 @@ class Section:
         return self._last_keys
 
     def page_for(self, key: Key) -> int:
-        """The first page that ends at or after the key: where it is, or would be; len(pages) if past the end."""
+        """The first page that ends at or after the key, where it starts if it is there; else len(pages)."""
         return bisect_left(self._lasts, key)
 
     def find(self, key: Key) -> tuple[Page, int] | None:
@@ -337,14 +337,13 @@ def _key_at(keys: Keys, row: int) -> Key:
     return int(keys[row]) if isinstance(keys, np.ndarray) else keys[row].as_py()
 
 
-def _owned_bytes(batch: pa.RecordBatch) -> int:
-    """Bytes of a batch outside a mapping: those of buffers without a parent, which decompression made."""
-    return sum(
-        buffer.size
-        for column in batch.columns
-        for buffer in column.buffers()
-        if buffer is not None and buffer.parent is None
-    )
+def owned_bytes(batch: pa.RecordBatch) -> int:
+    """Bytes of a file's batch outside the mapping: all of them if it was decompressed, else none."""
+    for column in batch.columns:
+        for buffer in column.buffers():
+            if buffer is not None and buffer.size:
+                return 0 if buffer.parent is not None else batch.get_total_buffer_size()
+    return 0
 
 
 def _keys_are_views(spec: KeySpec) -> bool:
