@@ -1,0 +1,225 @@
+"""The segments of a log read as one stream of records, checked byte by byte, in bounded memory.
+
+`LogStream.read` gives bytes by LSN, flowing around segment headers. `LogStream.walk` yields records from an
+LSN on until the end it was given, or until the first position where no valid record stands; what that
+position means is for absdb.wal.tail to decide. A read that the disk refuses is never taken for the end of
+the log: it is a CorruptLogError wherever it happens.
+
+Memory: one window of 1 MiB, and one record. A length field is believed only if so many bytes are left.
+
+Called by reader and tail.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import Self
+
+from crc32c import crc32c
+
+from absdb.errors import CorruptLogError, FormatVersionError, StorageError
+from absdb.ids import Lsn
+from absdb.io.base import File
+from absdb.wal.format import (
+    RECORD_HEADER_BYTES,
+    SEGMENT_HEADER_BYTES,
+    RecordHeader,
+    advance,
+    decode_record_header,
+    distance,
+    padded_length,
+    record_header_fault,
+    record_start,
+)
+from absdb.wal.segments import SegmentFiles
+
+WINDOW_BYTES = 1024 * 1024
+CORRUPT_HINT = (
+    "the log's files have been left as they are; restore the newest backup and replay archived segments "
+    "up to this LSN"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Where a walk ended. Without a `fault` it reached the LSN it was told to read up to."""
+
+    lsn: int  # just past the last valid record
+    fault: str  # why no record stands there
+    epoch: int  # no valid record behind it has a lower one
+    durable_lsn: int  # the records that were read show that the log was synced up to here
+    records: int
+
+
+class BadSegmentError(Exception):
+    """A segment's header does not let us believe its contents. Never leaves this room."""
+
+
+class LogStream:
+    """Reads the segments that follow one another from the one that holds `from_lsn`; a context manager."""
+
+    def __init__(self, segments: SegmentFiles, from_lsn: int, *, end_lsn: int | None = None) -> None:
+        self.segments = segments
+        self.log = segments.log
+        self.from_lsn = from_lsn
+        self.end_lsn = end_lsn
+        self.first = from_lsn // self.log.segment_bytes
+        numbers = [number for number in segments.numbers() if number >= self.first]
+        self.sizes: dict[int, int] = {}  # of the segments that follow one another without a gap
+        for number in range(self.first, self.first + len(numbers)):
+            if number not in numbers:
+                break
+            self.sizes[number] = self._size(number)
+        self.beyond_gap = [number for number in numbers if number not in self.sizes]
+        self.files_end = self._files_end()
+        self._epoch = 0
+        self._open: dict[tuple[int, bool], File] = {}
+        self._window = b""
+        self._window_lsn = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for file in self._open.values():
+            file.close()
+        self._open.clear()
+
+    def walk(self) -> Generator[tuple[RecordHeader, int, bytes], None, Stop]:
+        """Yield (header, LSN just past the record, body) of each valid record; returns where it stopped."""
+        size = self.log.segment_bytes
+        limit = self.files_end if self.end_lsn is None else min(self.end_lsn, self.files_end)
+        lsn, durable_lsn, records = self.from_lsn, 0, 0
+        fault = ""
+        while self.end_lsn is None or lsn < self.end_lsn:
+            try:
+                found = self._record(record_start(lsn, size), limit)
+            except BadSegmentError as error:
+                found = str(error)
+            if isinstance(found, str):
+                fault = found
+                break
+            header, body = found
+            lsn = advance(header.lsn, padded_length(header.body_length), size)
+            self._epoch = header.epoch
+            durable_lsn = header.durable_lsn
+            records += 1
+            yield header, lsn, body
+        return Stop(lsn, fault, self._epoch, durable_lsn, records)
+
+    def read(self, lsn: int, length: int, *, checked: bool = True) -> bytes:
+        """Bytes of records from `lsn` on, around segment headers; fewer only where the files end.
+
+        `checked` raises BadSegmentError rather than read a segment whose header is not right.
+        """
+        size = self.log.segment_bytes
+        pieces = []
+        lsn = record_start(lsn, size)
+        while length > 0:
+            segment, offset = divmod(lsn, size)
+            wanted = min(length, size - offset)
+            piece = self._pread(segment, offset, wanted, checked=checked) if segment in self.sizes else b""
+            pieces.append(piece)
+            if len(piece) < wanted:
+                break
+            length -= wanted
+            lsn = (segment + 1) * size + SEGMENT_HEADER_BYTES
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def raw(self, segment: int, offset: int, length: int) -> bytes:
+        """Bytes of a segment's file, its header included, whatever state it is in."""
+        return self._pread(segment, offset, length, checked=False)
+
+    def place(self, lsn: int) -> tuple[str, int]:
+        """The file of a position, and the offset in it."""
+        segment, offset = divmod(lsn, self.log.segment_bytes)
+        return self.segments.path(segment), offset
+
+    # -- inside
+
+    def _record(self, start: int, limit: int) -> tuple[RecordHeader, bytes] | str:
+        """The record at `start`, or why there is none."""
+        left = distance(start, limit, self.log.segment_bytes)
+        if left < RECORD_HEADER_BYTES:
+            return f"{max(left, 0)} bytes left, a record has at least {RECORD_HEADER_BYTES}"
+        raw, at = self._at(start, RECORD_HEADER_BYTES)
+        header = decode_record_header(raw, at)
+        # The window may have entered a new segment, whose header raises the epoch that is expected.
+        fault = record_header_fault(header, raw, offset=at, lsn=start, log=self.log, epoch_min=self._epoch)
+        if fault:
+            return fault
+        length = padded_length(header.body_length)
+        if length > left:
+            return f"a record of {length} bytes, but {left} are left"
+        raw, at = self._at(start, length)
+        body_end = at + RECORD_HEADER_BYTES + header.body_length
+        body = raw[at + RECORD_HEADER_BYTES : body_end]
+        crc = crc32c(body)
+        if crc != header.body_crc:
+            return f"body checksum {crc:#010x}, expected {header.body_crc:#010x}"
+        if any(raw[body_end : at + length]):
+            return "padding that is not zero"
+        return header, body
+
+    def _at(self, lsn: int, length: int) -> tuple[bytes, int]:
+        """A buffer and the place in it where the bytes from `lsn` on are."""
+        at = lsn - self._window_lsn
+        if at >= 0 and at + length <= len(self._window):
+            return self._window, at
+        segment, offset = divmod(lsn, self.log.segment_bytes)
+        room = self.log.segment_bytes - offset
+        if length > min(room, WINDOW_BYTES):
+            return self.read(lsn, length), 0
+        self._window = self._pread(segment, offset, min(room, WINDOW_BYTES), checked=True)
+        self._window_lsn = lsn
+        return self._window, 0
+
+    def _pread(self, segment: int, offset: int, length: int, *, checked: bool) -> bytes:
+        try:
+            return self._file(segment, checked=checked).pread(offset, length)
+        except StorageError as error:
+            raise self._unreadable(segment, offset, error) from error
+
+    def _file(self, segment: int, *, checked: bool) -> File:
+        file = self._open.get((segment, checked))
+        if file is None:
+            file = self.segments.fs.open(self.segments.path(segment))
+            for known in [key for key in self._open if key[0] < segment - 1]:
+                self._open.pop(known).close()
+            self._open[segment, checked] = file
+            if checked:
+                try:
+                    self._epoch = max(self._epoch, self.segments.check(file, segment).epoch)
+                except FormatVersionError:
+                    raise
+                except CorruptLogError as error:
+                    self._open.pop((segment, checked)).close()
+                    raise BadSegmentError(error.message) from error
+        return file
+
+    def _size(self, segment: int) -> int:
+        try:
+            return self.segments.fs.size(self.segments.path(segment))
+        except StorageError as error:
+            raise self._unreadable(segment, 0, error) from error
+
+    def _files_end(self) -> int:
+        """The LSN at which the files end, at the first one that is short at the latest."""
+        size = self.log.segment_bytes
+        for number, found in self.sizes.items():
+            if found < size:
+                return number * size + found
+        return (self.first + len(self.sizes)) * size
+
+    def _unreadable(self, segment: int, offset: int, error: StorageError) -> CorruptLogError:
+        lsn = segment * self.log.segment_bytes + offset
+        path = self.segments.path(segment)
+        return CorruptLogError(
+            f"{path} at byte {offset} (LSN {Lsn(lsn)}) cannot be read: {error.message}",
+            hint=CORRUPT_HINT,
+            path=path,
+            offset=offset,
+            lsn=lsn,
+            bytes_after=max(self.files_end - lsn, 0) if hasattr(self, "files_end") else 0,
+        )
