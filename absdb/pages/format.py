@@ -26,13 +26,14 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Self
 
 import pyarrow as pa
 from crc32c import crc32c
 
-from absdb.errors import CorruptionError, FormatVersionError, InvalidInputError
+from absdb.errors import AbsdbError, CorruptionError, FormatVersionError, InvalidInputError
 from absdb.io.base import Bytes, FileSystem
 from absdb.pages.key import KeySpec
 from absdb.pages.section import Key, Page
@@ -118,14 +119,17 @@ class PageWriter:
         self._path = path
         self._spec = spec
         self._schema = schema.with_metadata(METADATA)
-        self._file = fs.create(path)
         self._offset = 0
-        self._head_crc = 0
         self._pages: list[PageRef] = []
         self._sink = _Sink()
         options = pa.ipc.IpcWriteOptions(compression=compression)
         self._ipc = pa.ipc.new_file(pa.PythonFile(self._sink, mode="w"), self._schema, options=options)
-        self._head_crc = self._flush(0)
+        self._file = fs.create(path)
+        try:
+            self._head_crc = self._flush(0)
+        except BaseException:
+            self.abort()
+            raise
 
     @property
     def size(self) -> int:
@@ -157,9 +161,10 @@ class PageWriter:
         return PageFile(name, self._offset, self._head_crc, tuple(self._pages), lsn)
 
     def abort(self) -> None:
-        """Close and remove the file, if it is still there."""
-        self._file.close()
-        if self._fs.exists(self._path):
+        """Close and remove the file. Never fails: a file that cannot be removed is garbage nobody names."""
+        with suppress(AbsdbError):
+            self._file.close()
+        with suppress(AbsdbError):
             self._fs.unlink(self._path)
 
     def _flush(self, crc: int) -> int:

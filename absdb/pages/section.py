@@ -24,7 +24,7 @@ from __future__ import annotations
 import threading
 from bisect import bisect_left, bisect_right
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -32,15 +32,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from absdb.errors import StateError
-from absdb.pages.key import KeyKind, Keys, KeySpec, search_one
+from absdb.pages.key import KEY_COLUMN, KeyKind, Keys, KeySpec, from_list, search_one
+from absdb.pages.key import Key as Key
+from absdb.pages.key import at as key_at
 
 if TYPE_CHECKING:
     from absdb.pages.format import PageFile
 
-KEY, OP, LSN = "_key", "_op", "_lsn"
+KEY, OP, LSN = KEY_COLUMN, "_op", "_lsn"
 UPSERT, DELETE = 0, 1
 
-Key = int | bytes
 Origin = tuple["PageFile", int]
 
 
@@ -123,7 +124,7 @@ class Page:
     def of(cls, batch: pa.RecordBatch, spec: KeySpec, lsn: int | None = None) -> Page:
         """A page in memory over a batch of one row or more, sorted by key, with `_key` if the spec has it."""
         keys = spec.keys_of(batch)
-        page = cls(spec, batch.num_rows, _key_at(keys, 0), _key_at(keys, batch.num_rows - 1), lsn=lsn)
+        page = cls(spec, batch.num_rows, key_at(keys, 0), key_at(keys, batch.num_rows - 1), lsn=lsn)
         page._batch = batch
         page._keys = keys
         ops = page._read_ops()
@@ -255,14 +256,14 @@ class Section:
     def firsts(self) -> Keys:
         """The first key of each page, as Keys."""
         if self._first_keys is None:
-            self._first_keys = _fences(self.pages, self._firsts)
+            self._first_keys = self._as_keys(self._firsts)
         return self._first_keys
 
     @property
     def lasts(self) -> Keys:
         """The last key of each page, as Keys."""
         if self._last_keys is None:
-            self._last_keys = _fences(self.pages, self._lasts)
+            self._last_keys = self._as_keys(self._lasts)
         return self._last_keys
 
     def page_for(self, key: Key) -> int:
@@ -294,7 +295,7 @@ class Section:
 
     def rows_of(self, key: Key) -> list[tuple[Page, int]]:
         """Every row with this key, in order; they may lie in several pages."""
-        found = []
+        found: list[tuple[Page, int]] = []
         for page in self.pages[bisect_left(self._lasts, key) : bisect_right(self._firsts, key)]:
             row = page.find(key)
             stop = page.rows if key == page.last else -1
@@ -316,6 +317,9 @@ class Section:
         """The same section with the LSN of all its rows bound."""
         return Section(page.with_lsn(lsn) for page in self.pages)
 
+    def _as_keys(self, fences: list[Any]) -> Keys:
+        return from_list(self.pages[0].spec, fences) if self.pages else np.empty(0, np.int64)
+
     def __len__(self) -> int:
         return len(self.pages)
 
@@ -331,10 +335,6 @@ def decode_lsns(column: pa.Array) -> np.ndarray[Any, Any]:
     if pa.types.is_run_end_encoded(column.type):
         column = pc.run_end_decode(column)
     return column.to_numpy(zero_copy_only=True)
-
-
-def _key_at(keys: Keys, row: int) -> Key:
-    return int(keys[row]) if isinstance(keys, np.ndarray) else keys[row].as_py()
 
 
 def owned_bytes(batch: pa.RecordBatch) -> int:
@@ -355,11 +355,3 @@ def _keys_are_views(spec: KeySpec) -> bool:
             return spec.types[0] in (pa.binary(), pa.string())
         case KeyKind.ENCODED:
             return True
-
-
-def _fences(pages: Sequence[Page], values: list[Any]) -> Keys:
-    if not pages:
-        return np.empty(0, np.int64)
-    if isinstance(values[0], bytes):
-        return pa.array(values, pa.binary())
-    return np.array(values, np.uint64 if pages[0].spec.types[0] == pa.uint64() else np.int64)
