@@ -30,6 +30,7 @@ from functools import lru_cache
 from itertools import islice
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.types as pt
@@ -125,13 +126,17 @@ def _convert(array: pa.Array, target: pa.DataType) -> pa.Array:
     if pt.is_dictionary(source):
         return _convert(array.dictionary, target).take(array.indices)
     if pt.is_dictionary(target):
-        return _convert(array, target.value_type).cast(target)
+        return _as_dictionary(array, target)
     if pt.is_run_end_encoded(source):
-        return _convert(pc.run_end_decode(array), target)
+        rows = np.arange(array.offset, array.offset + len(array))
+        runs = np.searchsorted(array.run_ends.to_numpy(), rows, side="right")
+        return _convert(array.values, target).take(pa.array(runs))
     if pt.is_run_end_encoded(target):
-        return pc.run_end_encode(_convert(array, target.value_type), run_end_type=target.run_end_type)
+        runs = pc.run_end_encode(array, run_end_type=target.run_end_type)
+        values = _convert(runs.values, target.value_type)
+        return pa.RunEndEncodedArray.from_arrays(runs.run_ends, values, type=target)
     if pt.is_list_view(source) or pt.is_large_list_view(source):
-        return _convert(array.cast(_map_children(source, lambda child: child)), target)
+        return _from_list_view(array, target)
     if pt.is_list_view(target) or pt.is_large_list_view(target):
         return _as_list_view(_convert(array, _map_children(target, lambda child: child)), target)
     return _convert_children(array, target) if pt.is_nested(target) else array.cast(target)
@@ -152,6 +157,34 @@ def _convert_children(array: pa.Array, target: pa.DataType) -> pa.Array:
     return pa.Array.from_buffers(
         target, len(array), own_buffers, null_count=array.null_count, offset=array.offset, children=[child]
     )
+
+
+def _as_dictionary(array: pa.Array, target: pa.DataType) -> pa.Array:
+    """Not a cast, which pyarrow has for a few value types only."""
+    if pt.is_nested(array.type):  # pyarrow cannot find repeated lists: every row becomes its own category
+        encoded = pa.DictionaryArray.from_arrays(pa.array(range(len(array)), pa.int32()), array)
+    else:
+        encoded = array.dictionary_encode()
+    try:
+        indices = encoded.indices.cast(target.index_type)
+    except pa.ArrowInvalid as problem:
+        raise InvalidInputError(
+            f"{len(encoded.dictionary)} categories are too many for indices of type {target.index_type}",
+            hint="declare the column with wider dictionary indices",
+        ) from problem
+    values = _convert(encoded.dictionary, target.value_type)
+    return pa.DictionaryArray.from_arrays(indices, values, ordered=target.ordered)
+
+
+def _from_list_view(array: pa.Array, target: pa.DataType) -> pa.Array:
+    """Not a cast: pyarrow 26 gets the offsets wrong where there are nulls."""
+    kind, width = (pa.LargeListArray, np.int64) if pt.is_large_list(target) else (pa.ListArray, np.int32)
+    lengths = pc.fill_null(array.value_lengths(), 0).to_numpy().astype(np.int64)
+    offsets = np.zeros(len(array) + 1, np.int64)
+    np.cumsum(lengths, out=offsets[1:])
+    items = np.arange(offsets[-1]) + np.repeat(array.offsets.to_numpy() - offsets[:-1], lengths)
+    values = _convert(array.values, target.value_type).take(pa.array(items))
+    return kind.from_arrays(pa.array(offsets.astype(width)), values, type=target, mask=array.is_null())
 
 
 def _as_list_view(array: pa.Array, target: pa.DataType) -> pa.Array:
