@@ -1,0 +1,176 @@
+"""Keys to rows: where the newest version of each key is, over a cover's layers.
+
+A cover is a list of Sections, newest first: the first layer that has a key decides, and if its row there is a
+tombstone the key is absent. `lookup` answers many keys at once, layer by layer and page by page, without a
+loop over rows; it opens only pages whose fences hold a probe that no newer layer has decided. `lookup_one`
+answers one key in microseconds.
+
+    layers (newest first)         probes  3  5  9  12          Found
+    run    5 upsert, 9 delete                                  known  . x x x
+    image  3? no, 5, 9, 12                                     alive  . x . x      rows from run, image
+
+Called by the engine (before images, constraint checks), by versioning (both sides of a diff) and by tables
+(point reads).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from absdb.pages import key as keyed
+from absdb.pages.key import Keys, KeySpec
+from absdb.pages.projection import Ints, Projection
+from absdb.pages.section import Key, Page, Section
+
+BATCH_ROWS = 65_536
+
+
+class Found:
+    """Where each probe was found. Positions are those of the probes as they were passed in."""
+
+    __slots__ = ("_dead", "_pages", "_part", "_row")
+
+    def __init__(self, pages: list[Page], part: Ints, row: Ints, dead: Ints) -> None:
+        """Probe i is row `row[i]` of `pages[part[i]]`, a tombstone if `dead[i]`; absent if that is -1."""
+        self._pages = pages
+        self._part = part
+        self._row = row
+        self._dead = dead
+
+    def __len__(self) -> int:
+        return len(self._part)
+
+    @property
+    def known(self) -> Ints:
+        """Per probe, whether any layer has the key, be it as a tombstone."""
+        return self._part >= 0
+
+    @property
+    def alive(self) -> Ints:
+        """Per probe, whether there is a row with this key."""
+        return (self._part >= 0) & ~self._dead
+
+    def lsns(self) -> Ints:
+        """Per probe, the LSN of the row or tombstone that decided, 0 where there is none."""
+        lsns = np.zeros(len(self._part), np.int64)
+        order = np.argsort(self._part, kind="stable")
+        cuts = np.searchsorted(self._part[order], np.arange(len(self._pages) + 1))
+        for page, start, stop in zip(self._pages, cuts, cuts[1:], strict=False):
+            at = order[start:stop]
+            lsns[at] = page.lsns()[self._row[at]]
+        return lsns
+
+    def batches(self, projection: Projection, rows: int = BATCH_ROWS) -> Iterator[pa.RecordBatch]:
+        """The rows of the alive probes, in the order of the probes, at most `rows` at a time."""
+        at = np.flatnonzero(self.alive)
+        for start in range(0, len(at), rows):
+            some = at[start : start + rows]
+            yield projection.gather(self._pages, self._part[some], self._row[some])
+
+    def take(self, projection: Projection) -> pa.RecordBatch:
+        """The rows of the alive probes, in the order of the probes, as one batch.
+
+        For more rows than fit in memory, or more than 2 GiB in one string column, use `batches`.
+        """
+        parts = list(self.batches(projection.physical))
+        if not parts:
+            return projection.empty()
+        return projection.finish(parts[0] if len(parts) == 1 else pa.concat_batches(parts))
+
+
+def lookup(spec: KeySpec, layers: Sequence[Section], keys: Keys) -> Found:
+    """Find the newest version of each key in a cover's layers, newest first. Sorted keys are found faster.
+
+    Keys may repeat and may come in any order; `Found` speaks of them in that order.
+    """
+    order: Ints | None = None
+    if not keyed.is_increasing(keys, strict=True):
+        order = keyed.sort_order(keys)
+        keys = keyed.take(keys, order)
+        starts = keyed.runs_of_equal(keys)
+        unique = np.cumsum(starts) - 1
+        keys = keyed.take(keys, np.flatnonzero(starts))
+    search = _Search(keys)
+    for section in layers:
+        if search.open:
+            search.visit(section)
+    found = search.part, search.row, search.dead
+    if order is not None:
+        place = np.empty(len(order), np.int64)
+        place[order] = unique
+        found = search.part[place], search.row[place], search.dead[place]
+    return Found(search.pages, *found)
+
+
+class _Search:
+    """The state of one lookup: strictly increasing probes and what is known about each so far."""
+
+    __slots__ = ("dead", "keys", "open", "pages", "part", "row")
+
+    def __init__(self, keys: Keys) -> None:
+        count = keyed.length(keys)
+        self.keys = keys
+        self.pages: list[Page] = []
+        self.part = np.full(count, -1, np.int32)
+        self.row = np.zeros(count, np.int64)
+        self.dead = np.zeros(count, np.bool_)
+        self.open = count
+        """Probes that no layer has decided yet."""
+
+    def visit(self, section: Section) -> None:
+        """Decide the probes that this layer has and no newer one had."""
+        if not section.pages:
+            return
+        starts = keyed.search(self.keys, section.firsts, "left")
+        stops = keyed.search(self.keys, section.lasts, "right")
+        for number in np.flatnonzero(starts < stops).tolist():
+            start, stop = int(starts[number]), int(stops[number])
+            undecided = self.part[start:stop] < 0
+            if undecided.any():
+                self._visit_page(section.pages[number], start, stop, undecided)
+
+    def _visit_page(self, page: Page, start: int, stop: int, undecided: Ints) -> None:
+        probes, rows = _matches(keyed.slice(self.keys, start, stop), page)
+        new = undecided[probes]
+        probes, rows = probes[new] + start, rows[new]
+        if not len(probes):
+            return
+        self.part[probes] = len(self.pages)
+        self.row[probes] = rows
+        ops = page.ops()
+        if ops is not None:
+            self.dead[probes] = ops[rows] != 0
+        self.pages.append(page)
+        self.open -= len(probes)
+
+
+def _matches(probes: Keys, page: Page) -> tuple[Ints, Ints]:
+    """Which probes are which rows of the page. All probes lie between its first and its last key."""
+    keys = page.keys()
+    if page.rows < keyed.length(probes):
+        at = np.minimum(keyed.search(probes, keys, "left"), keyed.length(probes) - 1)
+        rows = np.flatnonzero(keyed.equal(keyed.take(probes, at), keys))
+        return at[rows], rows
+    at = keyed.search(keys, probes, "left")
+    hits = np.flatnonzero(keyed.equal(keyed.take(keys, at), probes))
+    return hits, at[hits]
+
+
+def lookup_one(spec: KeySpec, layers: Sequence[Section], key: Key) -> tuple[Page, int] | None:
+    """The page and row of the newest version of one key, layers newest first; None if no such row lives."""
+    for section in layers:
+        found = section.find(key)
+        if found is not None:
+            page, row = found
+            ops = page.ops() if page.deletes else None
+            return found if ops is None or not ops[row] else None
+    return None
+
+
+def row_values(page: Page, row: int, projection: Projection) -> tuple[Any, ...]:
+    """One row as logical Python values, in the order of the projection's columns."""
+    return tuple([column[row].as_py() for column in projection.readers(page.batch())])
