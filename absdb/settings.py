@@ -283,7 +283,7 @@ def parse_conf(text: str, conf_name: str = CONF) -> dict[str, tuple[str, int]]:
 def render_default() -> str:
     """The text of a new absdb.conf: every setting, its meaning and limits, commented out at its default."""
     lines = [
-        "# absdb.conf: settings of this instance, one `key = value` a line. Lines with a '#' say the default.",
+        "# absdb.conf: settings of this instance, one `key = value` a line. Lines with a '#' show defaults.",
         "# An argument of connect() and an environment variable ABSDB_<KEY> come before this file.",
         "# Sizes: 65536, 64 KiB, 16 MiB, 1 GiB.  Durations: 4 ms, 15 s, 5 min, 12 h, 30 days.",
     ]
