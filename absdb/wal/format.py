@@ -1,4 +1,4 @@
-"""The log's bytes: segment headers, records, and the arithmetic of positions. Pure functions, no files.
+"""The log's bytes: segment headers and records. Pure functions, no files.
 
 The log is one endless stream of bytes; an LSN is a position in it. It is cut into segment files of equal
 size, and the first 64 bytes of each are a segment header, which counts in LSN space. All integers are
@@ -37,7 +37,7 @@ little-endian.
 
 Records are 8-aligned and flow around segment headers: body and even record header may continue in the next
 segment. The LSN of a commit is the position just past its padded record; where that is the end of a segment
-it is the LSN of the next segment's header, and the next record starts behind that header (`record_start`).
+it is the LSN of the next segment's header, and the next record starts behind that header.
 
 A record counts only if its checksums hold, its lsn is where it was found, and instance, timeline and epoch
 fit: bytes left over from another place, log or time are never taken for it. The durable LSN is what tells a
@@ -57,10 +57,10 @@ from typing import NamedTuple
 from crc32c import crc32c
 
 from absdb.errors import CorruptLogError, FormatVersionError, InvalidInputError
+from absdb.wal.position import SEGMENT_HEADER_BYTES
 
 FORMAT_VERSION = 1
 MAGIC = b"ABSDBWAL"
-SEGMENT_HEADER_BYTES = 64
 SEGMENT_BYTES_MIN = 4096
 RECORD_HEADER_BYTES = 64
 BODY_BYTES_MAX = 64 * 1024 * 1024
@@ -85,7 +85,7 @@ class RecordKind(IntEnum):
     NOTE = 6
 
 
-_KINDS = {int(kind): kind for kind in RecordKind}
+RECORD_KINDS = {int(kind): kind for kind in RecordKind}
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,31 +152,6 @@ class Record:
     timeline: int
     durable_lsn: int
     body: bytes
-
-
-def record_start(lsn: int, segment_bytes: int) -> int:
-    """Where a record begins that follows `lsn`: the same, or behind the segment header that stands there."""
-    return lsn if lsn % segment_bytes else lsn + SEGMENT_HEADER_BYTES
-
-
-def advance(lsn: int, length: int, segment_bytes: int) -> int:
-    """The LSN just past `length` bytes of records that begin at `lsn`, segment headers on the way counted."""
-    lsn = record_start(lsn, segment_bytes)
-    room = segment_bytes - lsn % segment_bytes
-    if length <= room:
-        return lsn + length
-    full, rest = divmod(length - room, segment_bytes - SEGMENT_HEADER_BYTES)
-    return lsn + room + full * segment_bytes + (SEGMENT_HEADER_BYTES + rest if rest else 0)
-
-
-def distance(lsn: int, end_lsn: int, segment_bytes: int) -> int:
-    """Bytes of records that fit between two LSNs, segment headers not counted."""
-    return _stream_offset(end_lsn, segment_bytes) - _stream_offset(lsn, segment_bytes)
-
-
-def _stream_offset(lsn: int, segment_bytes: int) -> int:
-    segment, offset = divmod(lsn, segment_bytes)
-    return segment * (segment_bytes - SEGMENT_HEADER_BYTES) + max(offset - SEGMENT_HEADER_BYTES, 0)
 
 
 def padded_length(body_length: int) -> int:
@@ -302,18 +277,15 @@ def record_header_fault(
     return ""
 
 
-def record_kind(header: RecordHeader, *, path: str, offset: int) -> RecordKind:
-    """The kind of a believed header; FormatVersionError for a kind or flag that this code does not know."""
-    kind = _KINDS.get(header.kind)
-    if kind is None or header.flags or header.zero:
-        raise FormatVersionError(
-            f"{path} at byte {offset}: record kind {header.kind} with flags {header.flags}, "
-            f"this absdb knows kinds 1 to {max(_KINDS)} and no flags",
-            hint="open the instance with the absdb that wrote it, or a newer one",
-            path=path,
-            offset=offset,
-            lsn=header.lsn,
-            found=header.kind,
-            known=max(_KINDS),
-        )
-    return kind
+def unknown_record(header: RecordHeader, path: str, offset: int) -> FormatVersionError:
+    """The error for a believed header whose kind or flags this code does not know."""
+    return FormatVersionError(
+        f"{path} at byte {offset}: record kind {header.kind} with flags {header.flags}, "
+        f"this absdb knows kinds 1 to {max(RECORD_KINDS)} and no flags",
+        hint="open the instance with the absdb that wrote it, or a newer one",
+        path=path,
+        offset=offset,
+        lsn=header.lsn,
+        found=header.kind,
+        known=max(RECORD_KINDS),
+    )

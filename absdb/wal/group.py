@@ -102,16 +102,18 @@ class GroupCommit(Generic[R]):
         """A section in which no batch is worked on; it begins when everything queued before it is done."""
         entry = Request()
         entry._exclusive = True
-        with HeldInterrupts() as held:
-            if not self._enter(entry):
-                self._wait(entry, held)
-            with self._mutex:
-                self._queue.popleft()
         try:
+            with HeldInterrupts() as held:
+                if not self._enter(entry):
+                    self._wait(entry, held)
+                with self._mutex:
+                    self._queue.popleft()
+                    entry._place = _Place.TAKEN
             yield
         finally:
-            with HeldInterrupts():
-                self._hand_over([], entry)
+            if entry._place is _Place.TAKEN:
+                with HeldInterrupts():
+                    self._hand_over([], entry)
 
     # -- the queue
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from absdb.errors import HistoryExpiredError, InvalidInputError
+from absdb.errors import HistoryExpiredError
 from absdb.ids import Lsn
 from absdb.io.base import FileSystem
-from absdb.wal.format import LogIdentity, Record, record_kind
+from absdb.wal.format import RECORD_KINDS, LogIdentity, Record, unknown_record
 from absdb.wal.segments import SegmentFiles
 from absdb.wal.stream import LogStream
 from absdb.wal.tail import corrupt, judge
@@ -32,24 +32,21 @@ def read_log(
     Raises CorruptLogError for damage, FormatVersionError for a record that a newer absdb wrote, and
     HistoryExpiredError if the segment of `from_lsn` has been removed.
     """
-    if from_lsn < 0 or from_lsn % 8:
-        raise InvalidInputError(f"no record begins at LSN {Lsn(from_lsn)}")
     segments = SegmentFiles(fs, directory, LogIdentity(instance_id, timeline, segment_bytes))
-    return _records(segments, from_lsn, end_lsn)
+    stream = LogStream(segments, from_lsn, end_lsn=end_lsn)
+    if not stream.sizes and stream.beyond_gap:
+        first = stream.beyond_gap[0] * segment_bytes
+        raise HistoryExpiredError(
+            f"the log at LSN {Lsn(from_lsn)} has been removed; it begins at {Lsn(first)}",
+            hint="start from a snapshot of the data and go on from there",
+            lsn=from_lsn,
+            first_lsn=first,
+        )
+    return _records(stream, end_lsn)
 
 
-def _records(segments: SegmentFiles, from_lsn: int, end_lsn: int | None) -> Iterator[Record]:
-    with LogStream(segments, from_lsn, end_lsn=end_lsn) as stream:
-        if end_lsn is not None and end_lsn <= from_lsn:
-            return
-        if not stream.sizes and stream.beyond_gap:
-            first = stream.beyond_gap[0] * segments.log.segment_bytes
-            raise HistoryExpiredError(
-                f"the log at LSN {Lsn(from_lsn)} has been removed; it begins at {Lsn(first)}",
-                hint="start from a snapshot of the data and go on from there",
-                lsn=from_lsn,
-                first_lsn=first,
-            )
+def _records(stream: LogStream, end_lsn: int | None) -> Iterator[Record]:
+    with stream:
         walk = stream.walk()
         while True:
             try:
@@ -57,11 +54,13 @@ def _records(segments: SegmentFiles, from_lsn: int, end_lsn: int | None) -> Iter
             except StopIteration as finished:
                 stop = finished.value
                 break
-            path, offset = stream.place(header.lsn)
+            kind = RECORD_KINDS.get(header.kind)
+            if kind is None or header.flags or header.zero:
+                raise unknown_record(header, *stream.place(header.lsn))
             yield Record(
                 header.lsn,
                 end,
-                record_kind(header, path=path, offset=offset),
+                kind,
                 header.database_id,
                 header.txid,
                 header.time_us,

@@ -23,7 +23,8 @@ from absdb.errors import StorageError
 from absdb.ids import Lsn
 from absdb.io.base import File, FileSystem
 from absdb.paths import torn_tail_name
-from absdb.wal.format import LogIdentity, record_start
+from absdb.wal.format import LogIdentity
+from absdb.wal.position import record_start
 from absdb.wal.segments import SegmentFiles, join, zeros
 from absdb.wal.stream import LogStream, Stop
 from absdb.wal.tail import Doubt, LogEnd, judge, log_end, walk_to_end
@@ -90,6 +91,8 @@ def _keep_aside(stream: LogStream, doubt: Doubt) -> str:
         segments.fs.rename(temporary, path)
         segments.fs.sync_directory(segments.directory)
     except StorageError as error:
+        if segments.fs.exists(temporary):
+            segments.fs.unlink(temporary)  # on a full disk it would only be in the way
         raise StorageError(
             f"the {doubt.end - doubt.start} bytes of a torn tail at LSN {Lsn(doubt.start)} could not be kept "
             f"aside in {path}: {error.message}",

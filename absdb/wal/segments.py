@@ -19,13 +19,13 @@ from absdb.errors import CorruptLogError, EnginePoisonedError, StorageError
 from absdb.io.base import File, FileSystem
 from absdb.paths import SegmentName, is_temporary, parse_wal_segment_name, wal_segment_name
 from absdb.wal.format import (
-    SEGMENT_HEADER_BYTES,
     LogIdentity,
     SegmentHeader,
     decode_segment_header,
     encode_segment_header,
     segment_fault,
 )
+from absdb.wal.position import SEGMENT_HEADER_BYTES
 
 ZEROS = bytes(1024 * 1024)
 REOPEN_HINT = "close the instance and open it again; opening finds out what reached the disk"

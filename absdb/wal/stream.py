@@ -22,16 +22,14 @@ from absdb.errors import CorruptLogError, FormatVersionError, StorageError
 from absdb.ids import Lsn
 from absdb.io.base import File
 from absdb.wal.format import (
+    PADDING,
     RECORD_HEADER_BYTES,
-    SEGMENT_HEADER_BYTES,
     RecordHeader,
-    advance,
     decode_record_header,
-    distance,
     padded_length,
     record_header_fault,
-    record_start,
 )
+from absdb.wal.position import SEGMENT_HEADER_BYTES, advance, check_position, distance, record_start
 from absdb.wal.segments import SegmentFiles
 
 WINDOW_BYTES = 1024 * 1024
@@ -60,6 +58,7 @@ class LogStream:
     """Reads the segments that follow one another from the one that holds `from_lsn`; a context manager."""
 
     def __init__(self, segments: SegmentFiles, from_lsn: int, *, end_lsn: int | None = None) -> None:
+        check_position(from_lsn, segments.log.segment_bytes)
         self.segments = segments
         self.log = segments.log
         self.from_lsn = from_lsn
@@ -93,19 +92,20 @@ class LogStream:
         lsn, durable_lsn, records = self.from_lsn, 0, 0
         fault = ""
         while self.end_lsn is None or lsn < self.end_lsn:
-            try:
-                found = self._record(record_start(lsn, size), limit)
-            except BadSegmentError as error:
-                found = str(error)
+            found: tuple[RecordHeader, int, bytes] | str | None = self._whole(lsn)
+            if found is None:
+                try:
+                    found = self._record(record_start(lsn, size), limit)
+                except BadSegmentError as error:
+                    found = str(error)
             if isinstance(found, str):
                 fault = found
                 break
-            header, body = found
-            lsn = advance(header.lsn, padded_length(header.body_length), size)
+            header = found[0]
             self._epoch = header.epoch
-            durable_lsn = header.durable_lsn
+            lsn, durable_lsn = found[1], header.durable_lsn
             records += 1
-            yield header, lsn, body
+            yield found
         return Stop(lsn, fault, self._epoch, durable_lsn, records)
 
     def read(self, lsn: int, length: int, *, checked: bool = True) -> bytes:
@@ -138,21 +138,48 @@ class LogStream:
 
     # -- inside
 
-    def _record(self, start: int, limit: int) -> tuple[RecordHeader, bytes] | str:
-        """The record at `start`, or why there is none."""
+    def _whole(self, lsn: int) -> tuple[RecordHeader, int, bytes] | None:
+        """The record at `lsn` if it is valid and all in the window, as most are; None is no verdict."""
+        window = self._window
+        at = lsn - self._window_lsn
+        if not 0 <= at <= len(window) - RECORD_HEADER_BYTES:
+            return None
+        header = decode_record_header(window, at)
+        log = self.log
+        length = header.body_length
+        body_end = at + RECORD_HEADER_BYTES + length
+        body = window[at + RECORD_HEADER_BYTES : body_end]
+        padding = PADDING[length & 7]
+        end = body_end + len(padding)
+        if (
+            end > len(window)
+            or header.lsn != lsn
+            or header.crc != crc32c(window[at + 4 : at + RECORD_HEADER_BYTES])
+            or header.body_crc != crc32c(body)
+            or header.tag != log.tag
+            or header.timeline != log.timeline
+            or header.epoch < self._epoch
+            or header.durable_lsn > lsn
+            or window[body_end:end] != padding
+        ):
+            return None
+        return header, lsn + end - at, body
+
+    def _record(self, start: int, limit: int) -> tuple[RecordHeader, int, bytes] | str:
+        """The record at `start`, wherever its bytes lie, or why there is none."""
         left = distance(start, limit, self.log.segment_bytes)
         if left < RECORD_HEADER_BYTES:
             return f"{max(left, 0)} bytes left, a record has at least {RECORD_HEADER_BYTES}"
-        raw, at = self._at(start, RECORD_HEADER_BYTES)
+        raw, at = self._at(start, RECORD_HEADER_BYTES, limit)
         header = decode_record_header(raw, at)
-        # The window may have entered a new segment, whose header raises the epoch that is expected.
+        # Reading may have entered a new segment, whose header raises the epoch that is expected.
         fault = record_header_fault(header, raw, offset=at, lsn=start, log=self.log, epoch_min=self._epoch)
         if fault:
             return fault
         length = padded_length(header.body_length)
         if length > left:
             return f"a record of {length} bytes, but {left} are left"
-        raw, at = self._at(start, length)
+        raw, at = self._at(start, length, limit)
         body_end = at + RECORD_HEADER_BYTES + header.body_length
         body = raw[at + RECORD_HEADER_BYTES : body_end]
         crc = crc32c(body)
@@ -160,18 +187,18 @@ class LogStream:
             return f"body checksum {crc:#010x}, expected {header.body_crc:#010x}"
         if any(raw[body_end : at + length]):
             return "padding that is not zero"
-        return header, body
+        return header, advance(start, length, self.log.segment_bytes), body
 
-    def _at(self, lsn: int, length: int) -> tuple[bytes, int]:
-        """A buffer and the place in it where the bytes from `lsn` on are."""
+    def _at(self, lsn: int, length: int, limit: int) -> tuple[bytes, int]:
+        """A buffer and the place in it where the bytes from `lsn` on are; moves the window, up to `limit`."""
         at = lsn - self._window_lsn
         if at >= 0 and at + length <= len(self._window):
             return self._window, at
         segment, offset = divmod(lsn, self.log.segment_bytes)
-        room = self.log.segment_bytes - offset
-        if length > min(room, WINDOW_BYTES):
+        room = min(self.log.segment_bytes - offset, WINDOW_BYTES, limit - lsn)
+        if length > room:
             return self.read(lsn, length), 0
-        self._window = self._pread(segment, offset, min(room, WINDOW_BYTES), checked=True)
+        self._window = self._pread(segment, offset, room, checked=True)
         self._window_lsn = lsn
         return self._window, 0
 

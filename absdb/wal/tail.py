@@ -32,15 +32,14 @@ from absdb.ids import Lsn
 from absdb.io.base import FileSystem
 from absdb.wal.format import (
     RECORD_HEADER_BYTES,
-    SEGMENT_HEADER_BYTES,
     LogIdentity,
     RecordHeader,
     decode_record_header,
     decode_segment_header,
     record_header_fault,
-    record_start,
     segment_fault,
 )
+from absdb.wal.position import SEGMENT_HEADER_BYTES, record_start
 from absdb.wal.segments import ZEROS, SegmentFiles
 from absdb.wal.stream import CORRUPT_HINT, LogStream, Stop
 
@@ -185,7 +184,7 @@ def _examine(stream: LogStream, stop: Stop, doubt: Doubt, segment: int) -> None:
     end = first
     for offset in range(first, size, _CHUNK):
         raw = stream.raw(segment, offset, min(_CHUNK, size - offset))
-        used = len(raw.rstrip(b"\0"))
+        used = 0 if raw == ZEROS else len(raw.rstrip(b"\0"))
         if used:
             end = offset + used
             if doubt.proof is None:

@@ -34,13 +34,11 @@ from absdb.wal.format import (
     PADDING,
     RECORD_HEADER_BYTES,
     RECORD_TAIL,
-    SEGMENT_HEADER_BYTES,
     LogIdentity,
     RecordKind,
-    advance,
-    record_start,
 )
 from absdb.wal.interrupt import HeldInterrupts
+from absdb.wal.position import SEGMENT_HEADER_BYTES, advance, check_position, record_start
 from absdb.wal.reader import read_log
 from absdb.wal.segments import REOPEN_HINT, SegmentAhead, SegmentFiles
 
@@ -78,11 +76,10 @@ class LogWriter:
         The segment of `position` is made if it is not there, also in the middle of one: so a new timeline
         begins. `prepare_ahead=False` makes every segment in the calling thread, for tests that count calls.
         """
-        if position < 0 or position % 8 or 0 < position % segment_bytes < SEGMENT_HEADER_BYTES:
-            raise InvalidInputError(f"no record can begin at LSN {Lsn(position)}")
         if sync_mode not in ("fsync", "nosync"):
             raise InvalidInputError(f"sync mode {sync_mode!r} is neither 'fsync' nor 'nosync'")
         self._log = LogIdentity(instance_id, timeline, segment_bytes)
+        check_position(position, segment_bytes)
         self._segments = SegmentFiles(fs, directory, self._log)
         self._epoch = epoch
         self._fsync = sync_mode == "fsync"
