@@ -210,8 +210,11 @@ class Page:
     def drop(self, slot: str) -> None:
         """Let go of something that can be decoded again; called by the cache."""
         setattr(self, slot, None)
-        if slot == "_keys":
-            self._view = None
+        if slot == "_batch":
+            # Views of the batch would keep its memory alive.
+            self._ops = None
+        if slot in ("_batch", "_keys"):
+            self._keys = self._view = None
 
     def _read_ops(self) -> np.ndarray[Any, Any] | None:
         batch = self.batch()

@@ -57,12 +57,20 @@ class PageStore:
     def new_name(self) -> str:
         """A file name nobody has used: numbers go on from the highest one listed, a random tag makes sure."""
         with self._lock:
-            if not self._next_number:
-                parsed = (parse_page_file_name(name) for name in self.fs.list(self.directory))
-                self._next_number = 1 + max((name.number for name in parsed if name), default=0)
-            number = self._next_number
+            number = self._peek()
             self._next_number += 1
         return page_file_name(number, secrets.token_hex(4))
+
+    def next_number(self) -> int:
+        """The number the next file will have: files made from now on have this one or a greater one."""
+        with self._lock:
+            return self._peek()
+
+    def _peek(self) -> int:
+        if not self._next_number:
+            parsed = (parse_page_file_name(name) for name in self.fs.list(self.directory))
+            self._next_number = 1 + max((name.number for name in parsed if name), default=0)
+        return self._next_number
 
     def create(
         self,
@@ -139,7 +147,7 @@ class PageStore:
                 load=partial(self.page, file, index),
                 cache=self.cache,
             )
-            for index, ref in list(enumerate(file.pages))[start:stop]
+            for index, ref in enumerate(file.pages[start:stop], start)
         )
 
     def verify(self, file: PageFile) -> Iterator[CorruptionError]:
