@@ -1,0 +1,1 @@
+"""The engine: covers, transactions, commit, recovery, checkpoint, compaction, garbage collection, check."""

@@ -1,0 +1,163 @@
+"""All covers of an instance: which images, runs and buffers yield a given state of a table.
+
+An Image holds a whole table state and is registered under the lineage it equals; it serves every lineage that
+extends it. A Reverse leads from an image back to an earlier state of the same era: the old values of the rows
+that a compaction folded. To yield a state, take
+
+    the image the state's lineage extends furthest,  then the era covers for what lies beyond it;
+    or an image later in the same era,  then reverse runs back to a state the lineage extends,  then as above.
+
+Layers are given oldest first; the newest one that knows a key decides. Nothing here changes what a state is.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from absdb.catalog.history import History
+from absdb.catalog.lineage import Interval, Lineage, extends, format_lineage, position, remainder
+from absdb.catalog.schema import TableSchema
+from absdb.engine.cover import EraCover, Hit, hit_of
+from absdb.errors import HistoryExpiredError
+from absdb.ids import EraId, TableId
+from absdb.pages.section import Key, Section
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """A whole state of one table, in pages."""
+
+    table: TableId
+    lineage: Lineage
+    section: Section
+
+
+@dataclass(frozen=True, slots=True)
+class Reverse:
+    """What turns the state `later` back into the state `earlier`: old rows, and tombstones for new ones."""
+
+    table: TableId
+    earlier: Lineage
+    later: Lineage
+    section: Section
+
+
+@dataclass(frozen=True, slots=True, weakref_slot=True, eq=False)
+class Layers:
+    """A cover resolved for one state: fixed sections, oldest first, then intervals of era covers on top."""
+
+    fixed: tuple[Section, ...]
+    intervals: tuple[tuple[EraCover, int, int], ...]
+
+    def sections(self) -> list[Section]:
+        """All layers as sections, oldest first; seals nothing."""
+        found = [section for section in self.fixed if section.rows]
+        for cover, after, upto in self.intervals:
+            found.extend(cover.sections(after, upto))
+        return found
+
+    def find(self, key: Key) -> Hit | None:
+        """The version of one key that decides, tombstones included."""
+        for cover, after, upto in reversed(self.intervals):
+            hit = cover.find(key, after, upto)
+            if hit is not None:
+                return hit
+        for section in reversed(self.fixed):
+            found = section.find(key)
+            if found is not None:
+                return hit_of(*found)
+        return None
+
+
+class Covers:
+    """The images, reverse runs and era covers of every table. Replaced wholesale per table, read without a lock."""
+
+    def __init__(self) -> None:
+        self.images: dict[TableId, tuple[Image, ...]] = {}
+        self.reverses: dict[TableId, tuple[Reverse, ...]] = {}
+        self.eras: dict[tuple[EraId, TableId], EraCover] = {}
+        self.expired: dict[EraId, int] = {}
+        self.live: weakref.WeakSet[Layers] = weakref.WeakSet()
+
+    def era(self, era: EraId, schema: TableSchema) -> EraCover:
+        """The cover to append to, made on first use. Only for the thread that holds the commit order."""
+        cover = self.eras.get((era, schema.id))
+        if cover is None:
+            cover = self.eras[era, schema.id] = EraCover(schema.id, era, schema.key_spec)
+        return cover
+
+    def resolve(self, history: History, table: TableSchema, lineage: Lineage) -> Layers:
+        """The layers that yield the table at a database's lineage; HistoryExpiredError if they are gone."""
+        own = history.table_lineage(lineage, table.id)
+        start, fixed = self._start(table.id, own)
+        intervals = remainder(own, start)
+        self._check_kept(table, own, intervals)
+        layers = Layers(
+            tuple(fixed),
+            tuple(
+                (cover, after, upto)
+                for era, after, upto in intervals
+                if (cover := self.eras.get((era, table.id))) is not None
+            ),
+        )
+        self.live.add(layers)
+        return layers
+
+    def start(self, history: History, table: TableSchema, lineage: Lineage) -> tuple[Lineage, list[Section]]:
+        """The state whose image (with reverse runs) `resolve` begins with, and those layers."""
+        return self._start(table.id, history.table_lineage(lineage, table.id))
+
+    def add_image(self, image: Image, reverse: Reverse | None) -> None:
+        """Register an image; with a reverse run to the one before, that one is no longer needed."""
+        table = image.table
+        kept = self.images.get(table, ())
+        if reverse is not None:
+            self.reverses[table] = (*self.reverses.get(table, ()), reverse)
+            self.images[table] = (*(i for i in kept if i.lineage != reverse.earlier), image)
+        else:
+            self.images[table] = (*kept, image)
+
+    def _start(self, table: TableId, lineage: Lineage) -> tuple[Lineage, list[Section]]:
+        images = self.images.get(table, ())
+        before = [image for image in images if extends(lineage, image.lineage)]
+        if before:
+            best = max(before, key=lambda image: (len(image.lineage), position(image.lineage)))
+            return best.lineage, [best.section]
+        for image in sorted(images, key=lambda image: position(image.lineage)):
+            path = self._walk_back(table, image, lineage)
+            if path is not None:
+                return path[0], [image.section, *path[1]]
+        return (), []
+
+    def _walk_back(self, table: TableId, image: Image, lineage: Lineage) -> tuple[Lineage, list[Section]] | None:
+        """From an image by reverse runs to the first state that `lineage` extends; None if there is no way."""
+        at, sections = image.lineage, list[Section]()
+        reverses = {reverse.later: reverse for reverse in self.reverses.get(table, ())}
+        while not extends(lineage, at):
+            step = reverses.get(at)
+            if step is None:
+                return None
+            sections.append(step.section)
+            at = step.earlier
+        return at, sections
+
+    def _check_kept(self, table: TableSchema, lineage: Lineage, intervals: list[Interval]) -> None:
+        for era, after, _ in intervals:
+            floor = self.expired.get(era, 0)
+            if after < floor and (era, table.id) in self.eras:
+                raise HistoryExpiredError(
+                    f"table {table.full_name!r} at {format_lineage(lineage)}: history before LSN {floor} is gone",
+                    hint="a snapshot, a branch or a longer history_retention keeps history; see pins()",
+                    table=table.full_name,
+                    floor=floor,
+                )
+
+    def of_table(self, table: TableId) -> Iterator[EraCover]:
+        """Every era's cover of one table."""
+        return (cover for (_, table_id), cover in list(self.eras.items()) if table_id == table)
+
+    def snapshot(self) -> tuple[Mapping[TableId, tuple[Image, ...]], Mapping[TableId, tuple[Reverse, ...]]]:
+        """The images and reverse runs as they are now."""
+        return dict(self.images), dict(self.reverses)

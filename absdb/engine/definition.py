@@ -1,0 +1,108 @@
+"""How a caller describes a column to be made, and how that becomes a Column with an id.
+
+Called by engine/ddl.py; users of the package write ColumnDefinition (as `absdb.Column`) or give a frame or an
+Arrow schema.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from absdb.catalog.schema import Column, Default
+from absdb.errors import InvalidInputError, NotFoundError
+from absdb.ids import ColumnId
+from absdb.pages.types import describe_type, physical_type, to_physical
+from absdb.pages.values import Converter
+from absdb.paths import check_name
+
+if TYPE_CHECKING:
+    from absdb.engine.transaction import Transaction
+
+NO_DEFAULT: Any = type("NoDefault", (), {"__repr__": lambda self: "NO_DEFAULT"})()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ColumnDefinition:
+    """A column to be made: a name and an Arrow type, and what else should hold.
+
+    `default` is a Python value; `default_sql` an SQL expression evaluated per row; `generated` an SQL expression
+    over the row's other columns, stored; `identity` hands out 1, 2, 3, … (per branch from blocks of its own).
+    """
+
+    name: str
+    type: pa.DataType
+    nullable: bool = True
+    default: Any = NO_DEFAULT
+    default_sql: str | None = None
+    generated: str | None = None
+    identity: bool = False
+    comment: str = ""
+
+
+def fresh_column(tx: Transaction, definition: ColumnDefinition) -> Column:
+    """A Column with a new id; a sequence of its own if it is an identity."""
+    name = check_name("column", definition.name)
+    given = [definition.default is not NO_DEFAULT, definition.default_sql is not None]
+    given += [definition.generated is not None, definition.identity]
+    if sum(given) > 1:
+        raise InvalidInputError(f"column {name!r}: only one of default, default_sql, generated and identity can hold")
+    default: Default | None = None
+    if definition.default is not NO_DEFAULT and definition.default is not None:
+        value = Converter.of(definition.type, name).to_physical(definition.default)
+        default = Default("value", value)
+    elif definition.default_sql is not None:
+        tx.engine.evaluator.columns_of(definition.default_sql)
+        default = Default("expression", definition.default_sql)
+    elif definition.identity:
+        default = Default("sequence", _identity(tx, definition))
+    return Column(
+        id=ColumnId(tx.engine.allocator.new_id()),
+        name=name,
+        type=definition.type,
+        nullable=definition.nullable,
+        default=default,
+        generated=definition.generated,
+        comment=definition.comment,
+    )
+
+
+def _identity(tx: Transaction, definition: ColumnDefinition) -> int:
+    if not pa.types.is_integer(definition.type):
+        raise InvalidInputError(
+            f"column {definition.name!r} cannot be an identity: it is {describe_type(definition.type)}, not an integer"
+        )
+    sequence = tx.engine.allocator.new_id()
+    entity = {"id": sequence, "name": f"{definition.name}_{sequence}", "start": 1, "increment": 1}
+    tx.change_schema({("sequence", sequence): entity})
+    return sequence
+
+
+def default_of(values: pa.Array, kind: pa.DataType) -> Default:
+    """The default whose value is the only one of an array of physical values."""
+    scalar = to_physical(values, physical_type(kind))[0]
+    temporal = pa.types.is_temporal(scalar.type) and not pa.types.is_interval(scalar.type)
+    return Default("value", scalar.value if temporal else scalar.as_py())
+
+
+def key_columns_of(table: str, columns: Sequence[Column], names: Sequence[str]) -> tuple[ColumnId, ...]:
+    """The ids of the key columns named."""
+    by_name = {column.name: column.id for column in columns}
+    if len(set(names)) < len(names):
+        raise InvalidInputError(f"table {table!r}: a column is named twice in the key")
+    for name in names:
+        if name not in by_name:
+            raise NotFoundError(
+                f"table {table!r}: the key names {name!r}, which is not one of its columns",
+                hint=f"its columns are {', '.join(by_name)}",
+            )
+    return tuple(by_name[name] for name in names)
+
+
+def definitions_of(schema: pa.Schema) -> list[ColumnDefinition]:
+    """Columns as an Arrow schema describes them."""
+    return [ColumnDefinition(name=f.name, type=f.type, nullable=f.nullable) for f in schema]
+

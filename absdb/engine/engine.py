@@ -1,0 +1,244 @@
+"""The engine: one open instance. Holds what the other modules of this room work on, and the order of commits.
+
+    published   LSN up to which everything is durable and visible; readers take it once, then need no lock
+    newest      per database, the LSN of its last commit that the current group has applied
+    exclusive() a place in the commit queue where nobody else commits: branches, restores, checkpoints
+
+Made by `recovery.open_engine`; `close` checkpoints and rereads the log before it lets go. What changes state in
+memory is in apply.py; what decides whether a commit may happen is in commit.py.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from absdb.catalog.commitlog import CommitLog
+from absdb.catalog.control import Control
+from absdb.catalog.history import History
+from absdb.catalog.lineage import Lineage
+from absdb.clock import Clock
+from absdb.engine.allocator import Allocator
+from absdb.engine.bulk import Bulk
+from absdb.engine.commit import CommitRequest, lead
+from absdb.engine.constraints import Constraints
+from absdb.engine.covers import Covers
+from absdb.engine.expressions import Evaluator
+from absdb.engine.pins import Pins
+from absdb.engine.transaction import Transaction
+from absdb.errors import EnginePoisonedError, StateError
+from absdb.ids import DatabaseId, Lsn
+from absdb.io.base import FileSystem, Lock
+from absdb.pages.store import PageStore
+from absdb.paths import PAGES_DIR
+from absdb.settings import Settings
+from absdb.wal.format import RecordKind
+from absdb.wal.group import GroupCommit
+from absdb.wal.tail import TornTail
+from absdb.wal.writer import LogWriter
+
+if TYPE_CHECKING:
+    from absdb.engine.watermark import Watermark
+
+
+class Engine:
+    """One open instance; safe for use from many threads."""
+
+    wal: LogWriter
+    """The log; only for who leads or holds `exclusive`. Not there when the instance is read-only."""
+
+    def __init__(
+        self, fs: FileSystem, *, settings: Settings, clock: Clock, evaluator: Evaluator, read_only: bool
+    ) -> None:
+        self.fs = fs
+        self.settings = settings
+        self.clock = clock
+        self.evaluator = evaluator
+        self.read_only = read_only
+        self.history = History()
+        self.covers = Covers()
+        self.log = CommitLog()
+        self.allocator = Allocator(settings.sequence_block)
+        self.pages = PageStore(fs, PAGES_DIR, cache_bytes=settings.cache_bytes)
+        self.bulk = Bulk(self.pages, page_rows=settings.page_rows)
+        self.constraints = Constraints(self)
+        self.pins = Pins()
+        self.published = 0
+        self.newest: dict[DatabaseId, int] = {}
+        self.control: Control
+        self.torn: TornTail | None = None
+        self.lock: Lock | None = None
+        self.watermark: Watermark | None = None
+        self.closed = False
+        self.maintenance = threading.Lock()
+        self._poison: BaseException | None = None
+        self._last_time_us = -(2**62)
+        self._last_txid = 0
+        self._group: GroupCommit[CommitRequest] = GroupCommit(
+            self._lead, batch_limit=settings.wal_group_commit, wait_s=settings.wal_group_wait
+        )
+
+    # states
+
+    def head(self, database: DatabaseId) -> tuple[int, Lineage]:
+        """(published LSN, lineage of the database there): what a transaction that begins now sees."""
+        lsn = self.published
+        return lsn, self.history.lineage_at(database, lsn, self.log.last_at_or_below)
+
+    def newest_lineage(self, database: DatabaseId) -> Lineage:
+        """The lineage with what the current group has applied and not yet published. For the leader only."""
+        era = self.history.current_era(database)
+        lsn = self.newest.get(database, 0)
+        if lsn > max(era.start_lsn, self.published):
+            return (*era.base, (era.id, lsn))
+        return self.history.lineage_at(database, max(self.published, era.start_lsn), self.log.last_at_or_below)
+
+    def publish(self, lsn: int) -> None:
+        """Show everything up to `lsn`, which is durable, to readers."""
+        self.published = lsn
+        if self.watermark is not None:
+            self.watermark.set(lsn)
+
+    # transactions
+
+    def begin(
+        self, database: DatabaseId, *, author: str | None = None, message: str = "", kind: str = "commit"
+    ) -> Transaction:
+        """A transaction on the database's newest state."""
+        self.check_open()
+        if author is None:
+            author = self.settings.author_name()
+        return Transaction(self, database, author=author, message=message, kind=kind)
+
+    def commit(self, tx: Transaction) -> Lsn | None:
+        """Validate, queue and wait until the transaction is durable. For Transaction.commit."""
+        changes = tx.net_changes()
+        if not changes and not tx.schema_changes:
+            return None
+        self.check_writable()
+        self.check_unprotected(tx)
+        if self.constraints.has_any(tx):
+            self.constraints.check(tx, changes, tx.lineage, tx.base_catalog)
+        request = CommitRequest(tx, changes)
+        self._group.submit(request)
+        self.bulk.leave_runs(changes)
+        return Lsn(request.lsn)
+
+    def _lead(self, batch: list[CommitRequest]) -> None:
+        try:
+            lead(self, batch)
+        except BaseException as error:
+            # A batch that could not be written at all has been undone; after anything else memory and disk may differ.
+            if self.newest_is_unpublished():
+                self.poison(error)
+            raise
+
+    def newest_is_unpublished(self) -> bool:
+        """Whether something applied has not been published: after a failed group, that memory cannot be trusted."""
+        return any(lsn > self.published for lsn in self.newest.values())
+
+    @contextmanager
+    def exclusive(self) -> Iterator[None]:
+        """Run with nobody committing, after everything queued before."""
+        with self._group.exclusive():
+            yield
+
+    def append(self, kind: RecordKind, database: int, body: dict[str, Any]) -> tuple[int, int, int]:
+        """Put a record of JSON into the log's batch; (end LSN, time, transaction id). Inside `exclusive` only."""
+        self.check_writable()
+        time_us, txid = self.next_time(), self.next_txid()
+        data = json.dumps(body, separators=(",", ":")).encode()
+        _, end = self.wal.append(kind, database, txid, time_us, data)
+        return end, time_us, txid
+
+    def flush(self) -> None:
+        """Make what was appended durable. Inside `exclusive` only."""
+        try:
+            self.wal.flush()
+        except EnginePoisonedError as error:
+            self.poison(error)
+            raise
+
+    # time and numbers
+
+    def next_time(self) -> int:
+        """The time of the next record: now, but always above the last one."""
+        self._last_time_us = max(self.clock.now_us(), self._last_time_us + 1)
+        return self._last_time_us
+
+    def next_txid(self) -> int:
+        self._last_txid += 1
+        return self._last_txid
+
+    def seen(self, time_us: int, txid: int) -> None:
+        """A record of the log has this time and transaction id."""
+        self._last_time_us = max(self._last_time_us, time_us)
+        self._last_txid = max(self._last_txid, txid)
+
+    # may it be written
+
+    def poison(self, error: BaseException) -> None:
+        """Accept no more writes: what is on disk is unknown until the instance is reopened."""
+        if self._poison is None:
+            self._poison = error
+
+    @property
+    def poisoned(self) -> bool:
+        return self._poison is not None
+
+    def check_open(self) -> None:
+        if self.closed:
+            raise StateError("the instance is closed", hint="open it again with absdb.connect()")
+
+    def check_writable(self) -> None:
+        """StateError or EnginePoisonedError if nothing can be written now."""
+        self.check_open()
+        if self.read_only:
+            raise StateError("the instance is open for reading only", hint="connect without read_only=True to write")
+        if self._poison is not None:
+            raise EnginePoisonedError(
+                f"an earlier write failed, so what is on disk is unknown: {self._poison}",
+                hint="close the instance and open it again; everything acknowledged is still there",
+            ) from self._poison
+
+    def check_unprotected(self, tx: Transaction) -> None:
+        """StateError if the database takes no direct commits."""
+        info = self.history.databases.get(tx.database)
+        if info is not None and info.protected and tx.kind not in ("merge", "undo"):
+            raise StateError(
+                f"database {info.name!r} is protected and accepts merges only",
+                hint=f"branch it and merge the branch, or unprotect it: db[{info.name!r}].unprotect()",
+            )
+
+    # the end
+
+    def close(self) -> None:
+        """Checkpoint, reread the log, let go of everything. Closing twice is harmless.
+
+        A poisoned or read-only engine just lets go. CorruptLogError if the log is not what was written.
+        """
+        if self.closed:
+            return
+        try:
+            if not self.read_only and not self.poisoned:
+                from absdb.engine.checkpoint import checkpoint
+
+                start = self.control.checkpoint_lsn
+                checkpoint(self)
+                self.wal.verify(start)
+        finally:
+            self.abandon()
+
+    def abandon(self) -> None:
+        """Let go of files and lock without writing anything."""
+        self.closed = True
+        if not self.read_only and hasattr(self, "wal"):
+            self.wal.close()
+        if self.watermark is not None:
+            self.watermark.close()
+        self.pages.close()
+        if self.lock is not None:
+            self.lock.release()

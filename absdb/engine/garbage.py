@@ -1,0 +1,80 @@
+"""Garbage collection: removing what no retained state needs, after a checkpoint is in force.
+
+A page file goes when neither the manifest in force, nor an older manifest that a reader in another process holds
+a lease on, nor a commit under way names it. Log segments go when they end below the checkpoint. Nothing is
+removed before the new `control` is durable; a file that reappears after a crash is found again the next time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from absdb.catalog.manifest import list_manifests, read_manifest, remove_manifest
+from absdb.engine.leases import leased_manifests
+from absdb.errors import StorageError
+from absdb.paths import PAGES_DIR, WAL_DIR, parse_page_file_name, parse_wal_segment_name
+
+if TYPE_CHECKING:
+    from absdb.engine.engine import Engine
+
+
+def retire(engine: Engine) -> list[str]:
+    """Remove manifests, page files and log segments that nothing needs any more; returns their names."""
+    kept = {engine.control.manifest, *leased_manifests(engine.fs)}
+    removed = []
+    for name in list_manifests(engine.fs):
+        if name not in kept:
+            remove_manifest(engine.fs, name)
+            removed.append(name)
+    removed += _remove_page_files(engine, kept)
+    removed += _remove_segments(engine)
+    return removed
+
+
+def needed_files(engine: Engine, manifests: Iterable[str]) -> set[str]:
+    """Names of the files in pages/ that the manifests, or commits since, refer to."""
+    needed = engine.bulk.in_flight()
+    for name in manifests:
+        try:
+            needed.update(read_manifest(engine.fs, name).files)
+        except StorageError:
+            continue  # a lease on a manifest that is gone protects nothing
+    for cover in list(engine.covers.eras.values()):
+        for run in cover.view[0]:
+            for section in (run.newest, run.superseded):
+                needed.update(page.origin[0].name for page in section.pages if page.origin is not None)
+    for layers in list(engine.covers.live):
+        for section in layers.fixed:
+            needed.update(page.origin[0].name for page in section.pages if page.origin is not None)
+    images, reverses = engine.covers.snapshot()
+    for items in (*images.values(), *reverses.values()):
+        for item in items:
+            needed.update(page.origin[0].name for page in item.section.pages if page.origin is not None)
+    return needed
+
+
+def _remove_page_files(engine: Engine, manifests: Iterable[str]) -> list[str]:
+    protected = engine.bulk.protected_from()
+    listed = engine.fs.list(PAGES_DIR)
+    needed = needed_files(engine, manifests)
+    removed = []
+    for name in listed:
+        parsed = parse_page_file_name(name)
+        making = protected is not None and parsed is not None and parsed.number >= protected
+        if name not in needed and not making:
+            engine.pages.delete(name)
+            removed.append(name)
+    return removed
+
+
+def _remove_segments(engine: Engine) -> list[str]:
+    """Segments that end at or below the checkpoint; the one it lies in stays."""
+    first = engine.control.checkpoint_lsn // engine.control.segment_bytes
+    removed = []
+    for name in engine.fs.list(WAL_DIR):
+        parsed = parse_wal_segment_name(name)
+        if parsed is not None and parsed.timeline == engine.control.timeline and parsed.segment < first:
+            engine.fs.unlink(f"{WAL_DIR}/{name}")
+            removed.append(name)
+    return removed

@@ -1,0 +1,108 @@
+"""Reading one table at one state: scan, count, look up. What every door and every verb reads through.
+
+A TableReader is cheap to make and never changes; it sees its state forever, whatever is committed, flushed or
+compacted meanwhile. Rows come in key order. `extra` layers lie on top: a transaction's own writes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+
+import pyarrow as pa
+
+from absdb.catalog.schema import TableSchema
+from absdb.engine.cover import EraCover, Hit
+from absdb.engine.covers import Layers
+from absdb.engine.rows import row_getter
+from absdb.engine.rowcodec import Row
+from absdb.pages.fold import fold, fold_table
+from absdb.pages.key import Keys
+from absdb.pages.lookup import Found, lookup
+from absdb.pages.projection import Projection
+from absdb.pages.section import Key, Section
+
+
+class TableReader:
+    """One table at one state. `own` holds a transaction's writes up to `own_upto`."""
+
+    def __init__(
+        self, schema: TableSchema, layers: Layers, own: EraCover | None = None, own_upto: int = 0
+    ) -> None:
+        self.schema = schema
+        self.layers = layers
+        self._own = own
+        self._own_upto = own_upto
+
+    @cached_property
+    def sections(self) -> list[Section]:
+        """The layers, oldest first."""
+        own = [] if self._own is None else self._own.sections(-1, self._own_upto)
+        return [*self.layers.sections(), *own]
+
+    def scan(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
+        """The rows in key order, as batches of the visible columns asked for; memory bounded."""
+        return fold(self.schema.key_spec, self.sections, self._projection(columns))
+
+    def to_table(self, columns: Sequence[str] | None = None) -> pa.Table:
+        """All rows, in key order, zero-copy where pages allow it."""
+        schema = self.schema.arrow_schema
+        if columns is not None:
+            schema = pa.schema([schema.field(self.schema.column(name).name) for name in columns])
+        return fold_table(self.schema.key_spec, self.sections, self._projection(columns), schema)
+
+    def physical(self) -> Iterator[pa.RecordBatch]:
+        """The rows as pages of this schema hold them (stored columns, physical types), in key order."""
+        return fold(self.schema.key_spec, self.sections, self.schema.physical_projection)
+
+    def count(self) -> int:
+        """The number of rows; costs a look-up of the keys changed since the largest layer."""
+        layers = self.sections
+        total = 0
+        for number, section in enumerate(layers):
+            below = layers[:number]
+            for page in section.pages:
+                # An upsert adds a row unless it was there before, a tombstone takes one away if it was.
+                before = int(self._lookup_in(below, page.keys()).alive.sum()) if below else 0
+                total += page.rows - page.deletes - before
+        return total
+
+    def _lookup_in(self, layers: Sequence[Section], keys: Keys) -> Found:
+        return lookup(self.schema.key_spec, list(reversed(layers)), keys)
+
+    def lookup(self, keys: Keys) -> Found:
+        """Many keys at once."""
+        return self._lookup_in(self.sections, keys)
+
+    def find(self, key: Key) -> Hit | None:
+        """The version of one key that decides; None or a tombstone if the row is not there."""
+        if self._own is not None:
+            hit = self._own.find(key, -1, self._own_upto)
+            if hit is not None:
+                return hit
+        return self.layers.find(key)
+
+    def exists(self, key: Key) -> bool:
+        hit = self.find(key)
+        return hit is not None and not hit.deleted
+
+    def row(self, key: Key) -> Row | None:
+        """The stored columns of one row as physical values; None if it is not there."""
+        hit = self.find(key)
+        return None if hit is None or hit.deleted else physical_row(self.schema, hit)
+
+    def _projection(self, columns: Sequence[str] | None) -> Projection:
+        return self.schema.projection if columns is None else self.schema.project(tuple(columns))
+
+
+def physical_row(schema: TableSchema, hit: Hit) -> Row:
+    """The stored columns of `schema` from a row that may have been written under an older one."""
+    if hit.page is not None:
+        return row_getter(schema)(hit.page, hit.at)
+    assert hit.row is not None and hit.schema is not None
+    if hit.schema is schema:
+        return hit.row
+    old = {column.id: value for column, value in zip(hit.schema.stored, hit.row, strict=True)}
+    return tuple(
+        old[column.id] if column.id in old else column.initial_default for column in schema.stored
+    )

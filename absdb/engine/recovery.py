@@ -1,0 +1,220 @@
+"""Opening an instance: make a new one, or read the last checkpoint and replay the log after it.
+
+    control → manifest → histories, covers, commit log, allocator → log records after the checkpoint → torn tail
+
+Nothing is written before the log has been read to its end and found whole; a torn tail (bytes of a batch that no
+one was told about) is kept aside and wiped. Page files that nothing names stay for garbage collection.
+A read-only open takes no lock, wipes nothing, and follows the writer's watermark.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from typing import Any
+
+from absdb.catalog.commitlog import ChunkRef, CommitLog
+from absdb.catalog.control import Control, read_control, write_control
+from absdb.catalog.database import EMPTY_CATALOG
+from absdb.catalog.history import DatabaseInfo, Era, History
+from absdb.catalog.manifest import Manifest, read_manifest, write_manifest
+from absdb.clock import Clock, SystemClock, format_time
+from absdb.engine.allocator import Allocator
+from absdb.engine.apply import replay
+from absdb.engine.checkpoint import manifest_of, read_covers
+from absdb.engine.engine import Engine
+from absdb.engine.expressions import Evaluator, NoEvaluator
+from absdb.engine.watermark import Watermark
+from absdb.errors import CorruptionError, NotFoundError, StateError
+from absdb.ids import DatabaseId, EraId
+from absdb.io.base import FileSystem, read_file, write_atomic
+from absdb.paths import CONF, CONTROL, DIRECTORIES, LOCK, WAL_DIR, WATERMARK, is_temporary
+from absdb.settings import Settings, load_settings, render_default
+from absdb.wal.reader import read_log
+from absdb.wal.tail import find_end
+from absdb.wal.repair import recover_tail
+from absdb.wal.writer import LogWriter
+
+FIRST_DATABASE = "main"
+
+
+def open_engine(
+    fs: FileSystem,
+    *,
+    arguments: Mapping[str, Any] | None = None,
+    clock: Clock | None = None,
+    evaluator: Evaluator | None = None,
+    read_only: bool = False,
+    create: bool = True,
+    owner: Mapping[str, Any] | None = None,
+    instance_id: bytes | None = None,
+) -> Engine:
+    """Open the instance at the root of `fs`, making it when it is not there and `create` is set.
+
+    LockedError if another process has it open for writing; CorruptionError and its kin if what is on disk
+    cannot be; NotFoundError if there is none to open. `instance_id` is for reproducible instances in tests.
+    """
+    clock = clock or SystemClock()
+    exists = fs.exists(CONTROL)
+    if not exists and (read_only or not create):
+        raise NotFoundError(f"there is no absdb instance at {fs.root}", hint="absdb.connect(path) makes one")
+    if not exists:
+        _check_vacant(fs)
+    settings = _settings(fs, arguments)
+    lock = None
+    if not read_only:
+        fs.make_directory("")
+        lock = fs.lock(LOCK, {**(owner or {}), "since": format_time(clock.now_us())})
+    try:
+        if not exists:
+            _create(fs, settings, clock, instance_id or secrets.token_bytes(16))
+        engine = Engine(
+            fs, settings=settings, clock=clock, evaluator=evaluator or NoEvaluator(), read_only=read_only
+        )
+        engine.lock = lock
+        _recover(engine)
+        return engine
+    except BaseException:
+        if lock is not None:
+            lock.release()
+        raise
+
+
+def _settings(fs: FileSystem, arguments: Mapping[str, Any] | None) -> Settings:
+    conf = read_file(fs, CONF).decode() if fs.exists(CONF) else None
+    settings = load_settings(conf, arguments=arguments, conf_name=f"{fs.root}/{CONF}")
+    if fs.exists(CONTROL):
+        control = read_control(fs)
+        settings = settings.created_with({"wal_segment_size": control.segment_bytes})
+    return settings
+
+
+def _check_vacant(fs: FileSystem) -> None:
+    """A new instance goes into an empty directory, or one where making an instance was interrupted."""
+    known = {*DIRECTORIES, CONF, LOCK, WATERMARK}
+    strange = [name for name in fs.list("") if name not in known and not is_temporary(name)]
+    if strange:
+        raise StateError(
+            f"{fs.root} is not an absdb instance and not empty: it holds {', '.join(strange[:5])}",
+            hint="choose a directory that is empty or does not exist yet",
+        )
+
+
+def _create(fs: FileSystem, settings: Settings, clock: Clock, instance_id: bytes) -> None:
+    for directory in DIRECTORIES:
+        fs.make_directory(directory)
+    if not fs.exists(CONF):
+        write_atomic(fs, CONF, render_default().encode())
+    now = clock.now_us()
+    history, allocator = History(), Allocator(settings.sequence_block)
+    database, era = DatabaseId(allocator.new_id()), EraId(allocator.new_id())
+    history.put_era(Era(id=era, database=database, start_lsn=0, base=()))
+    history.put_catalog(era, 0, EMPTY_CATALOG)
+    history.put_database(
+        DatabaseInfo(id=database, name=FIRST_DATABASE, eras=(era,), created_us=now, created_lsn=0)
+    )
+    parts = manifest_of(
+        history=history, allocator=allocator, covers={}, chunks=[], files={}, lsn=0, time_us=now, settings=settings
+    )
+    name = write_manifest(fs, Manifest(parts))
+    write_control(
+        fs,
+        Control(
+            instance_id=instance_id,
+            timeline=1,
+            epoch=1,
+            checkpoint_lsn=0,
+            manifest=name,
+            durable_lsn=0,
+            segment_bytes=settings.wal_segment_size,
+            created_us=now,
+        ),
+    )
+
+
+def _recover(engine: Engine) -> None:
+    fs = engine.fs
+    control = engine.control = read_control(fs)
+    manifest = read_manifest(fs, control.manifest)
+    if manifest.lsn != control.checkpoint_lsn:
+        raise CorruptionError(
+            f"{CONTROL} and {control.manifest} disagree: checkpoint at {control.checkpoint_lsn} and {manifest.lsn}"
+        )
+    load(engine, manifest)
+    log = {
+        "instance_id": control.instance_id,
+        "timeline": control.timeline,
+        "segment_bytes": control.segment_bytes,
+    }
+    if engine.read_only:
+        end = _readable_end(engine, log)
+    else:
+        found = recover_tail(
+            fs, WAL_DIR, from_lsn=control.checkpoint_lsn, durable_lsn=control.durable_lsn, **log
+        )
+        end, engine.torn = found.lsn, found.torn
+    replay_upto(engine, control.checkpoint_lsn, end)
+    if not engine.read_only:
+        engine.wal = LogWriter(
+            fs,
+            directory=WAL_DIR,
+            epoch=control.epoch,
+            position=end,
+            sync_mode="fsync" if engine.settings.wal_sync_mode == "fsync" else "nosync",
+            **log,
+        )
+        engine.watermark = Watermark(fs, write=True)
+    engine.publish(end)
+
+
+def load(engine: Engine, manifest: Manifest) -> None:
+    """Put a checkpoint's contents into an engine that has nothing yet."""
+    parts = manifest.parts
+    engine.history = History.from_json({name: parts[name] for name in ("databases", "eras", "snapshots", "catalogs")})
+    engine.allocator = Allocator.from_json(parts["allocator"], engine.settings.sequence_block)
+    engine.log = CommitLog.open(engine.fs, [ChunkRef.from_json(chunk) for chunk in parts["commit_log"]])
+    read_covers(engine, parts["covers"])
+    engine.published = manifest.lsn
+    engine.seen(manifest.time_us, parts["checkpoint"].get("txid", 0))
+
+
+def replay_upto(engine: Engine, start: int, end: int) -> None:
+    """Apply the log's records in (start, end] and show them."""
+    control = engine.control
+    for record in read_log(
+        engine.fs,
+        WAL_DIR,
+        from_lsn=start,
+        end_lsn=end,
+        instance_id=control.instance_id,
+        timeline=control.timeline,
+        segment_bytes=control.segment_bytes,
+    ):
+        engine.seen(record.time_us, record.txid)
+        replay(engine, record)
+    engine.publish(end)
+
+
+def _readable_end(engine: Engine, log: dict[str, Any]) -> int:
+    """How far a reader may go: the watermark of a live writer, else the last whole record."""
+    start = engine.control.checkpoint_lsn
+    if engine.fs.lock_owner(LOCK) is not None and engine.fs.exists(WATERMARK):
+        return max(start, Watermark(engine.fs, write=False).get())
+    return find_end(engine.fs, WAL_DIR, from_lsn=start, **log).lsn
+
+
+def refresh(engine: Engine) -> int:
+    """Bring a read-only engine up to what is durable now; returns the LSN it shows."""
+    if not engine.read_only:
+        return engine.published
+    engine.check_open()
+    control = engine.control
+    log = {
+        "instance_id": control.instance_id,
+        "timeline": control.timeline,
+        "segment_bytes": control.segment_bytes,
+    }
+    end = _readable_end(engine, log)
+    if end > engine.published:
+        replay_upto(engine, engine.published, end)
+    return engine.published

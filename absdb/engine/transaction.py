@@ -1,0 +1,250 @@
+"""A transaction: a snapshot to read from, a place to write to, savepoints, and the net change to commit.
+
+Reads see the state at begin plus the transaction's own writes. Writes go into EraCovers of the transaction's
+own, numbered by a sequence that plays the part of LSNs, so that reading, folding and cutting back to a
+savepoint are what they are for committed data. Schema changes are collected as entities. Nothing outside the
+transaction changes before `commit`, which hands the net change to the commit queue.
+
+Not safe for use from several threads at once; many transactions may be open in as many threads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from absdb.catalog.database import Changes, DatabaseCatalog, EntityId
+from absdb.catalog.lineage import Lineage
+from absdb.catalog.schema import TableSchema
+from absdb.engine.changeset import RowChange, TableChange
+from absdb.engine.cover import EraCover, Mark
+from absdb.engine.netchange import net_change
+from absdb.engine.reader import TableReader
+from absdb.engine.rowcodec import Row
+from absdb.errors import NotFoundError, StateError
+from absdb.ids import DatabaseId, EraId, Lsn, TableId
+from absdb.pages.section import Key
+
+if TYPE_CHECKING:
+    from absdb.engine.engine import Engine
+
+OWN_ERA = EraId(0)
+
+
+@dataclass(slots=True)
+class _Savepoint:
+    name: str
+    marks: dict[TableId, Mark]
+    schema_changes: dict[EntityId, Any]
+
+
+@dataclass(slots=True)
+class TableWrites:
+    """A transaction's writes to one table. `befores` keeps rows looked up anyway, for the change set."""
+
+    schema: TableSchema
+    cover: EraCover
+    befores: dict[Key, Row | None] = field(default_factory=dict)
+
+
+class Transaction:
+    """One transaction on one database. Made by `Engine.begin`; ends with `commit` or `rollback`."""
+
+    def __init__(
+        self, engine: Engine, database: DatabaseId, *, author: str | None, message: str, kind: str = "commit"
+    ) -> None:
+        self.engine = engine
+        self.database = database
+        self.author = author
+        self.message = message
+        self.kind = kind
+        self.open = True
+        self.snapshot_lsn, self.lineage = engine.head(database)
+        self.era = engine.history.current_era(database).id
+        self.base_catalog: DatabaseCatalog = engine.history.catalog_at(self.lineage)
+        self.schema_changes: dict[EntityId, Any] = {}
+        self.writes: dict[TableId, TableWrites] = {}
+        self.used: dict[str, int] = {}
+        self.lsn: Lsn | None = None
+        self._catalog = self.base_catalog
+        self._sequence = 0
+        self._savepoints: list[_Savepoint] = []
+        self._readers: dict[TableId, TableReader] = {}
+        engine.pins.enter(self)
+
+    # what it sees
+
+    @property
+    def catalog(self) -> DatabaseCatalog:
+        """The schema of the snapshot with the transaction's own changes."""
+        return self._catalog
+
+    @property
+    def pinned(self) -> Lineage:
+        """The state whose files must stay while the transaction is open."""
+        return self.lineage
+
+    def reader(self, schema: TableSchema) -> TableReader:
+        """The table as the transaction sees it now."""
+        self._check_open()
+        base = self.base_reader(schema)
+        own = self.writes.get(schema.id)
+        if own is None:
+            return base
+        return TableReader(schema, base.layers, own.cover, self._sequence)
+
+    def base_reader(self, schema: TableSchema) -> TableReader:
+        """The table as of the snapshot, without the transaction's own writes."""
+        found = self._readers.get(schema.id)
+        if found is None or found.schema is not schema:
+            layers = self.engine.covers.resolve(self.engine.history, schema, self.lineage)
+            found = self._readers[schema.id] = TableReader(schema, layers)
+        return found
+
+    # what it writes
+
+    def write_rows(self, schema: TableSchema, changes: Iterable[tuple[Key, Row, int]]) -> None:
+        """Versions of single rows: (key, stored row, op); a tombstone's row has its key columns only."""
+        writes, sequence = self._writing(schema)
+        for key, row, op in changes:
+            writes.cover.append_row(schema, key, row, op, sequence)
+
+    def write_batch(self, schema: TableSchema, batch: pa.RecordBatch) -> None:
+        """Versions of many rows as a page batch with `_op` where there are tombstones; the last of a key counts."""
+        if batch.num_rows:
+            writes, sequence = self._writing(schema)
+            writes.cover.append_batch(schema, batch, sequence)
+
+    def write_run(self, schema: TableSchema, make: Any) -> None:
+        """A bulk change in page files already; `make(sequence)` gives its run."""
+        writes, sequence = self._writing(schema)
+        writes.cover.append_run(schema, make(sequence))
+
+    def remember(self, schema: TableSchema, key: Key, before: Row | None) -> None:
+        """Keep a before image that was looked up in the snapshot."""
+        self._table_writes(schema).befores.setdefault(key, before)
+
+    def _table_writes(self, schema: TableSchema) -> TableWrites:
+        writes = self.writes.get(schema.id)
+        if writes is None:
+            cover = EraCover(schema.id, OWN_ERA, schema.key_spec)
+            writes = self.writes[schema.id] = TableWrites(schema, cover)
+        writes.schema = schema
+        return writes
+
+    def _writing(self, schema: TableSchema) -> tuple[TableWrites, int]:
+        self._check_open()
+        self.engine.check_writable()
+        self._sequence += 1
+        return self._table_writes(schema), self._sequence
+
+    def next_values(self, sequence: int, count: int) -> Sequence[int]:
+        """The next `count` values of a sequence; handed out once, whether this commits or not."""
+        definition = self._catalog.entities[("sequence", sequence)]
+        space = f"seq:{sequence}"
+        first = self.engine.allocator.take(self.engine, space, self.database, count)
+        self.used[space] = first + count
+        step = definition["increment"]
+        start = definition["start"] + (first - 1) * step
+        return range(start, start + count * step, step)
+
+    def next_row_ids(self, schema: TableSchema, count: int) -> int:
+        """The first of `count` adjacent row ids for a table without a key."""
+        space = f"row:{schema.id}"
+        first = self.engine.allocator.take(self.engine, space, self.database, count)
+        self.used[space] = first + count
+        return first
+
+    def change_schema(self, changes: Changes) -> None:
+        """Add, replace or (None) remove entities of the catalog."""
+        self._check_open()
+        self.engine.check_writable()
+        self._sequence += 1
+        self.schema_changes.update(changes)
+        self._catalog = self.base_catalog.apply(self.schema_changes)
+
+    # savepoints
+
+    def savepoint(self, name: str) -> None:
+        """Remember this point; a name used before is shadowed until released."""
+        self._check_open()
+        marks = {table: writes.cover.mark() for table, writes in self.writes.items()}
+        self._savepoints.append(_Savepoint(name, marks, dict(self.schema_changes)))
+
+    def release(self, name: str) -> None:
+        """Forget a savepoint and those made after it; the writes stay."""
+        del self._savepoints[self._savepoint_at(name) :]
+
+    def rollback_to(self, name: str) -> None:
+        """Undo everything written since the savepoint, which stays."""
+        at = self._savepoint_at(name)
+        point = self._savepoints[at]
+        del self._savepoints[at + 1 :]
+        for table, writes in list(self.writes.items()):
+            if table in point.marks:
+                writes.cover.reset(point.marks[table])
+            else:
+                del self.writes[table]
+        self.schema_changes = dict(point.schema_changes)
+        self._catalog = self.base_catalog.apply(self.schema_changes)
+
+    def _savepoint_at(self, name: str) -> int:
+        self._check_open()
+        for at in range(len(self._savepoints) - 1, -1, -1):
+            if self._savepoints[at].name == name:
+                return at
+        names = ", ".join(point.name for point in self._savepoints) or "none"
+        raise NotFoundError(f"there is no savepoint {name!r}", hint=f"savepoints: {names}")
+
+    # the end
+
+    def net_changes(self) -> list[TableChange]:
+        """What the transaction changed in the end, table by table; rows written and taken back are not there."""
+        found = []
+        for table_id, writes in self.writes.items():
+            schema = self._catalog.tables.get(table_id)
+            if schema is None:
+                continue
+            change = net_change(self, schema, writes)
+            if change is not None:
+                found.append(change)
+        return found
+
+    def commit(self) -> Lsn | None:
+        """Make it durable. Returns the commit's LSN, None if there was nothing to commit.
+
+        WriteConflictError or ConstraintError leave the database as it was and end the transaction.
+        """
+        self._check_open()
+        try:
+            self.lsn = self.engine.commit(self)
+        finally:
+            self._end()
+        return self.lsn
+
+    def rollback(self) -> None:
+        """Forget everything; harmless if the transaction has ended."""
+        if self.open:
+            self._end()
+
+    def _end(self) -> None:
+        self.open = False
+        self.engine.pins.leave(self)
+
+    def _check_open(self) -> None:
+        if not self.open:
+            raise StateError("the transaction has ended", hint="begin a new one")
+
+    def __enter__(self) -> Transaction:
+        return self
+
+    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
+        if kind is None and self.open:
+            self.commit()
+        else:
+            self.rollback()
+
+
