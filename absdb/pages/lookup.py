@@ -15,6 +15,8 @@ Called by the engine (before images, constraint checks), by versioning (both sid
 
 from __future__ import annotations
 
+import weakref
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -22,11 +24,13 @@ import numpy as np
 import pyarrow as pa
 
 from absdb.pages import key as keyed
-from absdb.pages.key import Keys, KeySpec
+from absdb.pages.key import KeyKind, Keys, KeySpec
 from absdb.pages.projection import Ints, Projection
 from absdb.pages.section import Key, Page, Section
 
 BATCH_ROWS = 65_536
+FINDER_DICT_ROWS = 4_096
+FINDER_FENCES = 1_024
 
 
 class Found:
@@ -162,15 +166,75 @@ def _matches(probes: Keys, page: Page) -> tuple[Ints, Ints]:
 
 def lookup_one(spec: KeySpec, layers: Sequence[Section], key: Key) -> tuple[Page, int] | None:
     """The page and row of the newest version of one key, layers newest first; None if no such row lives."""
+    binary = spec.kind is not KeyKind.INTEGER
     for section in layers:
-        found = section.find(key)
-        if found is not None:
-            page, row = found
-            ops = page.ops() if page.deletes else None
-            return found if ops is None or not ops[row] else None
+        number = section.page_for(key)
+        if number == len(section.pages):
+            continue
+        page = section.pages[number]
+        if key < page.first:
+            continue
+        row = _finder(page.keys()).find(key) if binary else page.find(key)
+        if row >= 0:
+            ops = page.ops()
+            return (page, row) if ops is None or not ops[row] else None
     return None
 
 
 def row_values(page: Page, row: int, projection: Projection) -> tuple[Any, ...]:
     """One row as logical Python values, in the order of the projection's columns."""
     return tuple([column[row].as_py() for column in projection.readers(page.batch())])
+
+
+class _Finder:
+    """Finds single keys among the binary keys of a page, in a microsecond or two where pyarrow takes seven.
+
+    The keys of a small page, as those of the runs on top of an image are, go into a dict. Of a large one only
+    every `step`-th is held, and between two of those the memory of the array itself is bisected.
+    """
+
+    __slots__ = ("_all", "_data", "_fences", "_offsets", "_rows", "_step")
+
+    def __init__(self, keys: Any) -> None:
+        _, offsets, data = keys.buffers()
+        self._rows = len(keys)
+        self._offsets = memoryview(offsets).cast("i")[keys.offset : keys.offset + self._rows + 1]
+        self._data = memoryview(data if data is not None else b"")
+        self._step = -(-self._rows // FINDER_FENCES)
+        self._fences: list[Any] = []
+        self._all: dict[Key, int] | None = None
+        if self._rows <= FINDER_DICT_ROWS:
+            self._all = dict(zip(keyed.to_list(keys), range(self._rows), strict=True))
+        else:
+            self._fences = keyed.to_list(keyed.take(keys, np.arange(0, self._rows, self._step)))
+
+    def find(self, key: Any) -> int:
+        """The row of the key, -1 if there is none."""
+        if self._all is not None:
+            return self._all.get(key, -1)
+        number = bisect_right(self._fences, key) - 1
+        if number < 0:
+            return -1
+        low = number * self._step
+        high = min(low + self._step, self._rows) - 1
+        offsets, data = self._offsets, self._data
+        while low < high:
+            row = (low + high + 1) >> 1
+            if bytes(data[offsets[row] : offsets[row + 1]]) <= key:
+                low = row
+            else:
+                high = row - 1
+        return low if bytes(data[offsets[low] : offsets[low + 1]]) == key else -1
+
+
+_finders: dict[int, tuple[Any, _Finder]] = {}
+"""By the id of a page's keys, for as long as these live."""
+
+
+def _finder(keys: Any) -> _Finder:
+    held = _finders.get(id(keys))
+    if held is not None and held[0]() is keys:
+        return held[1]
+    finder, number = _Finder(keys), id(keys)
+    _finders[number] = (weakref.ref(keys, lambda _: _finders.pop(number, None)), finder)
+    return finder

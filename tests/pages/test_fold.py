@@ -183,7 +183,7 @@ ways = st.fixed_dictionaries(
 @settings(max_examples=400, deadline=None)
 @given(keying=keyings, layers=layer_lists(), way=ways, max_chunks=st.sampled_from([1, 6, 5000]))
 def test_a_fold_is_the_state_the_layers_lead_to(
-    keying: Keying, layers: list[Layer], way: dict[str, int], max_chunks: int
+    keying: Keying, layers: list[Layer], way: dict[str, Any], max_chunks: int
 ) -> None:
     """Goal: whatever the layers, the fold has the rows of the model in key order, with their LSNs."""
     sections = [section(keying, layer) for layer in layers]
@@ -200,11 +200,11 @@ def test_a_fold_is_the_state_the_layers_lead_to(
 @settings(max_examples=200, deadline=None)
 @given(keying=keyings, layers=layer_lists(), way=ways, data=st.data())
 def test_a_key_range_cuts_the_fold(
-    keying: Keying, layers: list[Layer], way: dict[str, int], data: st.DataObject
+    keying: Keying, layers: list[Layer], way: dict[str, Any], data: st.DataObject
 ) -> None:
     """Goal: lo is included, hi is not, None is open; an empty range is an empty table of the same schema."""
     lo, hi = data.draw(st.tuples(*[st.one_of(st.none(), st.integers(0, KEYS))] * 2))
-    bounds = tuple(None if number is None else keying.key(number) for number in (lo, hi))
+    bounds = (None if lo is None else keying.key(lo), None if hi is None else keying.key(hi))
     sections = [section(keying, layer) for layer in layers]
     projection = projection_of(keying)
     with patch.multiple(folding, **way):
@@ -244,11 +244,11 @@ def test_lookup_and_fold_agree_with_the_model(keying: Keying, layers: list[Layer
 @settings(max_examples=300, deadline=None)
 @given(keying=keyings, layers=layer_lists(), way=ways, rows_per_page=st.sampled_from([2, 5, 16, 40]))
 def test_pages_of_a_fold_make_an_image_of_the_same_state(
-    keying: Keying, layers: list[Layer], way: dict[str, int], rows_per_page: int
+    keying: Keying, layers: list[Layer], way: dict[str, Any], rows_per_page: int
 ) -> None:
     """Goal: the pages, as a section, are the state; kept pages are whole pages of a layer."""
     sections = [section(keying, layer) for layer in layers]
-    columns = {name: (of, None) for name, of in keying.types.items()}
+    columns: dict[str, tuple[Any, Any]] = {name: (of, None) for name, of in keying.types.items()}
     columns |= {"c7": (pa.int64(), None), "c8": (pa.string(), "first")}
     with patch.multiple(folding, **way):
         pages = list(fold_pages(keying.spec, sections, columns, rows_per_page=rows_per_page))
