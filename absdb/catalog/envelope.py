@@ -12,6 +12,8 @@ Little-endian. The header has a checksum of its own so that a length or a versio
 written, and a file from a newer absdb is told from a damaged one. A file that was cut or has grown is
 damaged. JSON bodies are zstd frames (level 3) that state their content size; above 1 GiB none is unpacked.
 
+Chunks hold an Arrow IPC file; they are never changed, so they are written by `write_new` and mapped by
+`map_checked`. `control` and manifests are put in place atomically instead.
 Source: CRC-32C (Castagnoli), RFC 3720 appendix B.4.
 """
 
@@ -20,17 +22,22 @@ from __future__ import annotations
 import json
 import struct
 import threading
-from typing import Any
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, TypeVar
 
+import pyarrow as pa
 import zstandard
 from crc32c import crc32c
 
-from absdb.errors import CorruptionError, FormatVersionError
+from absdb.errors import CorruptionError, FormatVersionError, StorageError
+from absdb.io.base import FileSystem, read_file
 
 HEADER = struct.Struct("<8sIQII")
 HEADER_BYTES = HEADER.size
 CONTENT_BYTES_MAX = 1 << 30
 ZSTD_LEVEL = 3
+T = TypeVar("T")
 _CHECKED_BYTES = HEADER_BYTES - 4
 _BODY_CRC_AT = 20
 _HINT = "restore the file from a backup; `absdb check` lists everything that is damaged"
@@ -109,6 +116,57 @@ def unpack_json(data: bytes, magic: bytes, version: int, path: str) -> dict[str,
     if not isinstance(content, dict):
         raise damaged(path, HEADER_BYTES, "the body", "a JSON object", type(content).__name__)
     return content
+
+
+def ipc_body(table: pa.Table, batch_rows: int) -> bytes:
+    """An Arrow IPC file with zstd buffers, in batches of exactly `batch_rows` rows but for the last."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_file(sink, table.schema, options=pa.ipc.IpcWriteOptions(compression="zstd")) as writer:
+        writer.write_table(table.combine_chunks(), max_chunksize=batch_rows)
+    return sink.getvalue().to_pybytes()
+
+
+def read_ipc(body: pa.Buffer, path: str, fields: list[int] | None, read: Callable[[Any], T]) -> T:
+    """What `read` gets from a reader of an IPC body (of some `fields` only, or all).
+
+    Each call has a reader of its own, since two threads may not share one. Raises CorruptionError for what
+    Arrow does not understand.
+    """
+    try:
+        return read(pa.ipc.open_file(body, options=pa.ipc.IpcReadOptions(included_fields=fields)))
+    except (pa.ArrowException, OSError) as error:
+        raise damaged(path, HEADER_BYTES, "the body", "an Arrow IPC file", str(error)) from error
+
+
+def write_new(fs: FileSystem, path: str, data: bytes) -> None:
+    """Make a file that nothing refers to yet; durable on return. If it fails, what was written is removed."""
+    directory = path.rpartition("/")[0]
+    if not fs.exists(directory):
+        fs.make_directory(directory)
+    file = fs.create(path)
+    try:
+        file.pwrite(0, [data])
+        file.sync()
+    except StorageError:
+        with suppress(StorageError):  # the first error is the one to report; no list names the file
+            fs.unlink(path)
+        raise
+    finally:
+        file.close()
+    fs.sync_directory(directory)
+
+
+def map_checked(fs: FileSystem, path: str, magic: bytes, version: int, listed: tuple[int, int]) -> pa.Buffer:
+    """The body of a file listed with its size and its body's checksum: read and compared, then mapped."""
+    (size, crc), found = listed, fs.size(path)
+    if found != size:
+        raise damaged(path, min(size, found), "bytes in the file", size, found)
+    data = read_file(fs, path)
+    unpack(data, magic, version, path)
+    if body_crc(data) != crc:
+        found_crc = f"{body_crc(data):#010x}"
+        raise damaged(path, _BODY_CRC_AT, "checksum of the body", f"{crc:#010x} as listed", found_crc)
+    return fs.map(path).slice(HEADER_BYTES, size - HEADER_BYTES)
 
 
 def damaged(path: str, offset: int, what: str, expected: object, found: object) -> CorruptionError:

@@ -18,12 +18,13 @@ Files are immutable, named by checkpoint LSN and a counter that goes up with eac
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import asdict, dataclass
+from typing import Any, Self
 
 from absdb.catalog.envelope import HEADER_BYTES, damaged, pack_json, unpack_json
-from absdb.errors import InvalidInputError
+from absdb.errors import CorruptionError, InvalidInputError
 from absdb.io.base import FileSystem, read_file, write_atomic
 from absdb.paths import MANIFESTS_DIR, is_temporary, manifest_name, parse_manifest_name
 
@@ -41,7 +42,43 @@ REQUIRED: Mapping[str, tuple[type, ...]] = {
     "files": (dict,),
     "settings": (dict,),
 }
+_CHUNK = re.compile(r"log-[0-9A-F]{16}-[0-9a-z]{1,32}")
 _CHECKPOINT_NUMBERS = ("lsn", "time_us", "wal_position")
+
+
+def chunk_name(first_lsn: int, tag: str) -> str:
+    """The name in pages/ of a chunk of the commit log; the tag is 1 to 32 of 0-9 and a-z."""
+    return f"log-{first_lsn:016X}-{tag}"
+
+
+def is_chunk_name(name: str) -> bool:
+    """Whether a file in pages/ is a chunk of the commit log: garbage, if no kept manifest lists it."""
+    return _CHUNK.fullmatch(name) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkRef:
+    """A file of the commit log in pages/, as the part `commit_log` lists it; `crc` is that of its body."""
+
+    name: str
+    size: int
+    crc: int
+    count: int
+    first_lsn: int
+    last_lsn: int
+    first_us: int
+    last_us: int
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """CorruptionError if something is missing; what a newer absdb may have added is ignored."""
+        try:
+            return cls(**{name: data[name] for name in cls.__slots__})
+        except (KeyError, TypeError) as error:
+            raise CorruptionError(f"not a chunk of the commit log: {data!r}") from error
 
 
 @dataclass(frozen=True, slots=True)
