@@ -32,6 +32,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from absdb.errors import StateError
+from absdb.pages.finder import BinaryFinder
 from absdb.pages.key import KEY_COLUMN, KeyKind, Keys, KeySpec, from_list, search_one
 from absdb.pages.key import Key as Key
 from absdb.pages.key import at as key_at
@@ -116,7 +117,7 @@ class Page:
         self._cache = cache
         self._batch: Any = None
         self._keys: Keys | None = None
-        self._view: memoryview | None = None
+        self._view: Any = None
         self._lsns: np.ndarray[Any, Any] | None = None
         self._ops: np.ndarray[Any, Any] | None = None
 
@@ -182,14 +183,15 @@ class Page:
         keys = self._keys
         if keys is None:
             keys = self.keys()
+        view = self._view
         if isinstance(key, int):
-            view = self._view
             if view is None:
                 view = self._view = memoryview(keys)
             row = bisect_left(view, key)
             return row if row < self.rows and view[row] == key else -1
-        row = search_one(keys, key, "left")
-        return row if row < self.rows and keys[row].as_py() == key else -1
+        if view is None:
+            view = self._view = BinaryFinder(keys)
+        return int(view.find(key))
 
     def position(self, key: Key) -> int:
         """The number of rows whose key is smaller."""

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from absdb.errors import StateError
+from absdb.pages.finder import BinaryFinder
 from absdb.pages.key import KeySpec, to_list
 from absdb.pages.section import DELETE, LSN, OP, UPSERT, DecodedCache, Page, Section
 
@@ -174,3 +175,15 @@ def test_reprs_say_where_a_page_is() -> None:
     section = section_of(INTEGER, [(1,), (2,)], 2)
     assert repr(section.pages[0]) == "<Page memory, 2 rows, 1 to 2>"
     assert repr(section) == "<Section of 1 pages, 2 rows, 0 tombstones>"
+
+
+@given(st.lists(st.binary(max_size=3), min_size=1, max_size=60), st.lists(st.binary(max_size=3)), st.data())
+def test_binary_keys_are_found_between_fences(keys: list[bytes], others: list[bytes], data: Any) -> None:
+    """As in a large page, but with few keys: the distance of the fences is drawn."""
+    keys.sort()
+    array = pa.array([b"before", *keys, b"after"], pa.binary()).slice(1, len(keys))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("absdb.pages.finder.FENCES", data.draw(st.integers(1, 20)))
+        finder = BinaryFinder(array)
+    for key in (*keys, *others):
+        assert finder.find(key) == (keys.index(key) if key in keys else -1)
