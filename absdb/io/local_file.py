@@ -81,6 +81,8 @@ class LocalFile:
 
     def sync(self, *, data_only: bool = False) -> None:
         """Make the contents durable; after an error nothing is known, and trying again proves nothing."""
+        if self._fd < 0:
+            raise self._closed("sync")
         try:
             if data_only and _FULL_SYNC is None:
                 os.fdatasync(self._fd)
@@ -115,16 +117,19 @@ class LocalFile:
     def _failure(self, doing: str, error: OSError) -> AbsdbError:
         """What to raise for what the system said."""
         if self._fd < 0 and error.errno == errno.EBADF:
-            return StateError(f"cannot {doing} {self.path} in {self._root}: the file is closed")
+            return self._closed(doing)
         return from_os_error(doing, self.path, self._root, error)
+
+    def _closed(self, doing: str) -> StateError:
+        return StateError(f"cannot {doing} {self.path} in {self._root}: the file is closed")
 
     def __repr__(self) -> str:
         return f"<LocalFile {self.path!r}{' (closed)' if self._fd < 0 else ''}>"
 
     def __del__(self) -> None:
         if getattr(self, "_fd", -1) >= 0:
-            warnings.warn(f"{self!r} was never closed", ResourceWarning, stacklevel=2, source=self)
             os.close(self._fd)
+            warnings.warn(f"{self!r} was never closed", ResourceWarning, stacklevel=2, source=self)
 
 
 def full_sync(fd: int) -> None:
