@@ -53,14 +53,14 @@ def checkpoint(engine: Engine) -> Lsn:
             time_us = engine.next_time()
             txid = engine.next_txid()
         _store_tails(engine)
-        flushed = engine.log.flush(engine.fs, upto=lsn)
+        chunks, _ = engine.log.flush(engine.fs, upto=lsn)
         covers, files = write_covers(engine.covers, lsn)
-        files.update({chunk.name: chunk.size for chunk in flushed.chunks})
+        files.update({chunk.name: chunk.size for chunk in chunks})
         parts = manifest_of(
             history=exists,
             allocator=allocator,
             covers=covers,
-            chunks=[chunk.to_json() for chunk in flushed.chunks],
+            chunks=[chunk.to_json() for chunk in chunks],
             files=files,
             lsn=lsn,
             time_us=time_us,

@@ -93,7 +93,7 @@ class Covers:
         own = history.table_lineage(lineage, table.id)
         start, fixed = self._start(table.id, own)
         intervals = remainder(own, start)
-        self._check_kept(table, own, intervals)
+        self.check_kept(table, own, intervals)
         layers = Layers(
             tuple(fixed),
             tuple(
@@ -143,7 +143,8 @@ class Covers:
             at = step.earlier
         return at, sections
 
-    def _check_kept(self, table: TableSchema, lineage: Lineage, intervals: list[Interval]) -> None:
+    def check_kept(self, table: TableSchema, lineage: Lineage, intervals: list[Interval]) -> None:
+        """HistoryExpiredError if changes in one of the intervals are no longer kept."""
         for era, after, _ in intervals:
             floor = self.expired.get(era, 0)
             if after < floor and (era, table.id) in self.eras:

@@ -1,0 +1,101 @@
+"""Diff of two states of databases: what `target` has that `source` has not, as a summary per table.
+
+`staging.diff(main)` is Diff(source=main's state, target=staging's). Both states stay readable for as long as the
+Diff lives. Words are those of row diffs everywhere: added, modified, removed.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import pyarrow as pa
+
+from absdb.catalog.database import DatabaseCatalog
+from absdb.catalog.lineage import Lineage
+from absdb.catalog.schema import TableSchema
+from absdb.engine.engine import Engine
+from absdb.engine.reader import TableReader
+from absdb.errors import NotFoundError
+from absdb.versioning.as_of import Point
+from absdb.versioning.schema_diff import SchemaChange, TablePair, pair_tables, schema_changes
+from absdb.versioning.table_diff import TableDiff
+
+SUMMARY_SCHEMA = pa.schema([("table_name", pa.string()), ("operation", pa.string()), ("row_count", pa.int64())])
+
+
+class Diff:
+    """The difference of two states. Cheap to make; each question is answered when asked."""
+
+    def __init__(self, engine: Engine, *, source: Point, target: Point) -> None:
+        self.engine = engine
+        self.source = source
+        self.target = target
+        self._catalogs = (
+            engine.history.catalog_at(source.lineage),
+            engine.history.catalog_at(target.lineage),
+        )
+
+    @cached_property
+    def pairs(self) -> list[TablePair]:
+        """The tables of both sides, paired."""
+        return pair_tables(*self._catalogs)
+
+    def schema(self) -> list[SchemaChange]:
+        """What differs in the schema, one entry a difference."""
+        return [] if self.source.lineage == self.target.lineage else schema_changes(*self._catalogs)
+
+    def summary(self) -> pa.Table:
+        """Columns table_name, operation, row_count; only operations that occurred.
+
+        Operations on rows are added, modified and removed. Those on the schema come first: `table added` and
+        `table removed` count the table's rows, `schema` counts the differences in its definition.
+        """
+        rows: list[tuple[str, str, int]] = []
+        if self.source.lineage != self.target.lineage:
+            changes = self.schema()
+            for pair in self.pairs:
+                rows.extend(self._summary_of(pair, changes))
+        columns = list(zip(*rows, strict=True)) if rows else [[], [], []]
+        arrays = [pa.array(list(c), f.type) for c, f in zip(columns, SUMMARY_SCHEMA, strict=True)]
+        return pa.Table.from_arrays(arrays, schema=SUMMARY_SCHEMA)
+
+    def _summary_of(self, pair: TablePair, changes: list[SchemaChange]) -> list[tuple[str, str, int]]:
+        if pair.source is None and pair.target is not None:
+            return [(pair.target.full_name, "table added", self._reader(1, pair.target).count())]
+        if pair.target is None and pair.source is not None:
+            return [(pair.source.full_name, "table removed", self._reader(0, pair.source).count())]
+        assert pair.target is not None
+        name = pair.target.full_name
+        found = [(name, "schema", sum(change.table_name == name for change in changes))]
+        counts = self.table_of(pair).counts()
+        found += [(name, op, n) for op, n in zip(("added", "modified", "removed"), counts, strict=True)]
+        return [row for row in found if row[2]]
+
+    def table(self, name: str) -> TableDiff:
+        """The row diff of a table that is on both sides; NotFoundError otherwise."""
+        for pair in self.pairs:
+            if pair.source is not None and pair.target is not None and pair.target.full_name == name:
+                return self.table_of(pair)
+        both = [p.target.full_name for p in self.pairs if p.source is not None and p.target is not None]
+        raise NotFoundError(f"there is no table {name!r} on both sides", hint=f"there are: {', '.join(both) or 'none'}")
+
+    def table_of(self, pair: TablePair) -> TableDiff:
+        """The row diff of a pair with both sides."""
+        assert pair.source is not None and pair.target is not None
+        lineages = (self._lineage(0, pair.source), self._lineage(1, pair.target)) if pair.related else None
+        return TableDiff(self.engine, self._reader(0, pair.source), self._reader(1, pair.target), lineages)
+
+    def _point(self, side: int) -> Point:
+        return self.target if side else self.source
+
+    def _lineage(self, side: int, table: TableSchema) -> Lineage:
+        return self.engine.history.table_lineage(self._point(side).lineage, table.id)
+
+    def _reader(self, side: int, table: TableSchema) -> TableReader:
+        layers = self.engine.covers.resolve(self.engine.history, table, self._point(side).lineage)
+        return TableReader(table, layers)
+
+    @property
+    def catalogs(self) -> tuple[DatabaseCatalog, DatabaseCatalog]:
+        """The schema of (source, target)."""
+        return self._catalogs

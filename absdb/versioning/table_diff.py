@@ -1,0 +1,185 @@
+"""The rows in which two states of one table differ, found from what was changed rather than from what is there.
+
+    lineages      drop the common prefix; keys written in what remains of *both* are the candidates
+    candidates    look both sides up, compare the columns both have
+
+so the cost follows the change. A column that one side added reads as its initial default on the other; one that a
+side dropped is left to the schema diff. Where history that would name the candidates has expired, or the two are
+no relatives, every key of both sides is a candidate, a page at a time. Memory is bounded by SLICE_ROWS rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from absdb.catalog.lineage import Lineage, common_prefix, remainder
+from absdb.catalog.schema import Column, TableSchema
+from absdb.engine.cover import union_of
+from absdb.engine.engine import Engine
+from absdb.engine.reader import TableReader
+from absdb.errors import HistoryExpiredError
+from absdb.pages.compare import changed_matrix
+from absdb.pages.fold import fold
+from absdb.pages.key import Keys, length, take
+from absdb.pages.projection import OutputColumn, Projection
+from absdb.pages.types import can_widen, physical_type
+
+SLICE_ROWS = 262_144
+
+Bools = np.ndarray[Any, np.dtype[np.bool_]]
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """A column both sides can be compared in: its page name on each side and the type compared in."""
+
+    name: str
+    source: Column
+    target: Column
+    kind: pa.DataType
+
+
+@dataclass(frozen=True, slots=True)
+class DiffSlice:
+    """Candidate keys in key order: which are there on each side, and in which columns those on both differ."""
+
+    keys: Keys
+    in_source: Bools
+    in_target: Bools
+    changed: dict[str, Bools]
+    """Per shared column, over the keys that are on both sides."""
+
+    @property
+    def both(self) -> Bools:
+        return self.in_source & self.in_target
+
+    def modified(self) -> Bools:
+        """Over the keys on both sides: whether any column differs."""
+        found = np.zeros(int(self.both.sum()), bool)
+        for column in self.changed.values():
+            found |= column
+        return found
+
+
+class TableDiff:
+    """What `target` has that `source` has not, in one table that exists on both sides."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        source: TableReader,
+        target: TableReader,
+        lineages: tuple[Lineage, Lineage] | None,
+    ) -> None:
+        """`lineages` are those of the table on both sides; None if they are different tables of one name."""
+        self._engine = engine
+        self.source = source
+        self.target = target
+        self._lineages = lineages
+        self.columns = shared_columns(source.schema, target.schema, by_id=lineages is not None)
+
+    def slices(self) -> Iterator[DiffSlice]:
+        """Candidates and what became of them, in slices; in key order unless everything had to be compared."""
+        if self._lineages is not None and self._lineages[0] == self._lineages[1]:
+            return
+        for keys, only_new in self._candidates():
+            found = self._compare(keys)
+            if only_new:
+                # The other pass has compared what is on both sides.
+                new = np.flatnonzero(found.in_target & ~found.in_source)
+                found = DiffSlice(take(keys, new), found.in_source[new], found.in_target[new], {})
+            yield found
+
+    def counts(self) -> tuple[int, int, int]:
+        """Rows (added, modified, removed)."""
+        added = modified = removed = 0
+        for part in self.slices():
+            added += int((part.in_target & ~part.in_source).sum())
+            removed += int((part.in_source & ~part.in_target).sum())
+            modified += int(part.modified().sum())
+        return added, modified, removed
+
+    def _candidates(self) -> Iterator[tuple[Keys, bool]]:
+        if self._lineages is not None:
+            try:
+                keys = self._changed_keys(*self._lineages)
+            except HistoryExpiredError:
+                keys = None
+            if keys is not None:
+                for start in range(0, length(keys), SLICE_ROWS):
+                    yield take(keys, np.arange(start, min(start + SLICE_ROWS, length(keys)))), False
+                return
+        for side, only_new in ((self.source, False), (self.target, True)):
+            for batch in fold(side.schema.key_spec, side.sections, side.schema.key_projection):
+                yield side.schema.key_spec.keys_of(side.schema.key_spec.with_key(batch)), only_new
+
+    def _changed_keys(self, source: Lineage, target: Lineage) -> Keys:
+        """Every key written beyond the common prefix of the two lineages, on either side."""
+        covers, table = self._engine.covers, self.target.schema
+        prefix = common_prefix(source, target)
+        parts = []
+        for lineage in (source, target):
+            intervals = remainder(lineage, prefix)
+            covers.check_kept(table, lineage, intervals)
+            for era, after, upto in intervals:
+                cover = covers.eras.get((era, table.id))
+                if cover is not None:
+                    parts.append(cover.keys_between(after, upto))
+        return union_of(table.key_spec, parts)
+
+    def _compare(self, keys: Keys) -> DiffSlice:
+        before, after = self.source.lookup(keys), self.target.lookup(keys)
+        both = before.alive & after.alive
+        changed: dict[str, Bools] = {}
+        if self.columns and both.any():
+            old = before.take(self._projection("source"))
+            new = after.take(self._projection("target"))
+            old = old.filter(pa.array(both[before.alive]))
+            new = new.filter(pa.array(both[after.alive]))
+            changed = changed_matrix(old, new)
+        return DiffSlice(keys, before.alive, after.alive, changed)
+
+    def _projection(self, side: str) -> Projection:
+        return Projection(
+            [
+                OutputColumn(
+                    shared.name,
+                    getattr(shared, side).page_name,
+                    shared.kind,
+                    shared.kind,
+                    getattr(shared, side).initial_default,
+                )
+                for shared in self.columns
+            ]
+        )
+
+
+def shared_columns(source: TableSchema, target: TableSchema, *, by_id: bool) -> list[Shared]:
+    """The columns two schemas can be compared in, without the key, in the target's order."""
+    found = []
+    for column in (*target.columns, *(source.columns if by_id else ())):
+        if column.id in target.key or column.id in source.key or column.name in (s.name for s in found):
+            continue
+        ours = _counterpart(target, column, by_id=by_id)
+        theirs = _counterpart(source, column, by_id=by_id)
+        if ours is None or theirs is None:
+            continue
+        old, new = physical_type(theirs.type), physical_type(ours.type)
+        kind = new if old == new or can_widen(old, new) else old if can_widen(new, old) else None
+        if kind is not None:
+            found.append(Shared(ours.name, theirs, ours, kind))
+    return found
+
+
+def _counterpart(schema: TableSchema, column: Column, *, by_id: bool) -> Column | None:
+    """The column in another schema: itself, unknown there (reads as its initial default), or None if dropped."""
+    if not by_id:
+        return schema.by_name.get(column.name)
+    if any(other.id == column.id for other in schema.columns):
+        return schema.by_id[column.id]
+    return None if any(other.id == column.id for other in schema.retired) else column
