@@ -25,6 +25,7 @@ from absdb.pages.key import (
     search,
     sort_order,
     take,
+    to_list,
 )
 from absdb.pages.key import slice as slice_keys
 from absdb.pages.section import LSN, OP, Page, Section, decode_lsns
@@ -32,7 +33,9 @@ from absdb.pages.section import LSN, OP, Page, Section, decode_lsns
 LSN_FIELD = pa.field(LSN, pa.int64())
 OP_FIELD = pa.field(OP, pa.int8())
 
-Bools = np.ndarray[Any, np.dtype[np.bool_]]
+CHANGES_SLICED_MAX = 32
+ROWS_PER_SLICE_MIN = 512
+
 Ints = np.ndarray[Any, np.dtype[np.int64]]
 
 
@@ -58,21 +61,44 @@ def split_versions(spec: KeySpec, batch: pa.RecordBatch) -> tuple[pa.RecordBatch
 
 
 def cut_page(page: Page, superseded: Section, lsn: int) -> list[Page]:
-    """A page of newest versions as it stood at `lsn`: itself, or one page in memory, or none."""
-    late = page.lsns() > lsn
-    if not late.any():
+    """A page of newest versions as it stood at `lsn`: itself, or pages in memory, or none.
+
+    Few changes leave slices of the page, in its memory, with older rows between them; many rewrite it.
+    """
+    late = np.flatnonzero(page.lsns() > lsn)
+    if not len(late):
         return [page]
-    batches = _in_effect(take(page.keys(), np.flatnonzero(late)), page, superseded, lsn)
-    if not late.all():
-        batches.append(_pick(plain_batch(page), np.flatnonzero(~late)))
-    if not batches:
+    older = _in_effect(take(page.keys(), late), page, superseded, lsn)
+    if len(late) <= min(CHANGES_SLICED_MAX, page.rows // ROWS_PER_SLICE_MIN - 1):
+        return _sliced(page, late, older)
+    if len(late) < page.rows:
+        older.append(_pick(plain_batch(page), np.flatnonzero(page.lsns() <= lsn)))
+    if not older:
         return []
-    names = max((batch.schema.names for batch in batches), key=len)
-    joined = pa.concat_batches([_conform(batch, names) for batch in batches])
+    joined = _joined(older)
     keys = page.spec.keys_of(joined)
     if not is_increasing(keys):
         joined = _pick(joined, sort_order(keys))
     return [Page.of(joined, page.spec)]
+
+
+def _sliced(page: Page, late: Ints, older: list[pa.RecordBatch]) -> list[Page]:
+    """The page with the late rows taken out, and the older versions of some of them in their places."""
+    batch, spec = page.batch(), page.spec
+    rows = _joined(older) if older else None
+    keys = to_list(spec.keys_of(rows)) if rows is not None else []
+    pages = []
+    start = used = 0
+    for row, key in zip(late.tolist(), to_list(take(page.keys(), late)), strict=True):
+        if row > start:
+            pages.append(Page.of(batch.slice(start, row - start), spec, page.lsn))
+        if rows is not None and used < len(keys) and keys[used] == key:
+            pages.append(Page.of(rows.slice(used, 1), spec))
+            used += 1
+        start = row + 1
+    if start < page.rows:
+        pages.append(Page.of(batch.slice(start), spec, page.lsn))
+    return pages
 
 
 def one_batch(rows: pa.RecordBatch | pa.Table | Sequence[pa.RecordBatch]) -> pa.RecordBatch:
@@ -126,6 +152,12 @@ def _in_effect(late: Keys, page: Page, superseded: Section, lsn: int) -> list[pa
 
 def _pick(batch: pa.RecordBatch, rows: Ints) -> pa.RecordBatch:
     return batch.take(pa.array(rows)) if len(rows) else batch.slice(0, 0)
+
+
+def _joined(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
+    """One batch, with `_op` if any of them has it."""
+    names = max((batch.schema.names for batch in batches), key=len)
+    return pa.concat_batches([_conform(batch, names) for batch in batches])
 
 
 def _conform(batch: pa.RecordBatch, names: Sequence[str]) -> pa.RecordBatch:

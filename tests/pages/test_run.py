@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from absdb.errors import InvalidInputError, SchemaMismatchError, StateError
 from absdb.io.memory import MemoryFileSystem
 from absdb.pages import run as run_module
-from absdb.pages import run_merge
+from absdb.pages import run_merge, run_versions
 from absdb.pages.key import KeySpec, is_increasing, to_list
 from absdb.pages.run import Run, build_run, merge_runs, store_run
 from absdb.pages.section import DELETE, LSN, OP, UPSERT, Section
@@ -159,11 +159,15 @@ def _filled(row: dict[str, Any] | None, c9: bool) -> dict[str, Any] | None:
     return row if row is None or not c9 or "c9" in row else row | {"c9": "new"}
 
 
-@given(histories(), st.sampled_from([1, 2, 3, 100]))
-def test_a_run_is_what_its_commits_did(history: Any, rows_per_page: int) -> None:
+@given(histories(), st.sampled_from([1, 2, 3, 100]), st.sampled_from([1, 512]))
+def test_a_run_is_what_its_commits_did(history: Any, rows_per_page: int, rows_per_slice: int) -> None:
+    """Inside its interval too, whether pages are sliced there or rewritten."""
     spec, stretches = history
-    for run, (changes, with_c9, _) in zip(runs_of(spec, stretches, rows_per_page), stretches, strict=True):
-        check(run, spec, changes, c9=with_c9)
+    runs = runs_of(spec, stretches, rows_per_page)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(run_versions, "ROWS_PER_SLICE_MIN", rows_per_slice)
+        for run, (changes, with_c9, _) in zip(runs, stretches, strict=True):
+            check(run, spec, changes, c9=with_c9)
 
 
 @given(histories(), st.sampled_from([1, 2, 3, 100]))
