@@ -68,7 +68,7 @@ class Setting:
     def accept(self, value: Any) -> Any:
         """The value, from text as in the file or from Python; ValueError if it cannot be one."""
         if isinstance(value, str):
-            value = self._parse(value.strip())
+            value = self._parse(value if self.kind is Kind.TEXT else value.strip())
         return self._check(value)
 
     def render(self, value: Any) -> str:
