@@ -27,6 +27,7 @@ import json
 import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import pyarrow as pa
@@ -109,7 +110,7 @@ def encode(
         parts.append(data)
 
     if meta:
-        add(META, 0, _json(meta))
+        add(META, 0, _meta(tuple(meta.items())))
     if schema_changes:
         add(SCHEMA, 0, _json(changes_to_json(schema_changes)))
     for change in tables:
@@ -233,6 +234,12 @@ def _decode_rows(schema: TableSchema, data: bytes) -> list[RowChange]:
             raise CorruptionError(f"a deletion in table {schema.full_name!r} names no row")
         rows.append(RowChange(key_of(schema, known), row, before))
     return rows
+
+
+@lru_cache(maxsize=64)
+def _meta(items: tuple[tuple[str, str], ...]) -> bytes:
+    """Kept, since one author makes many commits alike."""
+    return _json(dict(items))
 
 
 def _json(data: Any) -> bytes:

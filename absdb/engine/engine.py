@@ -58,6 +58,7 @@ class Engine:
         self.clock = clock
         self.evaluator = evaluator
         self.read_only = read_only
+        self.author = settings.author_name()
         self.history = History()
         self.covers = Covers()
         self.log = CommitLog()
@@ -110,7 +111,7 @@ class Engine:
         """A transaction on the database's newest state."""
         self.check_open()
         if author is None:
-            author = self.settings.author_name()
+            author = self.author
         return Transaction(self, database, author=author, message=message, kind=kind)
 
     def commit(self, tx: Transaction) -> Lsn | None:

@@ -34,7 +34,7 @@ def restore(
         era = EraId(engine.allocator.new_id())
         body: dict[str, Any] = {
             "op": "restore",
-            "author": engine.settings.author_name() if author is None else author,
+            "author": engine.author if author is None else author,
             "message": message or f"restore to {point.lsn}",
             "database": {**info.to_json(), "eras": [*info.eras, era]},
             "era": {"id": era, "database": info.id, "start_lsn": 0, "reason": "restore", "table_bases": {}},
