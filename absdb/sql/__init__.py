@@ -1,0 +1,1 @@
+"""SQL, answered by DuckDB. The only room that knows it."""
