@@ -94,7 +94,7 @@ def _as_batch(tx: Transaction, schema: TableSchema, section: Section) -> TableCh
 
 def _as_pages(tx: Transaction, schema: TableSchema, run: Run) -> TableChange:
     base = tx.base_reader(schema)
-    change = TableChange(schema, run=run)
+    change = TableChange(schema, run=run, pages=tx.engine.bulk.describe(run))
     existed = 0
     if base.sections:
         for page in run.newest.pages:
