@@ -161,12 +161,9 @@ def _all(doubtful: list[tuple[int, Operation]]) -> Iterator[_Recipe]:
 def _some(doubtful: list[tuple[int, Operation]], count: int, chance: random.Random) -> Iterator[_Recipe]:
     """The recipes of the module's list: if need be only some of the regular ones, then ones by chance."""
     regular = list(_regular(doubtful))
-    share = max(2, count * 3 // 4)
+    share = max(1, count * 3 // 4)
     if len(regular) > share:
-        always = {0, len(doubtful)}
-        others = [index for index in range(len(regular)) if index not in always]
-        always.update(chance.sample(others, share - len(always)) if share > len(always) else ())
-        regular = [regular[index] for index in sorted(always)]
+        regular = chance.sample(regular, share)
     yield from regular
     if doubtful:
         for _ in range(2 * count):
