@@ -11,9 +11,9 @@ so that a read costs a few milliseconds plus what changed. DuckDB and pandas slo
 chunks: beyond `max_chunks` pages are written anew rather than sliced.
 
 A delta of up to DELTA_ROWS_MAX rows is merged whole and kept by the `Fold`. A larger one is merged range by
-range: the ranges begin at the first key of every page of every layer, so that each holds at most one page of
-each layer, and memory stays bounded however large the layers are. Where ranges touch one layer only, as after
-appends, its rows pass through untouched there as well.
+range. Ranges begin where pages begin, of any layer, as soon as RANGE_ROWS rows have begun since the last one,
+so that memory stays bounded however large the layers are. Each range has a base of its own; where it touches
+one layer only, as after appends, that layer's rows pass through untouched.
 
 `fold_pages` is the same for compaction: physical columns, and word of which pages can be kept as they are.
 
@@ -37,6 +37,7 @@ from absdb.pages.section import KEY, LSN, Key, Page, Section
 
 CHUNKS_MAX = 5_000
 DELTA_ROWS_MAX = 200_000
+RANGE_ROWS = 65_536
 CHANGES_SLICED_MAX = 32
 PIECES_SLICED_MAX = 2 * CHANGES_SLICED_MAX + 1
 # Copying slices together beats picking row by row up to about this many in a page.
@@ -81,9 +82,13 @@ class Fold:
             self._steps = _steps(spec, parts)
             self.steps_max = len(self._steps)
         else:
-            firsts = sorted({first_key(part) for layer in parts for part in layer})
-            self._bounds = [lo, *firsts[1:], hi]
-            self.steps_max = len(firsts)
+            self._bounds = [lo, *_cuts(parts), hi]
+            self.steps_max = sum(map(len, parts)) + len(self._bounds)
+
+    @property
+    def by_range(self) -> bool:
+        """Whether what changed is so much that it is merged range by range."""
+        return bool(self._bounds)
 
     def steps(self) -> Iterator[Step]:
         """The stretches of the base in key order, each with its changes."""
@@ -139,6 +144,18 @@ def _present(layers: Sequence[Section], lo: Key | None, hi: Key | None) -> list[
     """What the layers hold in a range, without those that hold nothing; the order stays."""
     sliced = (section.slice_keys(lo, hi) for section in layers)
     return [parts for parts in sliced if parts]
+
+
+def _cuts(layers: Sequence[Sequence[Part]]) -> list[Key]:
+    """Keys that divide large layers into ranges of bounded size."""
+    cuts: list[Key] = []
+    begun = 0
+    for first, rows in sorted((first_key(part), part_rows([part])) for layer in layers for part in layer):
+        if begun >= RANGE_ROWS:
+            cuts.append(first)
+            begun = 0
+        begun += rows
+    return cuts
 
 
 def _steps(spec: KeySpec, layers: Sequence[Sequence[Part]]) -> list[Step]:
@@ -218,41 +235,42 @@ def fold_pages(
     `_lsn` and, for an ENCODED key, `_key`; tombstones are gone. A page that nothing changed comes with its
     Page, whose bytes can be used again (they may lack columns added since, or have dropped ones). Pages that
     grew beyond one and a half `rows_per_page` come out split, and ones below an eighth are put together with
-    the next that had to be written anew.
+    the next that had to be written anew. Where so much changed that ranges are merged, all written are full.
     """
     extra = (LSN, KEY) if spec.kind is KeyKind.ENCODED else (LSN,)
     projection = Projection([OutputColumn.plain(name, *of) for name, of in columns.items()], extra=extra)
-    rows, packer = _DeltaRows(projection), _Packer(rows_per_page)
-    for step in Fold(spec, layers).steps():
+    folded, rows = Fold(spec, layers), _DeltaRows(projection)
+    packer = _Packer(rows_per_page, rows_per_page if folded.by_range else -(-rows_per_page // 8))
+    for step in folded.steps():
         page, start, stop = step.part
         changes = step.changes()
         if changes is None:
             batch = projection.of_page(page).slice(start, stop - start)
             yield from packer.add(batch, page if stop - start == page.rows else None)
         elif len(pieces := changes.pieces()):
-            yield from packer.add(_rewritten(step, pieces, rows), None, unfinished=stop < page.rows)
+            yield from packer.add(_rewritten(step, pieces, rows), None)
     yield from packer.flush()
 
 
 class _Packer:
     """Puts written batches together, and cuts them, into pages of about the right size."""
 
-    def __init__(self, rows_per_page: int) -> None:
+    def __init__(self, rows_per_page: int, rows_least: int) -> None:
+        """What is written is held back until there are `rows_least`, or an unchanged page follows."""
         self._rows_per_page = rows_per_page
+        self._rows_least = rows_least
         self._held: list[tuple[pa.RecordBatch, Page | None]] = []
         self._rows = 0
 
-    def add(
-        self, batch: pa.RecordBatch, page: Page | None, *, unfinished: bool = False
-    ) -> Iterator[tuple[pa.RecordBatch, Page | None]]:
-        """`page` if the batch is a whole unchanged one; `unfinished` if more of the same page is to come."""
+    def add(self, batch: pa.RecordBatch, page: Page | None) -> Iterator[tuple[pa.RecordBatch, Page | None]]:
+        """`page` if the batch is all of it, unchanged."""
         if page is not None and batch.num_rows * 8 >= self._rows_per_page:
             yield from self.flush()
             yield batch, page
             return
         self._held.append((batch, page))
         self._rows += batch.num_rows
-        if self._rows >= self._rows_per_page or (not unfinished and self._rows * 8 >= self._rows_per_page):
+        if self._rows >= self._rows_least:
             yield from self.flush()
 
     def flush(self) -> Iterator[tuple[pa.RecordBatch, Page | None]]:
@@ -262,6 +280,6 @@ class _Packer:
             yield held[0]
         elif held:
             batch = pa.concat_batches([batch for batch, _ in held])
-            count = max(1, -(-rows // self._rows_per_page)) if rows * 2 > self._rows_per_page * 3 else 1
+            count = -(-rows // self._rows_per_page) if rows * 2 > self._rows_per_page * 3 else 1
             cuts = [rows * number // count for number in range(count + 1)]
             yield from ((batch.slice(lo, hi - lo), None) for lo, hi in pairwise(cuts))

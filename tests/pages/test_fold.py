@@ -173,6 +173,7 @@ keyings = st.sampled_from(KEYINGS)
 ways = st.fixed_dictionaries(
     {
         "DELTA_ROWS_MAX": st.sampled_from([0, 10, 200_000]),
+        "RANGE_ROWS": st.sampled_from([1, 7, 65_536]),
         "PIECES_SLICED_MAX": st.sampled_from([1, 4, 65]),
         "PIECES_JOINED_MAX": st.sampled_from([0, 3, 256]),
     }
@@ -180,7 +181,7 @@ ways = st.fixed_dictionaries(
 """Every way through the fold: merged whole or by range; sliced, joined or taken."""
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(keying=keyings, layers=layer_lists(), way=ways, max_chunks=st.sampled_from([1, 6, 5000]))
 def test_a_fold_is_the_state_the_layers_lead_to(
     keying: Keying, layers: list[Layer], way: dict[str, Any], max_chunks: int
@@ -218,7 +219,7 @@ def test_a_key_range_cuts_the_fold(
     assert table.schema.equals(projection.schema)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(keying=keyings, layers=layer_lists(), probes=st.lists(st.integers(0, KEYS + 3), max_size=60))
 def test_lookup_and_fold_agree_with_the_model(keying: Keying, layers: list[Layer], probes: list[int]) -> None:
     """Goal: keys in any order, repeated too, find the rows the fold has and tell tombstones from nothing."""
@@ -241,7 +242,7 @@ def test_lookup_and_fold_agree_with_the_model(keying: Keying, layers: list[Layer
         assert one is None or row_values(*one, projection) == rows[number]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(keying=keyings, layers=layer_lists(), way=ways, rows_per_page=st.sampled_from([2, 5, 16, 40]))
 def test_pages_of_a_fold_make_an_image_of_the_same_state(
     keying: Keying, layers: list[Layer], way: dict[str, Any], rows_per_page: int
@@ -343,7 +344,7 @@ def test_the_first_and_last_row_of_a_page_change_like_any_other(base: Section) -
 def test_a_bound_on_chunks_is_kept_by_writing_pages_anew(base: Section) -> None:
     change = Section([numbers_page(np.arange(1, 20_000, 200), 1)])
     assert len(batches_of(base, change)) == 210
-    for max_chunks in (0, 10, 30, 100):
+    for max_chunks in (0, 10, 30, 89, 100):
         batches = batches_of(base, change, max_chunks=max_chunks)
         assert len(batches) <= max(max_chunks, 10)
         assert pa.Table.from_batches(batches).equals(fold_table(INTEGER.spec, [base, change], NUMBERS))
@@ -354,11 +355,24 @@ def test_large_layers_that_do_not_overlap_pass_through(base: Section) -> None:
     appended = Section(
         numbers_page(np.arange(start, start + 1000), 1) for start in range(20_000, 29_000, 1000)
     )
-    with patch.object(folding, "DELTA_ROWS_MAX", 0):
+    with patch.multiple(folding, DELTA_ROWS_MAX=0, RANGE_ROWS=1000):
         batches = batches_of(base, appended)
     sources = [*base.batches(), *appended.batches()]
     assert len(batches) == len(sources)
     assert all(same_memory(a, b) for a, b in zip(batches, sources, strict=True))
+
+
+def test_large_layers_are_merged_a_bounded_part_at_a_time(base: Section) -> None:
+    """Goal: rows all over a small gap of the base do not all end up in one step."""
+    crowd = Section(
+        numbers_page(np.arange(start, start + 1000) * 2 + 1, 1) for start in range(50_000, 58_000, 1000)
+    )
+    spread = Section([*base.pages, numbers_page(np.array([10**6]), 0)])
+    with patch.multiple(folding, DELTA_ROWS_MAX=0, RANGE_ROWS=1000):
+        steps = list(Fold(INTEGER.spec, [spread, crowd]).steps())
+        table = fold_table(INTEGER.spec, [spread, crowd], NUMBERS)
+    assert max(step.stop - step.start for step in steps) <= 2000
+    assert table["id"].to_pylist() == [*range(0, 20_000, 2), *range(100_001, 116_001, 2), 10**6]
 
 
 def test_the_base_may_be_in_the_middle(base: Section) -> None:
@@ -403,6 +417,15 @@ def test_compaction_keeps_untouched_pages(base: Section) -> None:
     change = Section([numbers_page(np.array([4500]), 1)])
     kept = [page for _, page in pages_of(base, change)]
     assert kept == [*base.pages[:2], None, *base.pages[3:]]
+
+
+def test_compaction_does_not_fragment_pages_at_the_bounds_of_ranges(base: Section) -> None:
+    """Goal: where two large layers begin their pages at different keys, pages still come out full."""
+    change = Section(numbers_page(np.arange(start, start + 2000, 2), 1) for start in range(701, 16_000, 2000))
+    with patch.multiple(folding, DELTA_ROWS_MAX=0, RANGE_ROWS=1):
+        written = [batch.num_rows for batch, _ in pages_of(base, change)]
+    assert sum(written) == 18_000
+    assert min(written[:-1]) >= 750
 
 
 def test_compaction_splits_a_page_that_grew_and_joins_what_shrank(base: Section) -> None:
