@@ -130,6 +130,9 @@ def judge(stream: LogStream, stop: Stop, *, durable_lsn: int) -> Doubt:
     for segment in stream.sizes:
         if segment >= stop.lsn // stream.log.segment_bytes:
             _examine(stream, stop, doubt, segment)
+    if doubt.unfinished and len(doubt.unfinished) <= max(stream.sizes) - doubt.unfinished[0]:
+        path = stream.segments.path(doubt.unfinished[0])
+        raise corrupt(stream, stop, f"{path} has no header, and it is not the newest", stream.files_end)
     if doubt.proof is not None:
         reason = (
             f"the log was durable up to LSN {Lsn(doubt.proof.durable_lsn)} "
