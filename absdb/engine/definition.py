@@ -7,12 +7,13 @@ Arrow schema.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from absdb.catalog.schema import Column, Default
+from absdb.engine.type_text import as_type
 from absdb.errors import InvalidInputError, NotFoundError
 from absdb.ids import ColumnId
 from absdb.pages.types import describe_type, physical_type, to_physical
@@ -25,22 +26,27 @@ if TYPE_CHECKING:
 NO_DEFAULT: Any = type("NoDefault", (), {"__repr__": lambda self: "NO_DEFAULT"})()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class ColumnDefinition:
-    """A column to be made: a name and an Arrow type, and what else should hold.
+    """A column to be made: a name and a type (an Arrow type, or its name as text), and what else should hold.
 
     `default` is a Python value; `default_sql` an SQL expression evaluated per row; `generated` an SQL expression
     over the row's other columns, stored; `identity` hands out 1, 2, 3, … (per branch from blocks of its own).
+    InvalidInputError for a type that is not known.
     """
 
     name: str
     type: pa.DataType
+    _: KW_ONLY
     nullable: bool = True
     default: Any = NO_DEFAULT
     default_sql: str | None = None
     generated: str | None = None
     identity: bool = False
     comment: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "type", as_type(self.type))
 
 
 def fresh_column(tx: Transaction, definition: ColumnDefinition) -> Column:

@@ -68,6 +68,8 @@ class Transaction:
         self.schema_changes: dict[EntityId, Any] = {}
         self.writes: dict[TableId, TableWrites] = {}
         self.used: dict[str, int] = {}
+        self.repeatable = True
+        """Whether what was written can be written again: not once a stream was used up that reads only once."""
         self.lsn: Lsn | None = None
         self._catalog = self.base_catalog
         self._sequence = 0
@@ -89,7 +91,7 @@ class Transaction:
 
     def reader(self, schema: TableSchema) -> TableReader:
         """The table as the transaction sees it now."""
-        self._check_open()
+        self.check_open()
         base = self.base_reader(schema)
         own = self.writes.get(schema.id)
         if own is None:
@@ -136,7 +138,7 @@ class Transaction:
         return writes
 
     def _writing(self, schema: TableSchema) -> tuple[TableWrites, int]:
-        self._check_open()
+        self.check_open()
         self.engine.check_writable()
         self._sequence += 1
         return self._table_writes(schema), self._sequence
@@ -160,7 +162,7 @@ class Transaction:
 
     def change_schema(self, changes: Changes) -> None:
         """Add, replace or (None) remove entities of the catalog."""
-        self._check_open()
+        self.check_open()
         self.engine.check_writable()
         self._sequence += 1
         self.schema_changes.update(changes)
@@ -170,7 +172,7 @@ class Transaction:
 
     def savepoint(self, name: str) -> None:
         """Remember this point; a name used before is shadowed until released."""
-        self._check_open()
+        self.check_open()
         marks = {table: writes.cover.mark() for table, writes in self.writes.items()}
         self._savepoints.append(_Savepoint(name, marks, dict(self.schema_changes)))
 
@@ -192,7 +194,7 @@ class Transaction:
         self._catalog = self.base_catalog.apply(self.schema_changes)
 
     def _savepoint_at(self, name: str) -> int:
-        self._check_open()
+        self.check_open()
         for at in range(len(self._savepoints) - 1, -1, -1):
             if self._savepoints[at].name == name:
                 return at
@@ -218,7 +220,7 @@ class Transaction:
 
         WriteConflictError or ConstraintError leave the database as it was and end the transaction.
         """
-        self._check_open()
+        self.check_open()
         try:
             self.lsn = self.engine.commit(self)
         finally:
@@ -234,7 +236,8 @@ class Transaction:
         self.open = False
         self.engine.pins.leave(self)
 
-    def _check_open(self) -> None:
+    def check_open(self) -> None:
+        """StateError if the transaction has ended."""
         if not self.open:
             raise StateError("the transaction has ended", hint="begin a new one")
 

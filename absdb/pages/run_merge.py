@@ -107,7 +107,7 @@ def _merge_range(spec: KeySpec, parts: list[Part], layout: Layout) -> Merged:
         )
     rows = [layout.bring(*each) for superseded, newest in parts for each in (*superseded, *newest)]
     newest, superseded = split_versions(spec, pa.concat_batches(rows))
-    return [newest], [superseded]
+    return [newest], [superseded] if superseded.num_rows else []
 
 
 def _apart(parts: list[Part]) -> list[Part] | None:

@@ -378,6 +378,15 @@ def test_a_failed_write_leaves_no_file() -> None:
     assert store.names() == []
 
 
+def test_runs_among_each_other_without_history_go_to_one_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = PageStore(MemoryFileSystem())
+    monkeypatch.setattr(run_module, "MEMORY_ROWS_MAX", 0)
+    older = build_run(INTEGER, rows(list(range(0, 100, 2)), 5), 0, 10)
+    newer = build_run(INTEGER, rows(list(range(1, 100, 2)), 15), 10, 20)
+    merged = merge_runs(INTEGER, [older, newer], {}, store=store)
+    assert (merged.newest.rows, merged.superseded.rows, len(store.names())) == (100, 0, 1)
+
+
 def test_a_large_merge_goes_range_by_range(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a merge holds at once is bounded by the range, not by the runs."""
     store = PageStore(MemoryFileSystem())

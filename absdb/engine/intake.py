@@ -1,0 +1,282 @@
+"""Rows as a user passes them, brought to the verb that takes them at the least cost.
+
+    a dict, a few dicts                  engine/small.py: plain tuples
+    more dicts, columns, frames          engine/writes.py: one Arrow batch
+    more than `bulk_threshold`, streams  engine/load.py: page files, with bounded memory
+
+What comes out is the same on each way. Dicts are converted value by value at any number, by the converters that
+also serve small commits, so that what fits does not depend on how many rows there are. Called by whoever holds a
+transaction: tables, SQL, imports.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import chain
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pyarrow as pa
+import pyarrow.types as pt
+
+from absdb.catalog.schema import Column, TableSchema
+from absdb.engine import small, writes
+from absdb.engine.load import load, rebatch
+from absdb.engine.prepare import check_names
+from absdb.errors import InvalidInputError, SchemaMismatchError
+from absdb.pages.types import from_frame, physical_type, to_logical
+from absdb.pages.values import Converter
+
+if TYPE_CHECKING:
+    from absdb.engine.transaction import Transaction
+
+Progress = Callable[[int], None]
+Dicts = list[Mapping[str, Any]]
+Given = Dicts | pa.Table | pa.RecordBatchReader
+
+
+class SyncCounts(NamedTuple):
+    """What `sync` did, in rows."""
+
+    added: int
+    modified: int
+    removed: int
+
+
+def insert(tx: Transaction, schema: TableSchema, rows: Any, progress: Progress | None = None) -> int:
+    """Add rows that are not there; ConstraintError names keys that are. Returns the number of rows."""
+    given = _take(tx, schema, rows)
+    if type(given) is list:
+        if small.is_small(schema, given):
+            return small.insert(tx, schema, given)
+        return sum([writes.insert(tx, schema, table) for table in _tables(schema, given)])
+    table, batches = _whole_or_stream(tx, given)
+    if table is not None:
+        return writes.insert(tx, schema, table)
+    return load(tx, schema, batches, progress=progress)
+
+
+def upsert(tx: Transaction, schema: TableSchema, rows: Any, progress: Progress | None = None) -> int:
+    """Add rows or change those that are there; columns left out keep their value. Returns the number of rows."""
+    given = _take(tx, schema, rows)
+    if type(given) is list:
+        if small.is_small(schema, given):
+            return small.upsert(tx, schema, given)
+        return sum([writes.upsert(tx, schema, table) for table in _tables(schema, given)])
+    writes.require_key(schema, "upsert")
+    table, batches = _whole_or_stream(tx, given)
+    if table is None and _has_all(schema, given):
+        return load(tx, schema, batches, progress=progress, refuse_present=False)
+    return writes.upsert(tx, schema, _joined(given, batches) if table is None else table)
+
+
+def update(tx: Transaction, schema: TableSchema, rows: Any) -> int:
+    """Change rows that are there, by key; others are left out. Returns the number of rows found."""
+    given = _take(tx, schema, rows)
+    if type(given) is list:
+        if small.is_small(schema, given):
+            return small.update(tx, schema, given)
+        return sum([writes.update(tx, schema, table) for table in _tables(schema, given)])
+    return writes.update(tx, schema, _table_of(given))
+
+
+def delete(tx: Transaction, schema: TableSchema, keys: Any) -> int:
+    """Remove rows by key; unknown keys are ignored. Returns the number of rows removed.
+
+    `keys` is a key, a list of keys (tuples where the key has several columns), dicts or a frame with the key
+    columns; other columns are ignored.
+    """
+    writes.require_key(schema, "delete")
+    given = _keys_of(tx, schema, keys)
+    if type(given) is list:
+        given = [{name: row[name] for name in schema.key_names if name in row} for row in given]
+        if small.is_small(schema, given):
+            return small.delete(tx, schema, given)
+        return sum([writes.delete(tx, schema, table) for table in _tables(schema, given)])
+    return writes.delete(tx, schema, _table_of(given))
+
+
+def replace(tx: Transaction, schema: TableSchema, rows: Any, progress: Progress | None = None) -> int:
+    """Put `rows` in the place of everything that is there. Returns the number of rows."""
+    given = _one_shape(schema, _take(tx, schema, rows), "replace")
+    if _is_empty(tx, schema):
+        return insert(tx, schema, given, progress)
+    return writes.replace(tx, schema, _table_of(given))
+
+
+def sync(tx: Transaction, schema: TableSchema, rows: Any, progress: Progress | None = None) -> SyncCounts:
+    """Make the table equal `rows`, writing only what differs; columns left out keep their values."""
+    writes.require_key(schema, "sync")
+    given = _one_shape(schema, _take(tx, schema, rows), "sync")
+    if _is_empty(tx, schema):
+        return SyncCounts(insert(tx, schema, given, progress), 0, 0)
+    return SyncCounts(*writes.sync(tx, schema, _table_of(given)))
+
+
+def truncate(tx: Transaction, schema: TableSchema) -> int:
+    """Remove all rows. Returns their number."""
+    return writes.truncate(tx, schema)
+
+
+def _take(tx: Transaction, schema: TableSchema, rows: Any) -> Given:
+    if isinstance(rows, pa.RecordBatchReader):
+        tx.repeatable = False
+    return rows_of(schema, rows)
+
+
+def rows_of(schema: TableSchema, rows: Any) -> Given:
+    """The rows as a list of dicts, a table, or a stream that can be read once. InvalidInputError for anything else."""
+    if isinstance(rows, Mapping):
+        return _columns(schema, rows) if _is_columns(schema, rows) else [rows]
+    if isinstance(rows, list | tuple) and all([isinstance(row, Mapping) for row in rows]):
+        return list(rows)
+    types = {c.name: c.type for c in schema.columns if _needs_type(c.type)}
+    given = from_frame(rows, types)
+    check_names(schema, given.schema.names)
+    return given
+
+
+def _needs_type(kind: pa.DataType) -> bool:
+    """Whether pyarrow needs to know the type to make something of plain Python values."""
+    return isinstance(kind, pa.BaseExtensionType) or pt.is_nested(kind)
+
+
+def _is_columns(schema: TableSchema, rows: Mapping[str, Any]) -> bool:
+    """Whether a dict holds columns rather than the values of one row."""
+    for name, value in rows.items():
+        if isinstance(value, str | bytes | int | float | None) or not hasattr(value, "__len__"):
+            return False
+        column = schema.by_name.get(name)
+        if column is None or not pt.is_nested(physical_type(column.type)):
+            return not isinstance(value, Mapping | memoryview | bytearray)
+    return False
+
+
+def _columns(schema: TableSchema, columns: Mapping[str, Any]) -> pa.Table:
+    check_names(schema, list(columns))
+    arrays = {
+        name: _array(schema.by_name[name], values) if isinstance(values, list | tuple) else values
+        for name, values in columns.items()
+    }
+    return from_frame(arrays)
+
+
+def _tables(schema: TableSchema, rows: Dicts) -> Iterator[pa.Table]:
+    """Dicts as Arrow tables, one for each set of columns that they have."""
+    shapes: dict[frozenset[str], Dicts] = {}
+    for row in rows:
+        shapes.setdefault(frozenset(row), []).append(row)
+    for names, alike in shapes.items():
+        yield _table(schema, [name for name in alike[0] if name in names], alike)
+    if not rows:
+        yield _table(schema, [c.name for c in schema.columns if c.generated is None], [])
+
+
+def _table(schema: TableSchema, names: Sequence[str], rows: Dicts) -> pa.Table:
+    check_names(schema, names)
+    arrays = [_array(schema.by_name[name], [row[name] for row in rows]) for name in names]
+    return pa.Table.from_arrays(arrays, names=list(names))
+
+
+def _array(column: Column, values: Iterable[Any]) -> pa.Array:
+    """Python values as an array of the column's type; SchemaMismatchError shows the first that does not fit."""
+    convert = Converter.of(column.type, column.name).to_physical
+    physical = physical_type(column.type)
+    stored = [convert(value) for value in values]
+    if pt.is_temporal(physical) and not pt.is_interval(physical):
+        array = pa.array(stored, pa.int32() if physical.bit_width == 32 else pa.int64()).view(physical)
+    else:
+        array = pa.array(stored, physical)
+    return to_logical(array, column.type)
+
+
+def _one_shape(schema: TableSchema, given: Given, verb: str) -> Given:
+    """Dicts as one table; SchemaMismatchError if they do not all have the same columns."""
+    if type(given) is not list:
+        return given
+    tables = list(_tables(schema, given))
+    if len(tables) > 1:
+        names = set(tables[0].column_names).symmetric_difference(tables[1].column_names)
+        raise SchemaMismatchError(
+            f"table {schema.full_name!r}: some rows have {', '.join(sorted(names))} and some have not",
+            hint=f"{verb}() needs the same columns in every row",
+            table=schema.full_name,
+        )
+    return tables[0]
+
+
+def _keys_of(tx: Transaction, schema: TableSchema, keys: Any) -> Given:
+    """What `delete` was given, as rows with key columns."""
+    names = schema.key_names
+    if isinstance(keys, pa.RecordBatchReader):
+        tx.repeatable = False
+    if isinstance(keys, Mapping) or hasattr(keys, "column_names") or hasattr(keys, "columns"):
+        return _key_columns(schema, keys)
+    if isinstance(keys, pa.RecordBatch | pa.RecordBatchReader) or hasattr(keys, "__arrow_c_stream__"):
+        if not isinstance(keys, pa.ChunkedArray) and type(keys).__name__ != "Series":
+            return _key_columns(schema, keys)
+    if isinstance(keys, str | bytes) or not hasattr(keys, "__iter__"):
+        keys = [keys]
+    elif isinstance(keys, tuple) and len(names) > 1:
+        keys = [keys] if not any(isinstance(part, tuple | Mapping) for part in keys) else keys
+    if isinstance(keys, pa.Array | pa.ChunkedArray) or hasattr(keys, "dtype"):
+        _check_parts(schema, 1)
+        return from_frame({names[0]: keys})
+    return [key if isinstance(key, Mapping) else _key_row(schema, key) for key in keys]
+
+
+def _key_columns(schema: TableSchema, keys: Any) -> Given:
+    """A frame or dict, without the columns that do not belong to the key."""
+    if isinstance(keys, Mapping):
+        mine = {name: keys[name] for name in schema.key_names if name in keys}
+        return rows_of(schema, mine)
+    given = _table_of(from_frame(keys))
+    return given.select([name for name in schema.key_names if name in given.column_names])
+
+
+def _key_row(schema: TableSchema, key: Any) -> Mapping[str, Any]:
+    parts = key if isinstance(key, tuple) else (key,)
+    _check_parts(schema, len(parts))
+    return dict(zip(schema.key_names, parts, strict=True))
+
+
+def _check_parts(schema: TableSchema, count: int) -> None:
+    if count != len(schema.key_names):
+        raise InvalidInputError(
+            f"table {schema.full_name!r}: a key has {len(schema.key_names)} parts, "
+            f"{', '.join(schema.key_names)}; found {count}",
+            hint=f"pass {'tuples' if len(schema.key_names) > 1 else 'single values'}, or a frame with these columns",
+        )
+
+
+def _whole_or_stream(tx: Transaction, given: Given) -> tuple[pa.Table | None, Iterable[pa.RecordBatch]]:
+    """A table if it is below the bulk threshold, else its batches."""
+    limit = tx.engine.settings.bulk_threshold
+    if isinstance(given, pa.Table):
+        return (given, ()) if given.nbytes <= limit else (None, rebatch(given))
+    assert isinstance(given, pa.RecordBatchReader)
+    first: list[pa.RecordBatch] = []
+    size = 0
+    for batch in given:
+        first.append(batch)
+        size += batch.nbytes
+        if size > limit:
+            return None, chain(first, given)
+    return pa.Table.from_batches(first, given.schema), ()
+
+
+def _has_all(schema: TableSchema, given: Given) -> bool:
+    """Whether the rows have every column that is not generated."""
+    assert not isinstance(given, list)
+    return {c.name for c in schema.columns if c.generated is None} <= set(given.schema.names)
+
+
+def _joined(given: Given, batches: Iterable[pa.RecordBatch]) -> pa.Table:
+    return given if isinstance(given, pa.Table) else pa.Table.from_batches(list(batches), given.schema)  # type: ignore[union-attr]  # dicts never come here
+
+
+def _table_of(given: Given) -> pa.Table:
+    return given.read_all() if isinstance(given, pa.RecordBatchReader) else given
+
+
+def _is_empty(tx: Transaction, schema: TableSchema) -> bool:
+    return not tx.reader(schema).sections

@@ -1,0 +1,232 @@
+"""Where tables are read from and written to: the newest state of a database, a state of the past, a transaction.
+
+    HeadScope         each read sees the last commit, each write is a commit of its own, tried again on conflict
+    PastScope         one state, which never changes and is kept readable for as long as the scope lives
+    TransactionScope  the transaction's snapshot and its own writes
+
+A State is what was visible at one LSN, with a reader per table made on first use; a HeadScope keeps the last one
+it made, so that reads between two commits share them. Called by the tables and databases that users hold, and by
+SQL sessions.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+import weakref
+from collections.abc import Callable
+from typing import Protocol, TypeVar
+
+from absdb.catalog.database import DatabaseCatalog
+from absdb.catalog.history import DatabaseInfo
+from absdb.catalog.lineage import Lineage
+from absdb.catalog.schema import TableSchema
+from absdb.engine.engine import Engine
+from absdb.engine.reader import TableReader
+from absdb.engine.transaction import Transaction
+from absdb.errors import InvalidInputError, StateError, WriteConflictError
+from absdb.ids import DatabaseId, Lsn, TableId
+from absdb.versioning.as_of import Point
+
+T = TypeVar("T")
+Work = Callable[[Transaction], T]
+
+TRIES_MAX = 100
+"""How often a write of one verb is tried when others write the same rows."""
+PATIENT_TRIES = 3
+PAUSE_S_MAX = 0.02
+
+
+class State:
+    """What one database was at one LSN."""
+
+    __slots__ = ("_engine", "_readers", "catalog", "lineage", "lsn")
+
+    def __init__(self, engine: Engine, lsn: int, lineage: Lineage) -> None:
+        self._engine = engine
+        self._readers: dict[TableId, TableReader] = {}
+        self.lsn = lsn
+        self.lineage = lineage
+        self.catalog: DatabaseCatalog = engine.history.catalog_at(lineage)
+
+    def reader(self, schema: TableSchema) -> TableReader:
+        """A table of this state."""
+        found = self._readers.get(schema.id)
+        if found is None:
+            layers = self._engine.covers.resolve(self._engine.history, schema, self.lineage)
+            found = self._readers[schema.id] = TableReader(schema, layers)
+        return found
+
+
+class Scope(Protocol):
+    """What a table or database object needs to know about where it stands."""
+
+    engine: Engine
+    database: DatabaseId
+    writable: bool
+
+    def info(self) -> DatabaseInfo: ...
+    def point(self) -> Point: ...
+    def catalog(self) -> DatabaseCatalog: ...
+    def reader(self, schema: TableSchema) -> TableReader: ...
+    def write(self, work: Work[T], *, message: str = "", author: str | None = None) -> T: ...
+    def describe(self) -> str: ...
+
+
+def database_info(engine: Engine, database: DatabaseId, name: str) -> DatabaseInfo:
+    """The database as it is listed now; StateError if it was dropped."""
+    engine.check_open()
+    info = engine.history.databases.get(database)
+    if info is None:
+        raise StateError(f"database {name!r} was dropped", hint="its snapshots and its own commits are gone with it")
+    return info
+
+
+class HeadScope:
+    """The newest state of a database."""
+
+    writable = True
+
+    def __init__(self, engine: Engine, info: DatabaseInfo) -> None:
+        self.engine = engine
+        self.database = info.id
+        self._name = info.name
+        self._state: State | None = None
+
+    def info(self) -> DatabaseInfo:
+        """The database as it is listed now; StateError if it was dropped."""
+        return database_info(self.engine, self.database, self._name)
+
+    def state(self) -> State:
+        """What the last commit left. The published LSN moves with everything that changes a state."""
+        engine = self.engine
+        state = self._state
+        if state is None or state.lsn != engine.published or engine.closed:
+            self.info()
+            state = self._state = State(engine, *engine.head(self.database))
+        return state
+
+    def point(self) -> Point:
+        """The newest state, as verbs that take a point want it."""
+        state = self.state()
+        return Point(self.info(), Lsn(state.lsn), state.lineage)
+
+    def catalog(self) -> DatabaseCatalog:
+        return self.state().catalog
+
+    def reader(self, schema: TableSchema) -> TableReader:
+        return self.state().reader(schema)
+
+    def write(self, work: Work[T], *, message: str = "", author: str | None = None) -> T:
+        """Run `work` in a transaction of its own and commit it; tried again if others wrote the same rows.
+
+        WriteConflictError after TRIES_MAX tries, and at once if `work` used up a stream it cannot read again.
+        """
+        engine = self.engine
+        self.info()
+        for attempt in range(1, TRIES_MAX + 1):
+            tx = engine.begin(self.database, author=author, message=message)
+            try:
+                result = work(tx)
+                tx.commit()
+                return result
+            except WriteConflictError:
+                if attempt == TRIES_MAX or not tx.repeatable:
+                    raise
+            finally:
+                tx.rollback()
+            if attempt >= PATIENT_TRIES:
+                time.sleep(random.uniform(0, min(PAUSE_S_MAX, 0.0002 * attempt * attempt)))
+        raise AssertionError("the last try returns or raises")
+
+    def describe(self) -> str:
+        return f"{self.info().name} @ {Lsn(self.engine.published)}"
+
+
+class PastScope:
+    """One state of a database, for good."""
+
+    writable = False
+
+    def __init__(self, engine: Engine, point: Point) -> None:
+        self.engine = engine
+        self.database = point.database.id
+        self._point = point
+        self._state = State(engine, point.lsn, point.lineage)
+        engine.pins.enter(point)
+        weakref.finalize(self, engine.pins.leave, point)
+
+    def info(self) -> DatabaseInfo:
+        """The database as it is listed now, or as it was if it has been dropped since."""
+        self.engine.check_open()
+        return self.engine.history.databases.get(self.database, self._point.database)
+
+    def point(self) -> Point:
+        return self._point
+
+    def catalog(self) -> DatabaseCatalog:
+        self.engine.check_open()
+        return self._state.catalog
+
+    def reader(self, schema: TableSchema) -> TableReader:
+        self.engine.check_open()
+        return self._state.reader(schema)
+
+    def write(self, work: Work[T], *, message: str = "", author: str | None = None) -> T:
+        raise StateError(
+            f"this is database {self.info().name!r} as of {self._point.lsn}, which does not change",
+            hint="branch(…) makes a database of it that you can write to; restore(…) brings it back",
+        )
+
+    def describe(self) -> str:
+        return f"{self.info().name} as of {self._point.lsn}"
+
+
+class TransactionScope:
+    """A transaction that is open: its snapshot, and what it has written."""
+
+    writable = True
+
+    def __init__(self, tx: Transaction) -> None:
+        self.tx = tx
+        self.engine = tx.engine
+        self.database = tx.database
+        self._verbs = 0
+
+    def info(self) -> DatabaseInfo:
+        return database_info(self.engine, self.database, "")
+
+    def point(self) -> Point:
+        """The state the transaction began with."""
+        return Point(self.info(), Lsn(self.tx.snapshot_lsn), self.tx.lineage)
+
+    def catalog(self) -> DatabaseCatalog:
+        self.engine.check_open()
+        self.tx.check_open()
+        return self.tx.catalog
+
+    def reader(self, schema: TableSchema) -> TableReader:
+        return self.tx.reader(schema)
+
+    def write(self, work: Work[T], *, message: str = "", author: str | None = None) -> T:
+        """Run `work` in the transaction; if it fails, the transaction stays as it was before."""
+        if message or author:
+            raise InvalidInputError(
+                "message and author belong to the transaction as a whole", hint="pass them to transaction(…)"
+            )
+        self.tx.check_open()
+        self._verbs += 1
+        name = f"\0verb {self._verbs}"
+        self.tx.savepoint(name)
+        try:
+            result = work(self.tx)
+        except BaseException:
+            if self.tx.open:
+                self.tx.rollback_to(name)
+                self.tx.release(name)
+            raise
+        self.tx.release(name)
+        return result
+
+    def describe(self) -> str:
+        return f"{self.info().name} in a transaction begun at {Lsn(self.tx.snapshot_lsn)}"
