@@ -88,5 +88,4 @@ def to_datetime(time_us: int) -> dt.datetime:
 def format_time(time_us: int) -> str:
     """`2026-04-04 14:05:00Z`, with microseconds only when there are any."""
     moment = to_datetime(time_us)
-    text = f"{moment:%Y-%m-%d %H:%M:%S}"
-    return f"{text}.{moment.microsecond:06d}Z" if moment.microsecond else f"{text}Z"
+    return moment.replace(tzinfo=None).isoformat(sep=" ") + "Z"

@@ -101,6 +101,12 @@ class QueryError(AbsdbError):
 class StorageError(AbsdbError, OSError):
     """The disk refused: full, unreadable, not permitted. `path`, `errno`."""
 
+    def __init__(self, message: str, *, hint: str = "", **facts: Any) -> None:
+        super().__init__(message, hint=hint, **facts)
+        # OSError has slots of these names, which would hide the facts.
+        self.errno = facts.get("errno")
+        self.strerror = facts.get("strerror")
+
 
 class CorruptionError(AbsdbError):
     """Bytes are not what was written: `path`, `offset`."""

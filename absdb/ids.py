@@ -62,4 +62,6 @@ class Lsn(int):
         return f"Lsn('{self}')"
 
     def __format__(self, spec: str) -> str:
-        return format(str(self), spec) if not spec or spec[-1] in "s<>^" else format(int(self), spec)
+        """As text, unless the spec asks for a number: `,` or one of the letters d, n, x, …"""
+        numeric = spec[-1:] in tuple("bcdnoxXeEfFgG%") or "," in spec
+        return format(int(self), spec) if numeric else format(str(self), spec)

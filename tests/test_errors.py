@@ -89,3 +89,9 @@ def test_facts_are_attributes():
     error = LockedError("x", pid=7, host="h")
     assert (error.pid, error.host) == (7, "h")
     assert error.facts == {"pid": 7, "host": "h"}
+
+
+def test_storage_errors_keep_their_errno_through_pickling() -> None:
+    error = StorageError("full", errno=28, path="wal/x")
+    copied = pickle.loads(pickle.dumps(error))
+    assert (error.errno, copied.errno, copied.path) == (28, 28, "wal/x")

@@ -94,3 +94,8 @@ def test_bad_text(bad):
 def test_bad_values(bad):
     with pytest.raises(InvalidInputError, match="is not an LSN"):
         Lsn.parse(bad)
+
+
+def test_lsns_line_up_as_text_in_tables() -> None:
+    assert f"{Lsn(123):>8}" == "   0/123"
+    assert f"{Lsn(123):8d}" == "     123"

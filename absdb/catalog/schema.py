@@ -241,7 +241,9 @@ class TableSchema:
         found = [self.by_id[column] for column in columns]
         return Projection(
             tuple(
-                OutputColumn(c.page_name, c.page_name, physical_type(c.type), physical_type(c.type), c.initial_default)
+                OutputColumn(
+                    c.page_name, c.page_name, physical_type(c.type), physical_type(c.type), c.initial_default
+                )
                 for c in found
             )
         )

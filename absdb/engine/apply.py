@@ -18,8 +18,8 @@ from absdb.catalog.commitlog import CommitEntry
 from absdb.catalog.database import Changes, changes_from_json
 from absdb.catalog.history import DatabaseInfo, Era, Snapshot
 from absdb.engine.changeset import TableChange, decode, decode_table
-from absdb.engine.rows import key_positions
 from absdb.engine.rowcodec import Row
+from absdb.engine.rows import key_positions
 from absdb.errors import CorruptionError, CorruptLogError
 from absdb.ids import DatabaseId, EraId
 from absdb.pages.run import Run

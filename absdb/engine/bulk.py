@@ -77,9 +77,7 @@ class Bulk:
     def open(self, schema: TableSchema, pages: Sequence[dict[str, Any]]) -> Run:
         """The run that `describe` described; files are read on first touch."""
         found = [
-            section
-            for data in pages
-            for section in sections_from_json(self.pages, schema.key_spec, data)
+            section for data in pages for section in sections_from_json(self.pages, schema.key_spec, data)
         ]
         section = found[0] if len(found) == 1 else Section(page for part in found for page in part.pages)
         return Run(lo=0, hi=0, newest=section, superseded=Section.EMPTY, spec=schema.key_spec)

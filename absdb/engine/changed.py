@@ -14,7 +14,7 @@ from absdb.catalog.schema import TableSchema
 from absdb.engine.changeset import TableChange
 from absdb.ids import ColumnId
 from absdb.pages.index import encode_values
-from absdb.pages.key import Keys, concat, empty
+from absdb.pages.key import Keys, empty
 from absdb.pages.section import DELETE
 from absdb.pages.types import physical_type
 from absdb.pages.values import rows_to_batch
@@ -79,7 +79,9 @@ def _without_deletes(batch: pa.RecordBatch) -> pa.RecordBatch:
     return batch.filter(pa.array(batch.column(at).to_numpy(zero_copy_only=False) != DELETE))
 
 
-def _of_rows(schema: TableSchema, keys: list[Any], rows: list[Any], columns: list[tuple[str, pa.DataType]]) -> Side:
+def _of_rows(
+    schema: TableSchema, keys: list[Any], rows: list[Any], columns: list[tuple[str, pa.DataType]]
+) -> Side:
     if not rows:
         return Side(schema, empty(schema.key_spec), schema.physical_projection.empty())
     batch = rows_to_batch(rows, columns)
@@ -102,5 +104,3 @@ def _of_run(tx: Transaction, change: TableChange) -> tuple[Side, Side]:
     before = [tx.base_reader(schema).lookup(page.keys()).take(projection) for page in pages]
     old = pa.Table.from_batches(before).combine_chunks().to_batches()
     return _of_batch(schema, written), _of_batch(schema, old[0] if old else projection.empty())
-
-

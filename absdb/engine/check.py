@@ -1,11 +1,11 @@
 """`absdb check`: reads everything there is and yields what does not fit, changing nothing.
 
-    control, manifest      readable, and agreeing with one another
-    log                    every record from the checkpoint on
-    page files             every byte, by size and CRC-32C; page order, fences and row counts
-    covers                 keys strictly increasing in a section of newest versions; LSNs inside the run's interval
-    states                 the head of every database, table by table: keys increasing, rows as counted, NOT NULL
-    names                  page files that nothing needs are reported as a remark, not as a fault
+control, manifest      readable, and agreeing with one another
+log                    every record from the checkpoint on
+page files             every byte, by size and CRC-32C; page order, fences and row counts
+covers                 keys strictly increasing in a section of newest versions; LSNs inside the run's interval
+states                 the head of every database, table by table: keys increasing, rows as counted, NOT NULL
+names                  page files that nothing needs are reported as a remark, not as a fault
 """
 
 from __future__ import annotations
@@ -59,7 +59,9 @@ def check(engine: Engine, *, progress: Progress | None = None) -> Iterator[Findi
         needed = needed_files(engine, [engine.control.manifest])
         for name in engine.fs.list(PAGES_DIR):
             if name not in needed:
-                yield Finding("remark", f"{PAGES_DIR}/{name}", "nothing needs this file; a checkpoint removes it")
+                yield Finding(
+                    "remark", f"{PAGES_DIR}/{name}", "nothing needs this file; a checkpoint removes it"
+                )
 
 
 def _control(engine: Engine) -> Iterator[Finding]:
@@ -67,7 +69,9 @@ def _control(engine: Engine) -> Iterator[Finding]:
         control = read_control(engine.fs)
         manifest = read_manifest(engine.fs, control.manifest)
         if manifest.lsn != control.checkpoint_lsn:
-            yield Finding("error", CONTROL, f"says checkpoint {control.checkpoint_lsn}, its manifest {manifest.lsn}")
+            yield Finding(
+                "error", CONTROL, f"says checkpoint {control.checkpoint_lsn}, its manifest {manifest.lsn}"
+            )
         for name, size in manifest.files.items():
             path = f"{PAGES_DIR}/{name}"
             if not engine.fs.exists(path):
@@ -131,7 +135,9 @@ def _section(where: str, section: Section, run: Run | None, *, strict: bool) -> 
             yield Finding("error", where, f"page {number} begins below the end of the page before")
         last = page.last
         if page.batch().num_rows != page.rows:
-            yield Finding("error", where, f"page {number} has {page.batch().num_rows} rows, expected {page.rows}")
+            yield Finding(
+                "error", where, f"page {number} has {page.batch().num_rows} rows, expected {page.rows}"
+            )
         if run is not None:
             lsns = np.asarray(page.lsns())
             if len(lsns) and not (run.lo <= int(lsns.min()) and int(lsns.max()) <= run.hi):

@@ -28,8 +28,7 @@ from absdb.engine.garbage import retire
 from absdb.errors import CorruptionError
 from absdb.ids import EraId, Lsn, TableId
 from absdb.pages.key import KeySpec
-from absdb.pages.run import Run
-from absdb.pages.run import merge_runs, store_run
+from absdb.pages.run import Run, merge_runs, store_run
 from absdb.pages.section import Section
 from absdb.pages.store import sections_from_json, sections_to_json
 from absdb.settings import Settings
@@ -103,7 +102,9 @@ def _store(engine: Engine, cover: EraCover, group: Sequence[Run], table_id: Tabl
     schema = cover.schema
     assert schema is not None
     run = group[0] if len(group) == 1 else merge_runs(cover.spec, list(group), schema.fills)
-    stored = store_run(engine.pages, run, compression=schema.compression, rows_per_page=engine.settings.page_rows)
+    stored = store_run(
+        engine.pages, run, compression=schema.compression, rows_per_page=engine.settings.page_rows
+    )
     engine.bulk.enter(files_of(stored.newest) | files_of(stored.superseded))
     return stored
 
@@ -173,13 +174,15 @@ def write_covers(covers: Covers, lsn: int) -> tuple[dict[str, Any], dict[str, in
             sections(run.newest, run.superseded)
         spec = [list(cover.spec.columns), cover.schema.to_json() if cover.schema else None]
         of(table)["eras"][str(era)] = {"runs": [run.to_json() for run in runs], "spec": spec}
-    return {"tables": tables, "expired": {str(era): floor for era, floor in covers.expired.items()}}, files
+    expired = [[era, table, list(gone)] for (era, table), gone in covers.expired.items()]
+    return {"tables": tables, "expired": expired}, files
 
 
 def read_covers(engine: Engine, data: Mapping[str, Any]) -> None:
     """Fill an engine's covers from a manifest. Page files are read on first touch."""
     covers = engine.covers
-    covers.expired = {EraId(int(era)): floor for era, floor in data.get("expired", {}).items()}
+    for era_id, table_id, gone in data.get("expired", []):
+        covers.expired[EraId(era_id), TableId(table_id)] = tuple((lo, hi) for lo, hi in gone)
     for name, item in data.get("tables", {}).items():
         table = TableId(int(name))
         spec: KeySpec | None = None
@@ -209,4 +212,3 @@ def read_covers(engine: Engine, data: Mapping[str, Any]) -> None:
             )
             for earlier, later, section in item["reverses"]
         )
-

@@ -41,9 +41,7 @@ class CommitRequest(Request):
         self.tx = tx
         self.changes = changes
         self.meta = _meta(tx)
-        self.body = encode(
-            tx.era, changes, meta=self.meta, schema_changes=tx.schema_changes, used=tx.used
-        )
+        self.body = encode(tx.era, changes, meta=self.meta, schema_changes=tx.schema_changes, used=tx.used)
         self.lsn = 0
         self.entry: CommitEntry | None = None
 
@@ -114,7 +112,8 @@ def _check(engine: Engine, request: CommitRequest) -> None:
         raise StateError("the database was dropped while the transaction was open")
     if info.eras[-1] != tx.era:
         raise WriteConflictError(
-            f"database {info.name!r} was restored while the transaction was open", hint="run the transaction again"
+            f"database {info.name!r} was restored while the transaction was open",
+            hint="run the transaction again",
         )
     newest = engine.newest_lineage(tx.database)
     if newest == tx.lineage:
@@ -148,7 +147,11 @@ def _check_schema(request: CommitRequest, entities: object) -> None:
     for (kind, _), value in request.tx.schema_changes.items():
         if kind == "table" and value is not None:
             holder = names.get((value.namespace, value.name))
-            if holder is not None and holder != value.id and ("table", holder) not in request.tx.schema_changes:
+            if (
+                holder is not None
+                and holder != value.id
+                and ("table", holder) not in request.tx.schema_changes
+            ):
                 raise WriteConflictError(
                     f"a table {value.full_name!r} was created while the transaction was open",
                     hint="run the transaction again",

@@ -10,6 +10,7 @@ is the same, row for row and in the same order. Files become garbage at the next
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,6 +20,7 @@ from absdb.catalog.lineage import Lineage, remainder
 from absdb.catalog.schema import TableSchema
 from absdb.engine.cover import EraCover, union_of
 from absdb.engine.covers import Image, Reverse
+from absdb.engine.expiry import expire
 from absdb.engine.writes import tombstones
 from absdb.ids import DatabaseId
 from absdb.pages.fold import fold_pages
@@ -40,9 +42,10 @@ SLICE_ROWS = 262_144
 
 
 def maintain(engine: Engine) -> int:
-    """Merge runs and compact tables where it pays; returns how many covers were replaced."""
+    """Expire history, merge runs and compact tables where it pays; returns how many pieces were replaced."""
     done = 0
     with engine.maintenance:
+        done += expire(engine)
         for cover in list(engine.covers.eras.values()):
             done += merge_cover(engine, cover)
         for database in list(engine.history.databases):
@@ -60,7 +63,9 @@ def merge_cover(engine: Engine, cover: EraCover) -> int:
         stored = [run for run in cover.view[0] if run.is_stored]
         if len(stored) <= engine.settings.run_limit or cover.schema is None:
             return done
-        pairs = list(zip(stored, stored[1:], strict=False))
+        pairs = [(a, b) for a, b in pairwise(stored) if a.hi == b.lo]
+        if not pairs:
+            return done
         sizes = [a.rows + b.rows for a, b in pairs]
         pair = pairs[int(np.argmin(sizes))]
         token = engine.bulk.begin_file()
@@ -156,7 +161,9 @@ def _image(engine: Engine, schema: TableSchema, sections: Sequence[Section]) -> 
 def _reverse(engine: Engine, schema: TableSchema, fixed: Sequence[Section], keys: Keys) -> Section:
     """What the rows under `keys` were in the old state, as a stored section: old rows, tombstones for new ones."""
     columns = [
-        OutputColumn(c.page_name, c.page_name, physical_type(c.type), physical_type(c.type), c.initial_default)
+        OutputColumn(
+            c.page_name, c.page_name, physical_type(c.type), physical_type(c.type), c.initial_default
+        )
         for c in schema.by_id.values()
     ]
     projection = Projection(columns, extra=(LSN,))
@@ -181,7 +188,9 @@ def _old_rows(
         part = take(keys, np.arange(start, min(start + SLICE_ROWS, length(keys))))
         found = lookup(schema.key_spec, newest_first, part)
         old = schema.key_spec.with_key(found.take(projection))
-        old = old.append_column(pa.field(OP, pa.int8()), pa.repeat(pa.scalar(UPSERT, pa.int8()), old.num_rows))
+        old = old.append_column(
+            pa.field(OP, pa.int8()), pa.repeat(pa.scalar(UPSERT, pa.int8()), old.num_rows)
+        )
         missing = take(part, np.flatnonzero(~found.alive))
         gone = tombstones(schema, missing)
         rows = pa.concat_batches([old, _conform(gone, old.schema)])
@@ -201,5 +210,3 @@ def _conform(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
         else:
             arrays.append(pa.nulls(rows, field.type))
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
-
-

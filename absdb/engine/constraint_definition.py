@@ -1,7 +1,8 @@
 """How a caller describes a constraint to be added, by the names of columns, and how that becomes one by ids.
 
 Users of the package write `absdb.Unique("email")`, `absdb.Check("total >= 0")` and
-`absdb.ForeignKey("user_id", "users")`. A constraint without a name gets one made of the table and its columns.
+`absdb.ForeignKey("user_id", "users")`. A constraint without a name gets one made of the table and its
+columns.
 """
 
 from __future__ import annotations
@@ -94,7 +95,8 @@ def _resolved(
             name = definition.name or _free((schema.name, *names, "fkey"), taken)
             return catalog.ForeignKey(name, columns, target.id, references)
     raise InvalidInputError(
-        f"{definition!r} is not a constraint", hint='write Unique("email"), Check("total > 0") or ForeignKey(…)'
+        f"{definition!r} is not a constraint",
+        hint='write Unique("email"), Check("total > 0") or ForeignKey(…)',
     )
 
 

@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pyarrow as pa
 
 from absdb.catalog.database import DatabaseCatalog
 from absdb.catalog.lineage import Lineage
@@ -135,9 +134,13 @@ class Constraints:
             return
         parent = catalog.tables.get(constraint.table)
         assert parent is not None
-        found = self._holders(tx, lineage, parent, constraint.references, written, constraint.columns, values, at)
+        found = self._holders(
+            tx, lineage, parent, constraint.references, written, constraint.columns, values, at
+        )
         if not found.all():
-            self._broken(schema, constraint, written, at[~found], f"table {parent.full_name!r} has no row for")
+            self._broken(
+                schema, constraint, written, at[~found], f"table {parent.full_name!r} has no row for"
+            )
 
     def _nothing_refers(
         self,
@@ -164,7 +167,9 @@ class Constraints:
         if len(probes):
             live = self._still_has(reader, constraint.columns, rows, take(kept, probes))
             if live.any():
-                self._broken(parent, constraint, removed, at[probes[live]], f"rows of {child.full_name!r} refer to")
+                self._broken(
+                    parent, constraint, removed, at[probes[live]], f"rows of {child.full_name!r} refer to"
+                )
 
     def _holders(
         self,
@@ -203,7 +208,9 @@ class Constraints:
         alive = np.flatnonzero(found.alive)
         has = np.zeros(length(rows), bool)
         if len(alive):
-            current = Side(reader.schema, take(side.keys, alive), found.take(reader.schema.physical_projection))
+            current = Side(
+                reader.schema, take(side.keys, alive), found.take(reader.schema.physical_projection)
+            )
             now, at = current.values(columns)
             wanted = take(values, order[alive[at]])
             same = [a == b for a, b in zip(to_list(now), to_list(wanted), strict=True)]
@@ -221,7 +228,9 @@ class Constraints:
     ) -> None:
         columns = constraint.columns
         if isinstance(constraint, ForeignKey) and constraint.table == schema.id and side.schema is schema:
-            columns = constraint.columns if set(constraint.columns) <= set(schema.by_id) else constraint.references
+            columns = (
+                constraint.columns if set(constraint.columns) <= set(schema.by_id) else constraint.references
+            )
         columns = tuple(c for c in columns if c in schema.by_id) or tuple(schema.key)
         names = ", ".join(schema.by_id[column].name for column in columns)
         keys = [schema.key_spec.decode_one(key) for key in to_list(take(side.keys, at[:SHOWN]))]
@@ -239,5 +248,3 @@ class Constraints:
 def _constraints(catalog: DatabaseCatalog, table_id: TableId) -> tuple[Constraint, ...]:
     table = catalog.tables.get(table_id)
     return () if table is None else table.constraints
-
-

@@ -29,7 +29,6 @@ from absdb.pages.key import Keys, KeySpec, concat, empty, runs_of_equal, sort_or
 from absdb.pages.run import Run, build_run, merge_runs
 from absdb.pages.section import DELETE, LSN, Key, Page, Section
 
-
 Mark = tuple[tuple[Run, ...], OpenBuffer | None, int, int]
 
 
@@ -147,13 +146,25 @@ class EraCover:
                     return
         raise StateError("runs to be replaced are gone", hint="this is a defect of absdb; please report it")
 
+    def drop(self, gone: Sequence[Run]) -> None:
+        """Let go of runs that no kept state needs."""
+        dropped = {id(run) for run in gone}
+        with self._mutex:
+            runs, buffer = self.view
+            self.view = (tuple(run for run in runs if id(run) not in dropped), buffer)
+
     # reading
 
     def sections(self, after: int, upto: int) -> list[Section]:
         """The layers of the changes in (after, upto], oldest first. They may hold older rows too, never newer ones."""
         runs, buffer = self.view
         found = [run.at(upto) for run in runs if run.hi > after and run.lo < upto]
-        if buffer is not None and buffer.lo < upto and (run := buffer.run(upto)) is not None and run.hi > after:
+        if (
+            buffer is not None
+            and buffer.lo < upto
+            and (run := buffer.run(upto)) is not None
+            and run.hi > after
+        ):
             found.append(run.newest)
         return [section for section in found if section.rows]
 
@@ -161,7 +172,12 @@ class EraCover:
         """The runs that hold changes of (after, upto], the buffer sealed among them."""
         runs, buffer = self.view
         found = [run for run in runs if run.hi > after and run.lo < upto]
-        if buffer is not None and buffer.lo < upto and (run := buffer.run(upto)) is not None and run.hi > after:
+        if (
+            buffer is not None
+            and buffer.lo < upto
+            and (run := buffer.run(upto)) is not None
+            and run.hi > after
+        ):
             found.append(run)
         return found
 
@@ -200,7 +216,9 @@ class EraCover:
     def tail_rows(self) -> int:
         """Versions that are in memory only."""
         runs, buffer = self.view
-        return sum(run.rows for run in runs if not run.is_stored) + (0 if buffer is None else len(buffer.rows))
+        return sum(run.rows for run in runs if not run.is_stored) + (
+            0 if buffer is None else len(buffer.rows)
+        )
 
 
 def union_of(spec: KeySpec, parts: Sequence[Keys]) -> Keys:

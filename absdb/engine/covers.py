@@ -21,7 +21,7 @@ from absdb.catalog.lineage import Interval, Lineage, extends, format_lineage, po
 from absdb.catalog.schema import TableSchema
 from absdb.engine.cover import EraCover, Hit, hit_of
 from absdb.errors import HistoryExpiredError
-from absdb.ids import EraId, TableId
+from absdb.ids import EraId, Lsn, TableId
 from absdb.pages.section import Key, Section
 
 
@@ -78,7 +78,8 @@ class Covers:
         self.images: dict[TableId, tuple[Image, ...]] = {}
         self.reverses: dict[TableId, tuple[Reverse, ...]] = {}
         self.eras: dict[tuple[EraId, TableId], EraCover] = {}
-        self.expired: dict[EraId, int] = {}
+        self.expired: dict[tuple[EraId, TableId], tuple[tuple[int, int], ...]] = {}
+        """Per era and table, the LSN intervals whose runs have been dropped."""
         self.live: weakref.WeakSet[Layers] = weakref.WeakSet()
 
     def era(self, era: EraId, schema: TableSchema) -> EraCover:
@@ -120,40 +121,50 @@ class Covers:
             self.images[table] = (*kept, image)
 
     def _start(self, table: TableId, lineage: Lineage) -> tuple[Lineage, list[Section]]:
+        at, image, steps = self.path(table, lineage)
+        if image is None:
+            return (), []
+        return at, [image.section, *(step.section for step in steps)]
+
+    def path(self, table: TableId, lineage: Lineage) -> tuple[Lineage, Image | None, list[Reverse]]:
+        """Where a table's lineage is read from: the state reached, the image it starts at, the reverse runs."""
         images = self.images.get(table, ())
         before = [image for image in images if extends(lineage, image.lineage)]
         if before:
             best = max(before, key=lambda image: (len(image.lineage), position(image.lineage)))
-            return best.lineage, [best.section]
+            return best.lineage, best, []
         for image in sorted(images, key=lambda image: position(image.lineage)):
-            path = self._walk_back(table, image, lineage)
-            if path is not None:
-                return path[0], [image.section, *path[1]]
-        return (), []
+            found = self._walk_back(table, image, lineage)
+            if found is not None:
+                return found[0], image, found[1]
+        return (), None, []
 
-    def _walk_back(self, table: TableId, image: Image, lineage: Lineage) -> tuple[Lineage, list[Section]] | None:
+    def _walk_back(
+        self, table: TableId, image: Image, lineage: Lineage
+    ) -> tuple[Lineage, list[Reverse]] | None:
         """From an image by reverse runs to the first state that `lineage` extends; None if there is no way."""
-        at, sections = image.lineage, list[Section]()
+        at, steps = image.lineage, list[Reverse]()
         reverses = {reverse.later: reverse for reverse in self.reverses.get(table, ())}
         while not extends(lineage, at):
             step = reverses.get(at)
             if step is None:
                 return None
-            sections.append(step.section)
+            steps.append(step)
             at = step.earlier
-        return at, sections
+        return at, steps
 
     def check_kept(self, table: TableSchema, lineage: Lineage, intervals: list[Interval]) -> None:
         """HistoryExpiredError if changes in one of the intervals are no longer kept."""
-        for era, after, _ in intervals:
-            floor = self.expired.get(era, 0)
-            if after < floor and (era, table.id) in self.eras:
-                raise HistoryExpiredError(
-                    f"table {table.full_name!r} at {format_lineage(lineage)}: history before LSN {floor} is gone",
-                    hint="a snapshot, a branch or a longer history_retention keeps history; see pins()",
-                    table=table.full_name,
-                    floor=floor,
-                )
+        for era, after, upto in intervals:
+            for lo, hi in self.expired.get((era, table.id), ()):
+                if after < hi and upto > lo:
+                    raise HistoryExpiredError(
+                        f"table {table.full_name!r} at {format_lineage(lineage)}: "
+                        f"its changes up to LSN {Lsn(hi)} are no longer kept",
+                        hint="a snapshot, a branch or a longer history_retention keeps history; see pins()",
+                        table=table.full_name,
+                        floor=hi,
+                    )
 
     def of_table(self, table: TableId) -> Iterator[EraCover]:
         """Every era's cover of one table."""

@@ -100,7 +100,8 @@ def undrop_table(tx: Transaction, name: str, namespace: str = DEFAULT_NAMESPACE)
                 _put(tx, found)
                 return found
     raise NotFoundError(
-        f"no table {name!r} was dropped here within the kept history", hint="at(…) shows what was there at a time"
+        f"no table {name!r} was dropped here within the kept history",
+        hint="at(…) shows what was there at a time",
     )
 
 
@@ -187,7 +188,8 @@ def retype_column(
     """
     column = schema.column(name)
     if using is None and (
-        physical_type(kind) == physical_type(column.type) or can_widen(physical_type(column.type), physical_type(kind))
+        physical_type(kind) == physical_type(column.type)
+        or can_widen(physical_type(column.type), physical_type(kind))
     ):
         if column.id in schema.key and physical_type(kind) != physical_type(column.type):
             _refuse_key(schema, name)
@@ -317,10 +319,14 @@ def drop_namespace(tx: Transaction, name: str) -> None:
     if name == DEFAULT_NAMESPACE:
         raise InvalidInputError(f"the schema {name!r} cannot be dropped")
     if name not in tx.catalog.namespaces:
-        raise NotFoundError(f"there is no schema {name!r}", hint=f"schemas: {', '.join(tx.catalog.namespaces)}")
+        raise NotFoundError(
+            f"there is no schema {name!r}", hint=f"schemas: {', '.join(tx.catalog.namespaces)}"
+        )
     inside = [t.full_name for t in tx.catalog.tables.values() if t.namespace == name]
     if inside:
-        raise StateError(f"schema {name!r} is not empty: it has {', '.join(inside[:5])}", hint="drop its tables first")
+        raise StateError(
+            f"schema {name!r} is not empty: it has {', '.join(inside[:5])}", hint="drop its tables first"
+        )
     tx.change_schema({("namespace", name): None})
 
 
@@ -391,7 +397,7 @@ def _replace_column(
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise ConstraintError(
             f"table {schema.full_name!r}: column {old.name!r} cannot become {describe_type(new.type)}: {error}",
-            hint="give an SQL expression with using=, such as using=\"try_cast(x AS INTEGER)\"",
+            hint='give an SQL expression with using=, such as using="try_cast(x AS INTEGER)"',
             table=schema.full_name,
             constraint="type",
             keys=[],
@@ -411,7 +417,9 @@ def _with_column(schema: TableSchema, column_id: ColumnId, column: Column) -> Ta
 
 def _check_free(tx: Transaction, namespace: str, name: str) -> None:
     if (namespace, name) in tx.catalog.tables_by_name:
-        raise AlreadyExistsError(f"there is a table {name!r} already", hint="drop or rename it first", table=name)
+        raise AlreadyExistsError(
+            f"there is a table {name!r} already", hint="drop or rename it first", table=name
+        )
 
 
 def _check_namespace(tx: Transaction, namespace: str) -> None:

@@ -30,9 +30,9 @@ NO_DEFAULT: Any = type("NoDefault", (), {"__repr__": lambda self: "NO_DEFAULT"})
 class ColumnDefinition:
     """A column to be made: a name and a type (an Arrow type, or its name as text), and what else should hold.
 
-    `default` is a Python value; `default_sql` an SQL expression evaluated per row; `generated` an SQL expression
-    over the row's other columns, stored; `identity` hands out 1, 2, 3, … (per branch from blocks of its own).
-    InvalidInputError for a type that is not known.
+    `default` is a Python value; `default_sql` an SQL expression evaluated per row; `generated` an SQL
+    expression over the row's other columns, stored; `identity` hands out 1, 2, 3, … (per branch from blocks
+    of its own). InvalidInputError for a type that is not known.
     """
 
     name: str
@@ -55,7 +55,9 @@ def fresh_column(tx: Transaction, definition: ColumnDefinition) -> Column:
     given = [definition.default is not NO_DEFAULT, definition.default_sql is not None]
     given += [definition.generated is not None, definition.identity]
     if sum(given) > 1:
-        raise InvalidInputError(f"column {name!r}: only one of default, default_sql, generated and identity can hold")
+        raise InvalidInputError(
+            f"column {name!r}: only one of default, default_sql, generated and identity can hold"
+        )
     default: Default | None = None
     if definition.default is not NO_DEFAULT and definition.default is not None:
         value = Converter.of(definition.type, name).to_physical(definition.default)
@@ -79,7 +81,8 @@ def fresh_column(tx: Transaction, definition: ColumnDefinition) -> Column:
 def _identity(tx: Transaction, definition: ColumnDefinition) -> int:
     if not pa.types.is_integer(definition.type):
         raise InvalidInputError(
-            f"column {definition.name!r} cannot be an identity: it is {describe_type(definition.type)}, not an integer"
+            f"column {definition.name!r} cannot be an identity: "
+            f"it is {describe_type(definition.type)}, not an integer"
         )
     sequence = tx.engine.allocator.new_id()
     entity = {"id": sequence, "name": f"{definition.name}_{sequence}", "start": 1, "increment": 1}
@@ -111,4 +114,3 @@ def key_columns_of(table: str, columns: Sequence[Column], names: Sequence[str]) 
 def definitions_of(schema: pa.Schema) -> list[ColumnDefinition]:
     """Columns as an Arrow schema describes them."""
     return [ColumnDefinition(name=f.name, type=f.type, nullable=f.nullable) for f in schema]
-

@@ -41,6 +41,8 @@ from absdb.wal.tail import TornTail
 from absdb.wal.writer import LogWriter
 
 if TYPE_CHECKING:
+    from absdb.engine.background import Background
+    from absdb.engine.leases import Lease
     from absdb.engine.watermark import Watermark
 
 
@@ -73,6 +75,10 @@ class Engine:
         self.torn: TornTail | None = None
         self.lock: Lock | None = None
         self.watermark: Watermark | None = None
+        self.background: Background | None = None
+        self.lease: Lease | None = None
+        self.idle_bytes = 0
+        """Log after the last checkpoint that is only about the checkpoint itself."""
         self.closed = False
         self.maintenance = threading.Lock()
         self._poison: BaseException | None = None
@@ -95,7 +101,9 @@ class Engine:
         lsn = self.newest.get(database, 0)
         if lsn > max(era.start_lsn, self.published):
             return (*era.base, (era.id, lsn))
-        return self.history.lineage_at(database, max(self.published, era.start_lsn), self.log.last_at_or_below)
+        return self.history.lineage_at(
+            database, max(self.published, era.start_lsn), self.log.last_at_or_below
+        )
 
     def publish(self, lsn: int) -> None:
         """Show everything up to `lsn`, which is durable, to readers."""
@@ -198,7 +206,9 @@ class Engine:
         """StateError or EnginePoisonedError if nothing can be written now."""
         self.check_open()
         if self.read_only:
-            raise StateError("the instance is open for reading only", hint="connect without read_only=True to write")
+            raise StateError(
+                "the instance is open for reading only", hint="connect without read_only=True to write"
+            )
         if self._poison is not None:
             raise EnginePoisonedError(
                 f"an earlier write failed, so what is on disk is unknown: {self._poison}",
@@ -223,6 +233,8 @@ class Engine:
         """
         if self.closed:
             return
+        if self.background is not None:
+            self.background.close()
         try:
             if not self.read_only and not self.poisoned:
                 from absdb.engine.checkpoint import checkpoint
@@ -236,6 +248,10 @@ class Engine:
     def abandon(self) -> None:
         """Let go of files and lock without writing anything."""
         self.closed = True
+        if self.background is not None:
+            self.background.close()
+        if self.lease is not None:
+            self.lease.release()
         if not self.read_only and hasattr(self, "wal"):
             self.wal.close()
         if self.watermark is not None:

@@ -28,7 +28,7 @@ class GetPlan:
 
 
 def get(reader: TableReader, key: Any) -> dict[str, Any] | None:
-    """The row with this key, None if there is none. A key of several columns is a tuple, or a dict by name."""
+    """The row with this key, None if there is none. A key of several columns is a tuple, or a dict."""
     schema = reader.schema
     plan: GetPlan | None = schema.__dict__.get("_get_plan")
     if plan is None:
@@ -56,7 +56,8 @@ def encode_key(schema: TableSchema, plan: GetPlan, key: Any) -> Key:
         parts = key if isinstance(key, tuple | list) else (key,)
     if schema.hidden_key is not None:
         raise InvalidInputError(
-            f"table {schema.full_name!r} has no key, so its rows cannot be looked up", hint="create it with key=…"
+            f"table {schema.full_name!r} has no key, so its rows cannot be looked up",
+            hint="create it with key=…",
         )
     if len(parts) != len(plan.key):
         raise InvalidInputError(

@@ -4,9 +4,9 @@
     more dicts, columns, frames          engine/writes.py: one Arrow batch
     more than `bulk_threshold`, streams  engine/load.py: page files, with bounded memory
 
-What comes out is the same on each way. Dicts are converted value by value at any number, by the converters that
-also serve small commits, so that what fits does not depend on how many rows there are. Called by whoever holds a
-transaction: tables, SQL, imports.
+What comes out is the same on each way. Dicts are converted value by value at any number, by the converters
+that also serve small commits, so that what fits does not depend on how many rows there are. Called by
+whoever holds a transaction: tables, SQL, imports.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def insert(tx: Transaction, schema: TableSchema, rows: Any, progress: Progress |
 
 
 def upsert(tx: Transaction, schema: TableSchema, rows: Any, progress: Progress | None = None) -> int:
-    """Add rows or change those that are there; columns left out keep their value. Returns the number of rows."""
+    """Add rows or change those that are there; columns left out keep their value. Returns how many rows."""
     given = _take(tx, schema, rows)
     if type(given) is list:
         if small.is_small(schema, given):
@@ -124,10 +124,10 @@ def _take(tx: Transaction, schema: TableSchema, rows: Any) -> Given:
 
 
 def rows_of(schema: TableSchema, rows: Any) -> Given:
-    """The rows as a list of dicts, a table, or a stream that can be read once. InvalidInputError for anything else."""
+    """The rows as a list of dicts, a table, or a stream. InvalidInputError for what holds no rows."""
     if isinstance(rows, Mapping):
         return _columns(schema, rows) if _is_columns(schema, rows) else [rows]
-    if isinstance(rows, list | tuple) and all([isinstance(row, Mapping) for row in rows]):
+    if isinstance(rows, list | tuple) and all(isinstance(row, Mapping) for row in rows):
         return list(rows)
     types = {c.name: c.type for c in schema.columns if _needs_type(c.type)}
     given = from_frame(rows, types)
@@ -178,7 +178,7 @@ def _table(schema: TableSchema, names: Sequence[str], rows: Dicts) -> pa.Table:
 
 
 def _array(column: Column, values: Iterable[Any]) -> pa.Array:
-    """Python values as an array of the column's type; SchemaMismatchError shows the first that does not fit."""
+    """Python values as an array of the column's type; SchemaMismatchError shows the first misfit."""
     convert = Converter.of(column.type, column.name).to_physical
     physical = physical_type(column.type)
     stored = [convert(value) for value in values]
@@ -211,9 +211,9 @@ def _keys_of(tx: Transaction, schema: TableSchema, keys: Any) -> Given:
         tx.repeatable = False
     if isinstance(keys, Mapping) or hasattr(keys, "column_names") or hasattr(keys, "columns"):
         return _key_columns(schema, keys)
-    if isinstance(keys, pa.RecordBatch | pa.RecordBatchReader) or hasattr(keys, "__arrow_c_stream__"):
-        if not isinstance(keys, pa.ChunkedArray) and type(keys).__name__ != "Series":
-            return _key_columns(schema, keys)
+    column = isinstance(keys, pa.ChunkedArray) or type(keys).__name__ == "Series"
+    if not column and (isinstance(keys, pa.RecordBatchReader) or hasattr(keys, "__arrow_c_stream__")):
+        return _key_columns(schema, keys)
     if isinstance(keys, str | bytes) or not hasattr(keys, "__iter__"):
         keys = [keys]
     elif isinstance(keys, tuple) and len(names) > 1:
@@ -244,7 +244,7 @@ def _check_parts(schema: TableSchema, count: int) -> None:
         raise InvalidInputError(
             f"table {schema.full_name!r}: a key has {len(schema.key_names)} parts, "
             f"{', '.join(schema.key_names)}; found {count}",
-            hint=f"pass {'tuples' if len(schema.key_names) > 1 else 'single values'}, or a frame with these columns",
+            hint=f"pass {'tuples' if len(schema.key_names) > 1 else 'single values'}, or a frame with them",
         )
 
 

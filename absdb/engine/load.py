@@ -18,8 +18,7 @@ from absdb.engine.prepare import complete, conform
 from absdb.engine.writes import in_key_order, refuse_duplicates, refuse_existing
 from absdb.errors import ConstraintError
 from absdb.pages.fold import fold
-from absdb.pages.key import at, concat, is_increasing, length
-from absdb.pages.key import sort_order, take
+from absdb.pages.key import at, concat, is_increasing, length, sort_order, take
 from absdb.pages.lookup import lookup
 from absdb.pages.run import Run
 from absdb.pages.section import Section

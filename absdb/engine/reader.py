@@ -14,8 +14,8 @@ import pyarrow as pa
 from absdb.catalog.schema import TableSchema
 from absdb.engine.cover import EraCover, Hit
 from absdb.engine.covers import Layers
-from absdb.engine.rows import row_getter
 from absdb.engine.rowcodec import Row
+from absdb.engine.rows import row_getter
 from absdb.pages.fold import fold, fold_table
 from absdb.pages.key import Keys
 from absdb.pages.lookup import Found, lookup
@@ -103,6 +103,4 @@ def physical_row(schema: TableSchema, hit: Hit) -> Row:
     if hit.schema is schema:
         return hit.row
     old = {column.id: value for column, value in zip(hit.schema.stored, hit.row, strict=True)}
-    return tuple(
-        old[column.id] if column.id in old else column.initial_default for column in schema.stored
-    )
+    return tuple(old[column.id] if column.id in old else column.initial_default for column in schema.stored)

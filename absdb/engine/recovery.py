@@ -21,21 +21,32 @@ from absdb.catalog.manifest import Manifest, read_manifest, write_manifest
 from absdb.clock import Clock, SystemClock, format_time
 from absdb.engine.allocator import Allocator
 from absdb.engine.apply import replay
+from absdb.engine.background import Background
 from absdb.engine.checkpoint import manifest_of, read_covers
+from absdb.engine.covers import Covers
 from absdb.engine.engine import Engine
 from absdb.engine.expressions import Evaluator, NoEvaluator
+from absdb.engine.leases import Lease
 from absdb.engine.watermark import Watermark
-from absdb.errors import CorruptionError, NotFoundError, StateError
+from absdb.errors import (
+    CorruptionError,
+    CorruptLogError,
+    HistoryExpiredError,
+    NotFoundError,
+    StateError,
+    StorageError,
+)
 from absdb.ids import DatabaseId, EraId
 from absdb.io.base import FileSystem, read_file, write_atomic
 from absdb.paths import CONF, CONTROL, DIRECTORIES, LOCK, WAL_DIR, WATERMARK, is_temporary
 from absdb.settings import Settings, load_settings, render_default
 from absdb.wal.reader import read_log
-from absdb.wal.tail import find_end
 from absdb.wal.repair import recover_tail
+from absdb.wal.tail import find_end
 from absdb.wal.writer import LogWriter
 
 FIRST_DATABASE = "main"
+LEASE_TRIES = 100
 
 
 def open_engine(
@@ -47,12 +58,14 @@ def open_engine(
     read_only: bool = False,
     create: bool = True,
     owner: Mapping[str, Any] | None = None,
+    upkeep: bool = False,
     instance_id: bytes | None = None,
 ) -> Engine:
     """Open the instance at the root of `fs`, making it when it is not there and `create` is set.
 
     LockedError if another process has it open for writing; CorruptionError and its kin if what is on disk
-    cannot be; NotFoundError if there is none to open. `instance_id` is for reproducible instances in tests.
+    cannot be; NotFoundError if there is none to open. `upkeep` starts the thread that takes checkpoints and keeps
+    covers short. `instance_id` is for reproducible instances in tests.
     """
     clock = clock or SystemClock()
     exists = fs.exists(CONTROL)
@@ -73,6 +86,8 @@ def open_engine(
         )
         engine.lock = lock
         _recover(engine)
+        if upkeep and not read_only:
+            engine.background = Background(engine)
         return engine
     except BaseException:
         if lock is not None:
@@ -114,7 +129,14 @@ def _create(fs: FileSystem, settings: Settings, clock: Clock, instance_id: bytes
         DatabaseInfo(id=database, name=FIRST_DATABASE, eras=(era,), created_us=now, created_lsn=0)
     )
     parts = manifest_of(
-        history=history, allocator=allocator, covers={}, chunks=[], files={}, lsn=0, time_us=now, settings=settings
+        history=history,
+        allocator=allocator,
+        covers={},
+        chunks=[],
+        files={},
+        lsn=0,
+        time_us=now,
+        settings=settings,
     )
     name = write_manifest(fs, Manifest(parts))
     write_control(
@@ -134,18 +156,14 @@ def _create(fs: FileSystem, settings: Settings, clock: Clock, instance_id: bytes
 
 def _recover(engine: Engine) -> None:
     fs = engine.fs
-    control = engine.control = read_control(fs)
-    manifest = read_manifest(fs, control.manifest)
+    control, manifest = _leased(engine) if engine.read_only else _last_checkpoint(fs)
+    engine.control = control
     if manifest.lsn != control.checkpoint_lsn:
         raise CorruptionError(
             f"{CONTROL} and {control.manifest} disagree: checkpoint at {control.checkpoint_lsn} and {manifest.lsn}"
         )
     load(engine, manifest)
-    log = {
-        "instance_id": control.instance_id,
-        "timeline": control.timeline,
-        "segment_bytes": control.segment_bytes,
-    }
+    log = _log_of(control)
     if engine.read_only:
         end = _readable_end(engine, log)
     else:
@@ -167,10 +185,45 @@ def _recover(engine: Engine) -> None:
     engine.publish(end)
 
 
+def _log_of(control: Control) -> dict[str, Any]:
+    return {
+        "instance_id": control.instance_id,
+        "timeline": control.timeline,
+        "segment_bytes": control.segment_bytes,
+    }
+
+
+def _last_checkpoint(fs: FileSystem) -> tuple[Control, Manifest]:
+    control = read_control(fs)
+    return control, read_manifest(fs, control.manifest)
+
+
+def _leased(engine: Engine) -> tuple[Control, Manifest]:
+    """The last checkpoint, under a lease that keeps its files while a writer goes on.
+
+    The writer may replace it between our look at `control` and our lease; then we look again.
+    """
+    fs = engine.fs
+    control = read_control(fs)
+    try:
+        engine.lease = Lease(fs, engine.clock, control.manifest)
+    except StorageError:
+        # A medium we cannot write to has no writer either who would need to know of us.
+        return _last_checkpoint(fs)
+    for _ in range(LEASE_TRIES):
+        control = read_control(fs)
+        engine.lease.renew(control.manifest)
+        if read_control(fs).manifest == control.manifest:
+            return control, read_manifest(fs, control.manifest)
+    raise StateError(f"{fs.root}: the writer takes checkpoints faster than this reader can follow")
+
+
 def load(engine: Engine, manifest: Manifest) -> None:
     """Put a checkpoint's contents into an engine that has nothing yet."""
     parts = manifest.parts
-    engine.history = History.from_json({name: parts[name] for name in ("databases", "eras", "snapshots", "catalogs")})
+    engine.history = History.from_json(
+        {name: parts[name] for name in ("databases", "eras", "snapshots", "catalogs")}
+    )
     engine.allocator = Allocator.from_json(parts["allocator"], engine.settings.sequence_block)
     engine.log = CommitLog.open(engine.fs, [ChunkRef.from_json(chunk) for chunk in parts["commit_log"]])
     read_covers(engine, parts["covers"])
@@ -204,17 +257,23 @@ def _readable_end(engine: Engine, log: dict[str, Any]) -> int:
 
 
 def refresh(engine: Engine) -> int:
-    """Bring a read-only engine up to what is durable now; returns the LSN it shows."""
+    """Bring a read-only engine up to what is durable now; returns the LSN it shows.
+
+    Costs the log written since. When the writer has removed that log already, the engine starts over from the
+    newest checkpoint; what is open on it goes on reading what it saw.
+    """
     if not engine.read_only:
         return engine.published
     engine.check_open()
-    control = engine.control
-    log = {
-        "instance_id": control.instance_id,
-        "timeline": control.timeline,
-        "segment_bytes": control.segment_bytes,
-    }
-    end = _readable_end(engine, log)
-    if end > engine.published:
-        replay_upto(engine, engine.published, end)
+    try:
+        end = _readable_end(engine, _log_of(engine.control))
+        if end > engine.published:
+            replay_upto(engine, engine.published, end)
+    except (HistoryExpiredError, StorageError, CorruptLogError):
+        if read_control(engine.fs).checkpoint_lsn <= engine.published:
+            raise
+        engine.covers, engine.newest = Covers(), {}
+        if engine.lease is not None:
+            engine.lease.release()
+        _recover(engine)
     return engine.published

@@ -51,7 +51,9 @@ def _fixed_code(kind: pa.DataType) -> str | None:
 
 
 def _is_bytes(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind))
+    return bool(
+        pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind)
+    )
 
 
 def _is_text(kind: pa.DataType) -> bool:
@@ -73,7 +75,9 @@ class RowCodec:
     @classmethod
     def of(cls, columns: list[tuple[str, pa.DataType]]) -> RowCodec | None:
         """The codec of (page name, physical type) pairs; None if one of the types has no row form."""
-        known = all(_fixed_code(k) or _is_text(k) or _is_bytes(k) or pa.types.is_decimal(k) for _, k in columns)
+        known = all(
+            _fixed_code(k) or _is_text(k) or _is_bytes(k) or pa.types.is_decimal(k) for _, k in columns
+        )
         return cls(columns) if known else None
 
     def encode(self, row: Row) -> bytes:

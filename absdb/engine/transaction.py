@@ -19,7 +19,7 @@ import pyarrow as pa
 from absdb.catalog.database import Changes, DatabaseCatalog, EntityId
 from absdb.catalog.lineage import Lineage
 from absdb.catalog.schema import TableSchema
-from absdb.engine.changeset import RowChange, TableChange
+from absdb.engine.changeset import TableChange
 from absdb.engine.cover import EraCover, Mark
 from absdb.engine.netchange import net_change
 from absdb.engine.reader import TableReader
@@ -69,7 +69,7 @@ class Transaction:
         self.writes: dict[TableId, TableWrites] = {}
         self.used: dict[str, int] = {}
         self.repeatable = True
-        """Whether what was written can be written again: not once a stream was used up that reads only once."""
+        """Whether it could be run again: not once it has used up a stream, which can be read only once."""
         self.lsn: Lsn | None = None
         self._catalog = self.base_catalog
         self._sequence = 0
@@ -249,5 +249,3 @@ class Transaction:
             self.commit()
         else:
             self.rollback()
-
-

@@ -4,7 +4,8 @@
     map[string, int64]   dictionary[string]   binary[16]   uuid   json
 
 Brackets may be round or square, case does not matter, and a few names of Python and SQL are known (`str`,
-`text`, `bigint`). A struct's field whose name is not a plain word is quoted. Called wherever a user names a type.
+`text`, `bigint`). A struct's field whose name is not a plain word is quoted. Called wherever a user names a
+type.
 """
 
 from __future__ import annotations
@@ -93,7 +94,7 @@ _CLOSING = {"[": "]", "(": ")"}
 
 
 def as_type(kind: Any) -> pa.DataType:
-    """An Arrow type from one, from text, or from one of Python's own types; InvalidInputError lists what is known."""
+    """An Arrow type from one, from text, or from one of Python's own types. InvalidInputError lists all."""
     if isinstance(kind, pa.DataType):
         return kind
     if isinstance(kind, str):
@@ -101,7 +102,8 @@ def as_type(kind: Any) -> pa.DataType:
     if isinstance(kind, type) and kind in _OF_PYTHON:
         return _OF_PYTHON[kind]
     raise InvalidInputError(
-        f"{kind!r} is not a column type", hint='pass a pyarrow type, or text such as "int64" or "decimal(12, 2)"'
+        f"{kind!r} is not a column type",
+        hint='pass a pyarrow type, or text such as "int64" or "decimal(12, 2)"',
     )
 
 
@@ -137,7 +139,9 @@ class _Parser:
             raise self._unknown(name)
         make = _MAKERS.get(name)
         if make is None:
-            raise self._unknown(name) if name not in _PLAIN else self.wrong(f"{name} takes nothing in brackets")
+            raise (
+                self._unknown(name) if name not in _PLAIN else self.wrong(f"{name} takes nothing in brackets")
+            )
         self.at += 1
         found = make(self)
         self._expect(_CLOSING[opening])

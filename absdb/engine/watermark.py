@@ -43,7 +43,9 @@ class Watermark:
             lsn, inverted = _PAIR.unpack_from(self._view, 8)
             if lsn ^ _ALL == inverted and bytes(self._view[:8]) == MAGIC:
                 return int(lsn)
-        raise CorruptionError(f"{WATERMARK} does not hold an LSN", hint="it is rewritten when a writer opens the instance")
+        raise CorruptionError(
+            f"{WATERMARK} does not hold an LSN", hint="it is rewritten when a writer opens the instance"
+        )
 
     def close(self) -> None:
         self._view.release()

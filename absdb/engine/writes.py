@@ -139,7 +139,9 @@ def _missing_keys(schema: TableSchema, sections: Sequence[Section], wanted: Keys
         probe = key_section(schema, wanted)
     for batch in fold(schema.key_spec, list(sections), projection):
         keys = schema.key_spec.keys_of(schema.key_spec.with_key(batch))
-        known = lookup(schema.key_spec, [probe], keys).known if length(wanted) else np.zeros(length(keys), bool)
+        known = (
+            lookup(schema.key_spec, [probe], keys).known if length(wanted) else np.zeros(length(keys), bool)
+        )
         if not known.all():
             found.append(take(keys, np.flatnonzero(~known)))
     return found
@@ -151,9 +153,7 @@ def key_section(schema: TableSchema, keys: Keys) -> Section:
     return Section.of([schema.key_spec.with_key(batch)], schema.key_spec)
 
 
-def _present(
-    tx: Transaction, schema: TableSchema, given: pa.Table
-) -> tuple[pa.RecordBatch, Found, pa.Table]:
+def _present(tx: Transaction, schema: TableSchema, given: pa.Table) -> tuple[pa.RecordBatch, Found, pa.Table]:
     """For each row given, sorted by key, the row that is there now and `_alive`; and the rows sorted the same way."""
     keys = keys_of(schema, given)
     if not is_increasing(keys, strict=True):
@@ -212,7 +212,9 @@ def refuse_duplicates(schema: TableSchema, keys: Keys) -> None:
     """ConstraintError if sorted keys hold one twice."""
     again = np.flatnonzero(~runs_of_equal(keys))
     if len(again):
-        _refuse(schema, [at(keys, int(i)) for i in again[:SHOWN]], len(again), "more than once in the rows given")
+        _refuse(
+            schema, [at(keys, int(i)) for i in again[:SHOWN]], len(again), "more than once in the rows given"
+        )
 
 
 def refuse_existing(schema: TableSchema, keys: Keys, alive: np.ndarray) -> None:
@@ -251,7 +253,7 @@ def tombstones(schema: TableSchema, keys: Keys) -> pa.RecordBatch:
     """A page batch that deletes the keys."""
     rows = length(keys)
     key_arrays = dict(zip(schema.key_spec.columns, schema.key_spec.decode(keys), strict=True))
-    arrays = [key_arrays.get(f.name, None) for f in schema.page_schema]
+    arrays = [key_arrays.get(f.name) for f in schema.page_schema]
     filled = [
         pa.nulls(rows, f.type) if array is None else array
         for array, f in zip(arrays, schema.page_schema, strict=True)

@@ -17,11 +17,11 @@ Called by wal/, pages/, engine/ and the checkpoint code; implemented by `local.L
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import pyarrow as pa
 
-Bytes = bytes | bytearray | memoryview | pa.Buffer
+Bytes: TypeAlias = bytes | bytearray | memoryview | pa.Buffer
 
 
 class File(Protocol):
@@ -34,7 +34,7 @@ class File(Protocol):
         ...
 
     def pwrite(self, offset: int, chunks: Sequence[Bytes]) -> int:
-        """Write all chunks one after the other from `offset` on; returns the bytes written, all or StorageError."""
+        """Write all chunks one after the other from `offset` on; the bytes written: all of them, or StorageError."""
         ...
 
     def sync(self, *, data_only: bool = False) -> None:
@@ -71,11 +71,11 @@ class FileSystem(Protocol):
         ...
 
     def map(self, path: str) -> pa.Buffer:
-        """The whole file as one read-only buffer, mapped where the system can. The caller has checked it first."""
+        """The whole file as one read-only buffer, mapped where the system can. The caller has checked it."""
         ...
 
     def map_shared(self, path: str, length: int, *, write: bool) -> memoryview:
-        """A small shared mapping that other processes see at once; with `write` the file is made when missing."""
+        """A small mapping that other processes see at once; with `write` the file is made when missing."""
         ...
 
     def exists(self, path: str) -> bool: ...
@@ -101,7 +101,7 @@ class FileSystem(Protocol):
     def sync_directory(self, path: str) -> None: ...
 
     def lock(self, path: str, owner: dict[str, Any]) -> Lock:
-        """Take the exclusive lock, writing `owner` into the file; LockedError with the holder's owner facts."""
+        """Take the exclusive lock, writing `owner` into the file; LockedError has the holder's facts."""
         ...
 
     def lock_owner(self, path: str) -> dict[str, Any] | None:

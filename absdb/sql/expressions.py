@@ -137,6 +137,8 @@ def _walk(node: Any, names: dict[str, None], expression: str) -> None:
         if kind == "COLUMN_REF":
             names[".".join(node["column_names"])] = None
         elif kind == "SUBQUERY":
-            raise QueryError(f"{expression!r} has a sub-query", hint="only the columns of the row can be read")
+            raise QueryError(
+                f"{expression!r} has a sub-query", hint="only the columns of the row can be read"
+            )
         for value in node.values():
             _walk(value, names, expression)

@@ -44,9 +44,13 @@ def resolve(
     NotFoundError for a snapshot that does not exist, InvalidInputError for several points at once or one in the
     future, HistoryExpiredError for one before the database (and what it was branched from) began.
     """
-    given = [name for name, value in (("lsn", lsn), ("time", time), ("snapshot", snapshot)) if value is not None]
+    given = [
+        name for name, value in (("lsn", lsn), ("time", time), ("snapshot", snapshot)) if value is not None
+    ]
     if len(given) > 1:
-        raise InvalidInputError(f"a point in time is named by one of lsn, time and snapshot, not by {' and '.join(given)}")
+        raise InvalidInputError(
+            f"a point in time is named by one of lsn, time and snapshot, not by {' and '.join(given)}"
+        )
     if snapshot is not None:
         return _at_snapshot(engine, database, snapshot)
     if time is not None:
@@ -63,7 +67,9 @@ def _at_snapshot(engine: Engine, database: DatabaseInfo, name: str) -> Point:
         names = sorted(each for owner, each in engine.history.snapshots if owner == database.id)
         raise NotFoundError(
             f"database {database.name!r} has no snapshot {name!r}",
-            hint=f"its snapshots are {', '.join(names)}" if names else "it has none; make one with snapshot()",
+            hint=f"its snapshots are {', '.join(names)}"
+            if names
+            else "it has none; make one with snapshot()",
         )
     return Point(database, Lsn(found.lsn), found.lineage)
 

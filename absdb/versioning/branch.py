@@ -71,7 +71,9 @@ def _create(
     with engine.exclusive():
         engine.check_writable()
         if any(info.name == name for info in engine.history.databases.values()):
-            raise AlreadyExistsError(f"there is a database {name!r} already", hint="drop it, or take another name")
+            raise AlreadyExistsError(
+                f"there is a database {name!r} already", hint="drop it, or take another name"
+            )
         if source is not None and source.id not in engine.history.databases:
             raise StateError(f"database {source.name!r} was dropped meanwhile")
         info = DatabaseInfo(

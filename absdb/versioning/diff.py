@@ -20,7 +20,9 @@ from absdb.versioning.as_of import Point
 from absdb.versioning.schema_diff import SchemaChange, TablePair, pair_tables, schema_changes
 from absdb.versioning.table_diff import TableDiff
 
-SUMMARY_SCHEMA = pa.schema([("table_name", pa.string()), ("operation", pa.string()), ("row_count", pa.int64())])
+SUMMARY_SCHEMA = pa.schema(
+    [("table_name", pa.string()), ("operation", pa.string()), ("row_count", pa.int64())]
+)
 
 
 class Diff:
@@ -77,7 +79,9 @@ class Diff:
             if pair.source is not None and pair.target is not None and pair.target.full_name == name:
                 return self.table_of(pair)
         both = [p.target.full_name for p in self.pairs if p.source is not None and p.target is not None]
-        raise NotFoundError(f"there is no table {name!r} on both sides", hint=f"there are: {', '.join(both) or 'none'}")
+        raise NotFoundError(
+            f"there is no table {name!r} on both sides", hint=f"there are: {', '.join(both) or 'none'}"
+        )
 
     def table_of(self, pair: TablePair) -> TableDiff:
         """The row diff of a pair with both sides."""

@@ -19,7 +19,12 @@ from absdb.versioning.branch import write_database
 
 
 def restore(
-    engine: Engine, point: Point, *, tables: Sequence[str] | None = None, author: str | None = None, message: str = ""
+    engine: Engine,
+    point: Point,
+    *,
+    tables: Sequence[str] | None = None,
+    author: str | None = None,
+    message: str = "",
 ) -> Lsn:
     """Make the database what it was at `point`, or only `tables` of it; returns the LSN of the restore."""
     with engine.exclusive():
@@ -29,7 +34,8 @@ def restore(
             raise StateError(f"database {point.database.name!r} was dropped")
         if info.protected:
             raise StateError(
-                f"database {info.name!r} is protected and accepts merges only", hint="unprotect it to restore it"
+                f"database {info.name!r} is protected and accepts merges only",
+                hint="unprotect it to restore it",
             )
         era = EraId(engine.allocator.new_id())
         body: dict[str, Any] = {
@@ -63,7 +69,9 @@ def _some_tables(engine: Engine, point: Point, names: Sequence[str], body: dict[
                 hint="rename or drop today's table first",
             )
         if table.namespace not in now.namespaces:
-            raise NotFoundError(f"schema {table.namespace!r} of table {name!r} is gone", hint="create it first")
+            raise NotFoundError(
+                f"schema {table.namespace!r} of table {name!r} is gone", hint="create it first"
+            )
         if now.tables.get(table.id) is not table:
             changes["table", table.id] = table
         for column in table.columns:

@@ -63,10 +63,10 @@ def _versions(engine: Engine, schema: TableSchema, lineage: Lineage, key: Key) -
     for era, after, upto in remainder(lineage, ()):
         cover = engine.covers.eras.get((era, schema.id))
         if cover is not None:
-            for version in _in_cover(cover, key, max(after, engine.covers.expired.get(era, 0)), upto):
+            for version in _in_cover(cover, key, after, upto):
                 found.setdefault(version.lsn, version)
     start, fixed = engine.covers.start(engine.history, schema, lineage)
-    if start and any(engine.covers.expired.get(era, 0) for era, _ in lineage):
+    if start and any((era, schema.id) in engine.covers.expired for era, _ in lineage):
         for section in fixed:
             place = section.find(key)
             if place is not None:
@@ -121,5 +121,3 @@ def _table(schema: TableSchema, rows: list[list[Any]]) -> pa.Table:
         arrays.append(to_logical(values, column.type))
         fields.append(pa.field(column.name, column.type))
     return pa.Table.from_arrays(arrays, schema=pa.schema(fields))
-
-

@@ -59,7 +59,9 @@ def schema_changes(source: DatabaseCatalog, target: DatabaseCatalog) -> list[Sch
         if pair.source is None and pair.target is not None:
             changes.append(SchemaChange(pair.target.full_name, "table", "", "added", "", _shape(pair.target)))
         elif pair.target is None and pair.source is not None:
-            changes.append(SchemaChange(pair.source.full_name, "table", "", "removed", _shape(pair.source), ""))
+            changes.append(
+                SchemaChange(pair.source.full_name, "table", "", "removed", _shape(pair.source), "")
+            )
         elif pair.source is not None and pair.target is not None and pair.source is not pair.target:
             changes.extend(_table_changes(pair.source, pair.target, by_id=pair.related))
     for name in sorted({*source.namespaces, *target.namespaces}):
@@ -97,7 +99,9 @@ def _table_changes(source: TableSchema, target: TableSchema, *, by_id: bool) -> 
         listed = [", ".join(c.name for c in t.columns) for t in (source, target)]
         yield SchemaChange(name, "table", "", "reordered", *listed)
     if source.key_names != target.key_names:
-        yield SchemaChange(name, "key", "", "changed", ", ".join(source.key_names), ", ".join(target.key_names))
+        yield SchemaChange(
+            name, "key", "", "changed", ", ".join(source.key_names), ", ".join(target.key_names)
+        )
     yield from _constraint_changes(name, source, target)
 
 

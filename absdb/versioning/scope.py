@@ -1,12 +1,12 @@
-"""Where tables are read from and written to: the newest state of a database, a state of the past, a transaction.
+"""Where tables are read and written: the newest state of a database, a past state, a transaction.
 
-    HeadScope         each read sees the last commit, each write is a commit of its own, tried again on conflict
-    PastScope         one state, which never changes and is kept readable for as long as the scope lives
-    TransactionScope  the transaction's snapshot and its own writes
+    HeadScope         each read sees the last commit, each write is a commit of its own, tried again on
+    conflict PastScope         one state, which never changes and is kept readable for as long as the scope
+    lives TransactionScope  the transaction's snapshot and its own writes
 
-A State is what was visible at one LSN, with a reader per table made on first use; a HeadScope keeps the last one
-it made, so that reads between two commits share them. Called by the tables and databases that users hold, and by
-SQL sessions.
+A State is what was visible at one LSN, with a reader per table made on first use; a HeadScope keeps the
+last one it made, so that reads between two commits share them. Called by the tables and databases that
+users hold, and by SQL sessions.
 """
 
 from __future__ import annotations
@@ -78,7 +78,9 @@ def database_info(engine: Engine, database: DatabaseId, name: str) -> DatabaseIn
     engine.check_open()
     info = engine.history.databases.get(database)
     if info is None:
-        raise StateError(f"database {name!r} was dropped", hint="its snapshots and its own commits are gone with it")
+        raise StateError(
+            f"database {name!r} was dropped", hint="its snapshots and its own commits are gone with it"
+        )
     return info
 
 

@@ -19,7 +19,8 @@ def create_snapshot(engine: Engine, name: str, point: Point, *, comment: str = "
         engine.check_writable()
         if (point.database.id, name) in engine.history.snapshots:
             raise AlreadyExistsError(
-                f"database {point.database.name!r} has a snapshot {name!r} already", hint="drop it, or take another name"
+                f"database {point.database.name!r} has a snapshot {name!r} already",
+                hint="drop it, or take another name",
             )
         snapshot = Snapshot(
             name=name,
@@ -42,7 +43,8 @@ def drop_snapshot(engine: Engine, database_name: str, name: str) -> Lsn:
         if found is None:
             names = ", ".join(sorted(n for owner, n in engine.history.snapshots if owner == database.id))
             raise NotFoundError(
-                f"database {database_name!r} has no snapshot {name!r}", hint=f"its snapshots are {names or 'none'}"
+                f"database {database_name!r} has no snapshot {name!r}",
+                hint=f"its snapshots are {names or 'none'}",
             )
         return _write(engine, "drop", found)
 
