@@ -10,7 +10,7 @@ from unittest.mock import patch
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from absdb.pages import key as keyed
@@ -131,7 +131,6 @@ def test_one_row_of_the_newest_version() -> None:
     ]  # fmt: skip
 
 
-@settings(max_examples=200, deadline=None)
 @given(
     keys=st.sets(st.binary(max_size=4), min_size=1, max_size=60),
     others=st.lists(st.binary(max_size=5), max_size=20),
