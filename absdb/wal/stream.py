@@ -18,7 +18,7 @@ from typing import Self
 
 from crc32c import crc32c
 
-from absdb.errors import CorruptLogError, FormatVersionError, StorageError
+from absdb.errors import CorruptLogError, StorageError
 from absdb.ids import Lsn
 from absdb.io.base import File
 from absdb.wal.format import (
@@ -64,13 +64,14 @@ class LogStream:
         self.from_lsn = from_lsn
         self.end_lsn = end_lsn
         self.first = from_lsn // self.log.segment_bytes
-        numbers = [number for number in segments.numbers() if number >= self.first]
+        self.files_end = from_lsn
         self.sizes: dict[int, int] = {}  # of the segments that follow one another without a gap
-        for number in range(self.first, self.first + len(numbers)):
-            if number not in numbers:
-                break
-            self.sizes[number] = self._size(number)
-        self.beyond_gap = [number for number in numbers if number not in self.sizes]
+        self.beyond_gap: list[int] = []
+        for number in segments.numbers():
+            if number == self.first + len(self.sizes):
+                self.sizes[number] = self._size(number)
+            elif number > self.first:
+                self.beyond_gap.append(number)
         self.files_end = self._files_end()
         self._epoch = 0
         self._open: dict[tuple[int, bool], File] = {}
@@ -218,8 +219,6 @@ class LogStream:
             if checked:
                 try:
                     self._epoch = max(self._epoch, self.segments.check(file, segment).epoch)
-                except FormatVersionError:
-                    raise
                 except CorruptLogError as error:
                     self._open.pop((segment, checked)).close()
                     raise BadSegmentError(error.message) from error
@@ -248,5 +247,5 @@ class LogStream:
             path=path,
             offset=offset,
             lsn=lsn,
-            bytes_after=max(self.files_end - lsn, 0) if hasattr(self, "files_end") else 0,
+            bytes_after=max(self.files_end - lsn, 0),
         )

@@ -27,7 +27,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from absdb.errors import CorruptLogError, FormatVersionError
+from absdb.errors import CorruptLogError
 from absdb.ids import Lsn
 from absdb.io.base import FileSystem
 from absdb.wal.format import (
@@ -73,9 +73,8 @@ class Doubt:
 
     start: int  # where a record should stand
     end: int  # just past the last byte that is not zero; `start` if there is none
-    dirty: list[tuple[int, int, int]] = field(
-        default_factory=list
-    )  # segment, and the bytes of its file in doubt
+    # Segment, first byte and end of what is in doubt in its file.
+    dirty: list[tuple[int, int, int]] = field(default_factory=list)
     unfinished: list[int] = field(default_factory=list)  # segments that hold nothing, not even a whole header
     short: int | None = None  # the newest segment, holding records but shorter than it should be
     proof: RecordHeader | None = None  # shows that `start` was durable
@@ -212,8 +211,6 @@ def _header_fault(stream: LogStream, segment: int) -> str:
     path = stream.segments.path(segment)
     try:
         header = decode_segment_header(stream.raw(segment, 0, SEGMENT_HEADER_BYTES), path=path)
-    except FormatVersionError:
-        raise
     except CorruptLogError as error:
         return error.message
     fault = segment_fault(header, stream.log, segment)

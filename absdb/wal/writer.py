@@ -13,7 +13,7 @@ Rules that everything else rests on:
 - A segment that cannot be *made* (a full disk, mostly) is found out before anything of the batch is written:
   the batch is dropped, the error is raised, and the writer stays usable.
 
-`absdb.wal.tail.recover_tail` must have run before a writer is opened on a log that exists: the writer takes
+`absdb.wal.repair.recover_tail` must have run before a writer is opened on a log that exists: the writer takes
 what lies below its position as durable, and what lies behind it as zeros.
 
 Only one thread at a time may call: the leader of the group commit, or who holds its exclusive section.
@@ -26,7 +26,7 @@ from typing import Literal, NoReturn
 
 from crc32c import crc32c
 
-from absdb.errors import AbsdbError, EnginePoisonedError, InvalidInputError, StateError
+from absdb.errors import AbsdbError, EnginePoisonedError, InvalidInputError, StateError, StorageError
 from absdb.ids import Lsn
 from absdb.io.base import File, FileSystem
 from absdb.wal.format import (
@@ -86,10 +86,8 @@ class LogWriter:
         self._ahead = SegmentAhead(self._segments, epoch) if prepare_ahead else None
         self._failure: BaseException | None = None
         self._closed = False
-        self._files: dict[int, File] = {}  # open segments, ascending
-        self._unsynced: dict[
-            int, File
-        ] = {}  # those of them that hold bytes not known to be durable, ascending
+        self._files: dict[int, File] = {}  # open segments
+        self._unsynced: dict[int, File] = {}  # those with bytes not known to be durable, ascending
         self.statistics = LogStatistics()
         self.durable_lsn = position  # everything below is synced
         self.written_lsn = position  # everything below is written; the same, but for nosync
@@ -154,6 +152,13 @@ class LogWriter:
                 files = {segment: self._file(segment) for segment, _, _ in pieces}
             except EnginePoisonedError as error:
                 self._poison(error)
+            except StorageError as error:
+                self.discard_buffered()
+                raise StorageError(
+                    f"the log needs a new segment, so nothing of this batch was written: {error.message}",
+                    hint="make room and commit again; what was committed before is safe",
+                    **error.facts,
+                ) from error
             except BaseException:
                 self.discard_buffered()
                 raise
@@ -259,12 +264,10 @@ class LogWriter:
         if file is None:
             file = self._ahead.take(segment) if self._ahead is not None else None
             if file is None:
-                exists = self._segments.exists(segment)
-                file = (
-                    self._segments.open(segment, write=True)
-                    if exists
-                    else self._segments.create(segment, self._epoch)
-                )
+                if self._segments.exists(segment):
+                    file = self._segments.open(segment, write=True)
+                else:
+                    file = self._segments.create(segment, self._epoch)
             self._files[segment] = file
         return file
 
