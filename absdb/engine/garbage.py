@@ -48,9 +48,10 @@ def needed_files(engine: Engine, manifests: Iterable[str]) -> set[str]:
         for section in layers.fixed:
             needed.update(page.origin[0].name for page in section.pages if page.origin is not None)
     images, reverses = engine.covers.snapshot()
-    for items in (*images.values(), *reverses.values()):
-        for item in items:
-            needed.update(page.origin[0].name for page in item.section.pages if page.origin is not None)
+    sections = [image.section for found in images.values() for image in found]
+    sections += [step.section for found in reverses.values() for step in found]
+    for section in sections:
+        needed.update(page.origin[0].name for page in section.pages if page.origin is not None)
     return needed
 
 

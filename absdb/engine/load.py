@@ -79,11 +79,11 @@ class _Loader:
             return
         keys = self._spec.keys_of(batch)
         first = at(keys, 0)
-        if not self._loose and not self._runs and (self._last is None or first > self._last):  # type: ignore[operator]  # keys of one table are of one type
-            if is_increasing(keys, strict=True):
-                self._sorted.append(batch)
-                self._last = at(keys, length(keys) - 1)
-                return
+        follows = self._last is None or first > self._last  # type: ignore[operator]  # keys of a table are of one type
+        if follows and not self._loose and not self._runs and is_increasing(keys, strict=True):
+            self._sorted.append(batch)
+            self._last = at(keys, length(keys) - 1)
+            return
         self._loose.append(batch)
         self._loose_bytes += batch.nbytes
         if self._loose_bytes >= CHUNK_BYTES:

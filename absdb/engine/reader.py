@@ -99,8 +99,9 @@ def physical_row(schema: TableSchema, hit: Hit) -> Row:
     """The stored columns of `schema` from a row that may have been written under an older one."""
     if hit.page is not None:
         return row_getter(schema)(hit.page, hit.at)
-    assert hit.row is not None and hit.schema is not None
+    assert hit.row is not None
+    assert hit.schema is not None
     if hit.schema is schema:
         return hit.row
     old = {column.id: value for column, value in zip(hit.schema.stored, hit.row, strict=True)}
-    return tuple(old[column.id] if column.id in old else column.initial_default for column in schema.stored)
+    return tuple(old.get(column.id, column.initial_default) for column in schema.stored)

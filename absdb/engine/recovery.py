@@ -13,11 +13,11 @@ import secrets
 from collections.abc import Mapping
 from typing import Any
 
-from absdb.catalog.commitlog import ChunkRef, CommitLog
+from absdb.catalog.commitlog import CommitLog
 from absdb.catalog.control import Control, read_control, write_control
 from absdb.catalog.database import EMPTY_CATALOG
 from absdb.catalog.history import DatabaseInfo, Era, History
-from absdb.catalog.manifest import Manifest, read_manifest, write_manifest
+from absdb.catalog.manifest import ChunkRef, Manifest, read_manifest, write_manifest
 from absdb.clock import Clock, SystemClock, format_time
 from absdb.engine.allocator import Allocator
 from absdb.engine.apply import replay

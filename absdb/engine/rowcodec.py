@@ -6,9 +6,9 @@
          …  4 + k       for each other column: u32 length, then text (UTF-8), bytes, or a decimal's digits
 
 Which columns there are, and in which order, comes from the table's schema at the record's LSN; `layout` is a
-checksum of it, written beside the rows, so that a wrong schema is noticed. Columns of nested and other rare types have no row form:
-`RowCodec.of` is None for such tables and their changes are always written as Arrow. One row of eight columns
-takes about 2 µs. Called by engine/changeset.py.
+checksum of it, written beside the rows, so that a wrong schema is noticed. Columns of nested and other rare types
+have no row form: `RowCodec.of` is None for such tables and their changes are always written as Arrow. One row of
+eight columns takes about 2 µs. Called by engine/changeset.py.
 """
 
 from __future__ import annotations

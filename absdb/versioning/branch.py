@@ -106,7 +106,10 @@ def _create(
 
 
 def drop_database(engine: Engine, info: DatabaseInfo) -> Lsn:
-    """Remove a database and its snapshots; branches made from it stay whole. StateError for the last or a protected one."""
+    """Remove a database and its snapshots; branches made from it stay whole.
+
+    StateError for the last database, or a protected one.
+    """
     with engine.exclusive():
         current = _current(engine, info)
         if current.protected:

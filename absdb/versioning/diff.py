@@ -7,6 +7,7 @@ Diff lives. Words are those of row diffs everywhere: added, modified, removed.
 from __future__ import annotations
 
 from functools import cached_property
+from typing import Any
 
 import pyarrow as pa
 
@@ -57,7 +58,7 @@ class Diff:
             changes = self.schema()
             for pair in self.pairs:
                 rows.extend(self._summary_of(pair, changes))
-        columns = list(zip(*rows, strict=True)) if rows else [[], [], []]
+        columns: list[tuple[Any, ...]] = list(zip(*rows, strict=True)) if rows else [()] * 3
         arrays = [pa.array(list(c), f.type) for c, f in zip(columns, SUMMARY_SCHEMA, strict=True)]
         return pa.Table.from_arrays(arrays, schema=SUMMARY_SCHEMA)
 
@@ -85,7 +86,8 @@ class Diff:
 
     def table_of(self, pair: TablePair) -> TableDiff:
         """The row diff of a pair with both sides."""
-        assert pair.source is not None and pair.target is not None
+        assert pair.source is not None
+        assert pair.target is not None
         lineages = (self._lineage(0, pair.source), self._lineage(1, pair.target)) if pair.related else None
         return TableDiff(self.engine, self._reader(0, pair.source), self._reader(1, pair.target), lineages)
 

@@ -7,6 +7,7 @@ their own kind. Costs what is asked for with `limit`, not the whole history.
 from __future__ import annotations
 
 from itertools import islice
+from typing import Any
 
 import pyarrow as pa
 
@@ -38,7 +39,7 @@ def log(engine: Engine, point: Point, *, limit: int | None = None) -> pa.Table:
     spans.append((NO_ERA, -1, point.lsn))
     found = (entry for entry in engine.log.entries(spans) if _concerns(entry, point))
     rows = [_row(engine, entry) for entry in islice(found, limit)]
-    columns = list(zip(*rows, strict=True)) if rows else [[] for _ in LOG_SCHEMA]
+    columns: list[tuple[Any, ...]] = list(zip(*rows, strict=True)) if rows else [()] * len(LOG_SCHEMA)
     arrays = [pa.array(list(c), f.type) for c, f in zip(columns, LOG_SCHEMA, strict=True)]
     return pa.Table.from_arrays(arrays, schema=LOG_SCHEMA)
 

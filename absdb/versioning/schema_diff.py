@@ -14,7 +14,7 @@ from absdb.pages.types import describe_type
 
 
 class SchemaChange(NamedTuple):
-    """One difference. `kind` is table, column, key, constraint, schema or sequence; `change` added, removed, renamed, …"""
+    """One difference. `kind` is table, column, key, constraint or schema; `change` is added, renamed, …"""
 
     table_name: str
     kind: str

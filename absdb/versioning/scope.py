@@ -232,3 +232,9 @@ class TransactionScope:
 
     def describe(self) -> str:
         return f"{self.info().name} in a transaction begun at {Lsn(self.tx.snapshot_lsn)}"
+
+
+def find_table(catalog: DatabaseCatalog, table: TableId, name: str) -> TableSchema:
+    """The table with this id, whatever it is called now, else the one of that name; NotFoundError if neither is."""
+    found = catalog.tables.get(table)
+    return catalog.table(name) if found is None else found

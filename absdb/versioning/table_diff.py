@@ -161,7 +161,7 @@ class TableDiff:
 
 def shared_columns(source: TableSchema, target: TableSchema, *, by_id: bool) -> list[Shared]:
     """The columns two schemas can be compared in, without the key, in the target's order."""
-    found = []
+    found: list[Shared] = []
     for column in (*target.columns, *(source.columns if by_id else ())):
         if column.id in target.key or column.id in source.key or column.name in (s.name for s in found):
             continue
