@@ -54,8 +54,8 @@ class Background:
 
     def _due(self) -> bool:
         engine, now = self._engine, time.monotonic()
-        volume = engine.published - engine.control.checkpoint_lsn
-        if now < self._pause_until or volume <= engine.idle_bytes:
+        volume = engine.written_since_checkpoint
+        if now < self._pause_until or not volume:
             return False
         old = now - self._last >= engine.settings.checkpoint_interval
         return old or volume >= engine.settings.checkpoint_wal_volume

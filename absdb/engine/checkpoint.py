@@ -70,9 +70,11 @@ def checkpoint(engine: Engine) -> Lsn:
         with engine.exclusive():
             engine.append(RecordKind.CHECKPOINT, 0, {"lsn": lsn, "manifest": name})
             engine.flush()
+            idle = engine.wal.written_lsn - engine.published if engine.published == lsn else 0
             engine.publish(engine.wal.written_lsn)
             durable = engine.wal.durable_lsn
         _put_in_force(engine, name, lsn, durable)
+        engine.idle_bytes = idle
         return Lsn(lsn)
 
 

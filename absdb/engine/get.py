@@ -30,10 +30,8 @@ class GetPlan:
 def get(reader: TableReader, key: Any) -> dict[str, Any] | None:
     """The row with this key, None if there is none. A key of several columns is a tuple, or a dict."""
     schema = reader.schema
-    plan: GetPlan | None = schema.__dict__.get("_get_plan")
-    if plan is None:
-        plan = schema.__dict__["_get_plan"] = GetPlan(schema)
-    hit = reader.find(encode_key(schema, plan, key))
+    plan = _plan(schema)
+    hit = reader.find(_encoded(schema, plan, key))
     if hit is None or hit.deleted:
         return None
     if hit.page is not None:
@@ -46,29 +44,41 @@ def get(reader: TableReader, key: Any) -> dict[str, Any] | None:
     }
 
 
-def encode_key(schema: TableSchema, plan: GetPlan, key: Any) -> Key:
+def key_of(schema: TableSchema, key: Any) -> Key:
     """The encoded form of a key as a user writes it; InvalidInputError if it is no key of this table."""
-    if len(plan.key) == 1 and type(key) is not tuple and not isinstance(key, Mapping):
-        parts: Any = (key,)
-    elif isinstance(key, Mapping):
-        parts = [key.get(name) for name, _ in plan.key]
+    return _encoded(schema, _plan(schema), key)
+
+
+def _plan(schema: TableSchema) -> GetPlan:
+    plan: GetPlan | None = schema.__dict__.get("_get_plan")
+    if plan is None:
+        if schema.hidden_key is not None:
+            raise InvalidInputError(
+                f"table {schema.full_name!r} has no key, so its rows cannot be looked up",
+                hint="create it with key=…",
+                table=schema.full_name,
+            )
+        plan = schema.__dict__["_get_plan"] = GetPlan(schema)
+    return plan
+
+
+def _encoded(schema: TableSchema, plan: GetPlan, key: Any) -> Key:
+    if isinstance(key, Mapping):
+        parts: Any = [key.get(name) for name, _ in plan.key]
     else:
-        parts = key if isinstance(key, tuple | list) else (key,)
-    if schema.hidden_key is not None:
-        raise InvalidInputError(
-            f"table {schema.full_name!r} has no key, so its rows cannot be looked up",
-            hint="create it with key=…",
-        )
+        parts = key if isinstance(key, tuple) else (key,)
     if len(parts) != len(plan.key):
         raise InvalidInputError(
             f"table {schema.full_name!r}: a key has {len(plan.key)} parts, {', '.join(schema.key_names)}; "
             f"found {len(parts)}",
             hint="pass a tuple" if len(plan.key) > 1 else "pass a single value",
+            table=schema.full_name,
         )
     stored = [convert(value) for (_, convert), value in zip(plan.key, parts, strict=True)]
     if None in stored:
         raise InvalidInputError(
             f"table {schema.full_name!r}: {plan.key[stored.index(None)][0]!r} is NULL, and a key never is",
             hint=f"its key is {', '.join(schema.key_names)}",
+            table=schema.full_name,
         )
     return schema.key_spec.encode_one(stored)

@@ -40,6 +40,7 @@ from absdb.ids import DatabaseId, EraId
 from absdb.io.base import FileSystem, read_file, write_atomic
 from absdb.paths import CONF, CONTROL, DIRECTORIES, LOCK, WAL_DIR, WATERMARK, is_temporary
 from absdb.settings import Settings, load_settings, render_default
+from absdb.wal.format import RecordKind
 from absdb.wal.reader import read_log
 from absdb.wal.repair import recover_tail
 from absdb.wal.tail import find_end
@@ -234,6 +235,7 @@ def load(engine: Engine, manifest: Manifest) -> None:
 def replay_upto(engine: Engine, start: int, end: int) -> None:
     """Apply the log's records in (start, end] and show them."""
     control = engine.control
+    idle = start == control.checkpoint_lsn
     for record in read_log(
         engine.fs,
         WAL_DIR,
@@ -245,6 +247,8 @@ def replay_upto(engine: Engine, start: int, end: int) -> None:
     ):
         engine.seen(record.time_us, record.txid)
         replay(engine, record)
+        idle = idle and record.kind is RecordKind.CHECKPOINT
+    engine.idle_bytes = end - start if idle else 0
     engine.publish(end)
 
 
