@@ -68,7 +68,9 @@ class Scope(Protocol):
     def info(self) -> DatabaseInfo: ...
     def point(self) -> Point: ...
     def catalog(self) -> DatabaseCatalog: ...
+    def current(self) -> DatabaseInfo: ...
     def reader(self, schema: TableSchema) -> TableReader: ...
+    def begin(self, *, message: str = "", author: str | None = None) -> Transaction: ...
     def write(self, work: Work[T], *, message: str = "", author: str | None = None) -> T: ...
     def describe(self) -> str: ...
 
@@ -99,6 +101,8 @@ class HeadScope:
         """The database as it is listed now; StateError if it was dropped."""
         return database_info(self.engine, self.database, self._name)
 
+    current = info
+
     def state(self) -> State:
         """What the last commit left. The published LSN moves with everything that changes a state."""
         engine = self.engine
@@ -118,6 +122,12 @@ class HeadScope:
 
     def reader(self, schema: TableSchema) -> TableReader:
         return self.state().reader(schema)
+
+    def begin(self, *, message: str = "", author: str | None = None) -> Transaction:
+        """A transaction on the newest state; StateError if nothing can be written."""
+        self.info()
+        self.engine.check_writable()
+        return self.engine.begin(self.database, author=author, message=message)
 
     def write(self, work: Work[T], *, message: str = "", author: str | None = None) -> T:
         """Run `work` in a transaction of its own and commit it; tried again if others wrote the same rows.
@@ -163,6 +173,10 @@ class PastScope:
         self.engine.check_open()
         return self.engine.history.databases.get(self.database, self._point.database)
 
+    def current(self) -> DatabaseInfo:
+        """Not this: what happens to a database as a whole is not done through its past."""
+        raise self._refusal()
+
     def point(self) -> Point:
         return self._point
 
@@ -174,8 +188,14 @@ class PastScope:
         self.engine.check_open()
         return self._state.reader(schema)
 
+    def begin(self, *, message: str = "", author: str | None = None) -> Transaction:
+        raise self._refusal()
+
     def write(self, work: Work[T], *, message: str = "", author: str | None = None) -> T:
-        raise StateError(
+        raise self._refusal()
+
+    def _refusal(self) -> StateError:
+        return StateError(
             f"this is database {self.info().name!r} as of {self._point.lsn}, which does not change",
             hint="branch(…) makes a database of it that you can write to; restore(…) brings it back",
         )
@@ -198,6 +218,8 @@ class TransactionScope:
     def info(self) -> DatabaseInfo:
         return database_info(self.engine, self.database, "")
 
+    current = info
+
     def point(self) -> Point:
         """The state the transaction began with."""
         return Point(self.info(), Lsn(self.tx.snapshot_lsn), self.tx.lineage)
@@ -209,6 +231,11 @@ class TransactionScope:
 
     def reader(self, schema: TableSchema) -> TableReader:
         return self.tx.reader(schema)
+
+    def begin(self, *, message: str = "", author: str | None = None) -> Transaction:
+        raise StateError(
+            "a transaction is open already", hint="use savepoint() for a part that may be undone"
+        )
 
     def write(self, work: Work[T], *, message: str = "", author: str | None = None) -> T:
         """Run `work` in the transaction; if it fails, the transaction stays as it was before."""

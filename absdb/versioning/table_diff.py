@@ -162,8 +162,10 @@ class TableDiff:
 def shared_columns(source: TableSchema, target: TableSchema, *, by_id: bool) -> list[Shared]:
     """The columns two schemas can be compared in, without the key, in the target's order."""
     found: list[Shared] = []
-    for column in (*target.columns, *(source.columns if by_id else ())):
-        if column.id in target.key or column.id in source.key or column.name in (s.name for s in found):
+    known = {column.id for column in target.columns}
+    added_by_source = [c for c in source.columns if c.id not in known] if by_id else []
+    for column in (*target.columns, *added_by_source):
+        if column.id in target.key or column.id in source.key or column.name in (one.name for one in found):
             continue
         ours = _counterpart(target, column, by_id=by_id)
         theirs = _counterpart(source, column, by_id=by_id)

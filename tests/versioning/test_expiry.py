@@ -1,0 +1,123 @@
+"""History past retention goes, unless something holds it; what is gone is an error, never a wrong answer."""
+
+from __future__ import annotations
+
+import pytest
+
+from absdb.engine.check import check
+from absdb.engine.checkpoint import checkpoint
+from absdb.engine.compaction import compact_table
+from absdb.engine.expiry import expire
+from absdb.errors import HistoryExpiredError
+from absdb.versioning.branch import create_branch, drop_database
+from absdb.versioning.snapshot import create_snapshot, drop_snapshot
+from tests.versioning.conftest import World
+
+
+def history_of(world: World, commits: int = 12) -> list[tuple[int, dict[int, tuple[object, ...]]]]:
+    """Commits with a checkpoint after each and a compaction at the end; (LSN, rows) of each state."""
+    world.create()
+    states = []
+    for step in range(commits):
+        world.put({i: (step, "x") for i in range(step, step + 40)})
+        world.remove([step * 2])
+        states.append((int(world.point().lsn), world.rows()))
+        checkpoint(world.engine)
+    info = world.info("main")
+    compact_table(
+        world.engine, info.id, world.engine.history.catalog_at(world.engine.head(info.id)[1]).table("t")
+    )
+    checkpoint(world.engine)
+    return states
+
+
+def readable(world: World, states: list[tuple[int, dict[int, tuple[object, ...]]]]) -> list[bool]:
+    found = []
+    for lsn, rows in states:
+        try:
+            assert world.rows(world.point(lsn=lsn)) == rows
+            found.append(True)
+        except HistoryExpiredError:
+            found.append(False)
+    return found
+
+
+def test_history_within_retention_stays(world: World) -> None:
+    states = history_of(world)
+    expire(world.engine)
+    checkpoint(world.engine)
+    assert all(readable(world, states))
+
+
+def test_history_past_retention_goes_and_says_so() -> None:
+    world = World(history_retention="1h")
+    states = history_of(world)
+    files = len(world.fs.list("pages"))
+    world.clock.advance(hours=5)
+    assert expire(world.engine) > 0
+    checkpoint(world.engine)
+    world.reopen()
+    found = readable(world, states)
+    assert found[-1]
+    assert not any(found[:-1])
+    with pytest.raises(HistoryExpiredError, match="no longer kept"):
+        world.read(world.point(lsn=states[3][0]))
+    world.put({1: (1, "later")})
+    checkpoint(world.engine)
+    assert len(world.fs.list("pages")) < files
+    assert [f for f in check(world.engine) if f.severity == "error"] == []
+    world.engine.close()
+
+
+def test_snapshots_and_branches_hold_their_states() -> None:
+    world = World(history_retention="1h")
+    states = history_of(world)
+    create_snapshot(world.engine, "keep", world.point(lsn=states[4][0]))
+    create_branch(world.engine, "b", world.point(lsn=states[7][0]))
+    world.clock.advance(hours=5)
+    expire(world.engine)
+    checkpoint(world.engine)
+    world.reopen()
+    assert world.rows(world.point(snapshot="keep")) == states[4][1]
+    assert world.rows("b") == states[7][1]
+    drop_snapshot(world.engine, "main", "keep")
+    drop_database(world.engine, world.info("b"))
+    expire(world.engine)
+    checkpoint(world.engine)
+    world.reopen()
+    assert sum(readable(world, states)) == 1
+    assert world.rows() == states[-1][1]
+    world.engine.close()
+
+
+def test_an_open_transaction_holds_what_it_reads() -> None:
+    world = World(history_retention="1h")
+    states = history_of(world)
+    tx = world.engine.begin(world.info("main").id)
+    schema = tx.catalog.table("t")
+    world.put({i: (99, "new") for i in range(60)})
+    checkpoint(world.engine)
+    world.clock.advance(hours=5)
+    world.put({500: (1, "x")})
+    expire(world.engine)
+    checkpoint(world.engine)
+    assert {r["id"]: (r["v"], r["s"]) for r in tx.reader(schema).to_table().to_pylist()} == states[-1][1]
+    tx.rollback()
+    world.engine.close()
+
+
+def test_a_dropped_branch_leaves_nothing_behind() -> None:
+    world = World(history_retention="1h")
+    history_of(world, 3)
+    checkpoint(world.engine)
+    world.reopen()
+    eras = set(world.engine.history.eras)
+    create_branch(world.engine, "b", world.point())
+    world.put({i: (7, "b") for i in range(200)}, "b")
+    checkpoint(world.engine)
+    drop_database(world.engine, world.info("b"))
+    world.clock.advance(hours=5)
+    expire(world.engine)
+    assert set(world.engine.history.eras) == eras
+    assert all(era in eras for era, _ in world.engine.covers.eras)
+    world.engine.close()
