@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("errors",),
-    ("ids", "clock", "settings", "setting_kinds", "paths"),
+    ("ids", "clock", "settings", "setting_kinds", "paths", "progress", "reprs"),
     ("io",),
     ("wal", "pages", "objectstore"),
     ("catalog",),
@@ -33,7 +33,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("versioning",),
     ("sql",),
     ("rehearsal", "backup", "tenants", "cdc", "replication"),
-    ("instance", "database", "table", "connect", "reprs"),
+    ("instance", "database", "database_tables", "transaction", "table", "table_columns", "diff"),
     ("cli", "server", "remote", "panels", "magics", "demo"),
 )
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
@@ -43,15 +43,14 @@ DOORS = frozenset(FLOORS[-1])
 ACQUAINTED = {
     ("settings", "paths"),
     ("settings", "setting_kinds"),
-    ("connect", "instance"),
-    ("connect", "database"),
-    ("connect", "table"),
+    ("table", "table_columns"),
+    ("database_tables", "table"),
+    ("transaction", "database_tables"),
+    ("database", "database_tables"),
+    ("database", "transaction"),
+    ("database", "diff"),
     ("instance", "database"),
     ("instance", "table"),
-    ("database", "table"),
-    ("instance", "reprs"),
-    ("database", "reprs"),
-    ("table", "reprs"),
 }
 
 # Doors that may open files themselves, each with the reason.

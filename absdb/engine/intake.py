@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 
 Progress = Callable[[int], None]
 Dicts = list[Mapping[str, Any]]
-Given = Dicts | pa.Table | pa.RecordBatchReader
+Given = Any
+"""Dicts, a pyarrow.Table or a pyarrow.RecordBatchReader, which mypy knows nothing about."""
 
 
 class SyncCounts(NamedTuple):
@@ -88,10 +89,10 @@ def delete(tx: Transaction, schema: TableSchema, keys: Any) -> int:
     writes.require_key(schema, "delete")
     given = _keys_of(tx, schema, keys)
     if type(given) is list:
-        given = [{name: row[name] for name in schema.key_names if name in row} for row in given]
-        if small.is_small(schema, given):
-            return small.delete(tx, schema, given)
-        return sum([writes.delete(tx, schema, table) for table in _tables(schema, given)])
+        rows: Dicts = [{name: row[name] for name in schema.key_names if name in row} for row in given]
+        if small.is_small(schema, rows):
+            return small.delete(tx, schema, rows)
+        return sum([writes.delete(tx, schema, table) for table in _tables(schema, rows)])
     return writes.delete(tx, schema, _table_of(given))
 
 
@@ -271,7 +272,7 @@ def _has_all(schema: TableSchema, given: Given) -> bool:
 
 
 def _joined(given: Given, batches: Iterable[pa.RecordBatch]) -> pa.Table:
-    return given if isinstance(given, pa.Table) else pa.Table.from_batches(list(batches), given.schema)  # type: ignore[union-attr]  # dicts never come here
+    return given if isinstance(given, pa.Table) else pa.Table.from_batches(list(batches), given.schema)
 
 
 def _table_of(given: Given) -> pa.Table:

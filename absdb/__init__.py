@@ -1,0 +1,107 @@
+"""absdb: a durable, embedded database for notebooks that branches, diffs and travels in time.
+
+    import absdb
+
+    shop = absdb.connect("shop")                       # an instance: a directory, or ":memory:"
+    main = shop["main"]                                # a database
+    main.create_table("orders", frame, key="id")
+    staging = main.branch("staging")
+    staging["orders"].update({"id": 1, "status": "paid"})
+    staging.diff(main).summary()
+
+Importing it is light: the engine is loaded by the first `connect`, pandas and DuckDB when they are needed.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from absdb.clock import ManualClock, SystemClock
+from absdb.errors import (
+    AbsdbError,
+    AlreadyExistsError,
+    ConflictError,
+    ConstraintError,
+    CorruptionError,
+    CorruptLogError,
+    EnginePoisonedError,
+    FormatVersionError,
+    HistoryExpiredError,
+    InvalidInputError,
+    LockedError,
+    NotFoundError,
+    QueryError,
+    SchemaMismatchError,
+    StateError,
+    StorageError,
+    WriteConflictError,
+)
+from absdb.ids import Lsn
+
+if TYPE_CHECKING:
+    from absdb.database import Database
+    from absdb.engine.constraint_definition import Check, ForeignKey, Unique
+    from absdb.engine.definition import ColumnDefinition as Column
+    from absdb.instance import Instance, connect
+    from absdb.table import Table
+    from absdb.transaction import TransactionHandle
+
+__version__ = "0.1.0"
+
+_LAZY: dict[str, tuple[str, str]] = {
+    "Check": ("absdb.engine.constraint_definition", "Check"),
+    "Column": ("absdb.engine.definition", "ColumnDefinition"),
+    "Database": ("absdb.database", "Database"),
+    "ForeignKey": ("absdb.engine.constraint_definition", "ForeignKey"),
+    "Instance": ("absdb.instance", "Instance"),
+    "Table": ("absdb.table", "Table"),
+    "TransactionHandle": ("absdb.transaction", "TransactionHandle"),
+    "Unique": ("absdb.engine.constraint_definition", "Unique"),
+    "connect": ("absdb.instance", "connect"),
+}
+
+__all__ = [
+    "AbsdbError",
+    "AlreadyExistsError",
+    "Check",
+    "Column",
+    "ConflictError",
+    "ConstraintError",
+    "CorruptLogError",
+    "CorruptionError",
+    "Database",
+    "EnginePoisonedError",
+    "ForeignKey",
+    "FormatVersionError",
+    "HistoryExpiredError",
+    "Instance",
+    "InvalidInputError",
+    "LockedError",
+    "Lsn",
+    "ManualClock",
+    "NotFoundError",
+    "QueryError",
+    "SchemaMismatchError",
+    "StateError",
+    "StorageError",
+    "SystemClock",
+    "Table",
+    "TransactionHandle",
+    "Unique",
+    "WriteConflictError",
+    "__version__",
+    "connect",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module 'absdb' has no attribute {name!r}")
+    module, attribute = _LAZY[name]
+    value = globals()[name] = getattr(importlib.import_module(module), attribute)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

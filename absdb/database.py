@@ -1,0 +1,229 @@
+"""Database: what a user holds of one database, in its newest state or as it was.
+
+Forwards to versioning/ for what happens to the database as a whole; tables come from DatabaseTables.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from absdb.database_tables import DatabaseTables
+from absdb.diff import Diff
+from absdb.engine.engine import Engine
+from absdb.engine.frames import listing
+from absdb.ids import Lsn
+from absdb.reprs import counted, grid, page
+from absdb.transaction import TransactionHandle
+from absdb.versioning import branch, restore, snapshot
+from absdb.versioning import diff as states
+from absdb.versioning.as_of import Point, resolve
+from absdb.versioning.divergence import diverged_pages
+from absdb.versioning.listing import snapshots
+from absdb.versioning.log import log
+from absdb.versioning.retention import retention_of
+from absdb.versioning.scope import HeadScope, PastScope, Scope
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Moment = str | dt.datetime
+
+
+class Database(DatabaseTables):
+    """A database or branch: `shop["main"]`, `main.branch("staging")`, `main.at(time="14:05")`.
+
+    Points in the past are named the same way everywhere: `lsn=` (an LSN or its text), `time=` (an aware
+    datetime, or text; naive means UTC) or `snapshot=` (a name). They mean the last commit at or before
+    them. NotFoundError for a snapshot that is not there, InvalidInputError for a point in the future,
+    HistoryExpiredError for one before what is kept.
+    """
+
+    __slots__ = ()
+
+    def __init__(self, scope: Scope) -> None:
+        super().__init__(scope)
+
+    # -- what it is
+
+    @property
+    def name(self) -> str:
+        """The name of the database."""
+        return self._scope.info().name
+
+    @property
+    def lsn(self) -> Lsn:
+        """The LSN this object shows: of the newest durable commit of the instance, or the point in the past."""
+        return self._scope.point().lsn
+
+    @property
+    def lineage(self) -> tuple[tuple[int, Lsn], ...]:
+        """Of what history the state consists, for the curious: (era, LSN reached in it), oldest first."""
+        return tuple((int(era), Lsn(lsn)) for era, lsn in self._scope.point().lineage)
+
+    @property
+    def read_only(self) -> bool:
+        """Whether this is a state of the past, or the instance is open for reading only."""
+        return self._engine.read_only or not self._scope.writable
+
+    @property
+    def protected(self) -> bool:
+        """Whether it accepts merges only."""
+        return self._scope.info().protected
+
+    @property
+    def diverged_pages(self) -> int:
+        """The pages of a branch that it does not share with what it was made from; 0 for one that is no branch."""
+        return diverged_pages(self._engine, self._scope.info())
+
+    # -- transactions
+
+    def transaction(self, *, message: str = "", author: str | None = None) -> TransactionHandle:
+        """Begin a transaction on the newest state; use it with `with`.
+
+        with main.transaction(message="price fix") as tx:
+            tx["orders"].update({"id": 1, "total": 9.5})
+            tx["log"].insert({"what": "price fix"})
+        """
+        return TransactionHandle(self._scope.begin(message=message, author=author))
+
+    # -- branches and points in time
+
+    def branch(
+        self,
+        name: str,
+        *,
+        lsn: int | str | None = None,
+        time: Moment | None = None,
+        snapshot: str | None = None,
+        protected: bool = False,
+        retain: str | dt.timedelta | None = None,
+        comment: str = "",
+    ) -> Database:
+        """Make a database that starts as this one is, or was at a point, and goes its own way from there.
+
+        Costs one sync of the disk, whatever the size: everything is shared until one of both writes. `retain`
+        ("7 days", a timedelta) says how long it should live. AlreadyExistsError if the name is taken.
+
+            staging = main.branch("staging", time="2026-04-04 02:00Z")
+        """
+        point = self._point(lsn, time, snapshot)
+        made = branch.create_branch(
+            self._engine, name, point, protected=protected, retain=retention_of(retain), comment=comment
+        )
+        return Database(HeadScope(self._engine, made))
+
+    def at(
+        self, *, lsn: int | str | None = None, time: Moment | None = None, snapshot: str | None = None
+    ) -> Database:
+        """The database as it was at a point, to be read: tables, diff, branch, log. Costs nothing per row.
+
+        main.at(time="2026-04-04 14:05Z")["orders"].count()
+        """
+        return Database(PastScope(self._engine, self._point(lsn, time, snapshot)))
+
+    def restore(
+        self,
+        *,
+        lsn: int | str | None = None,
+        time: Moment | None = None,
+        snapshot: str | None = None,
+        tables: Sequence[str] | None = None,
+        author: str | None = None,
+        message: str = "",
+    ) -> Lsn:
+        """Make the database what it was at a point, or only some tables of it; returns the LSN of this commit.
+
+        Costs one sync, whatever the size. What is undone stays in the history, so that a restore is undone by
+        another one: `restore(lsn=…)` to before it. StateError for a protected database.
+        """
+        point = self._point(lsn, time, snapshot)
+        return restore.restore(self._engine, point, tables=tables, author=author, message=message)
+
+    def snapshot(
+        self,
+        name: str,
+        *,
+        lsn: int | str | None = None,
+        time: Moment | None = None,
+        comment: str = "",
+    ) -> Lsn:
+        """Name the state of now, or of a point, and keep it until the name is dropped; returns its LSN.
+
+        AlreadyExistsError if this database has a snapshot of that name.
+        """
+        made = snapshot.create_snapshot(self._engine, name, self._point(lsn, time, None), comment=comment)
+        return Lsn(made.lsn)
+
+    def drop_snapshot(self, name: str) -> None:
+        """Forget a snapshot; what only it kept is removed with the next checkpoints."""
+        snapshot.drop_snapshot(self._engine, self.name, name)
+
+    def snapshots(self) -> pd.DataFrame:
+        """One row a snapshot of this database, oldest first: name, database, lsn, created_at, comment."""
+        return listing(snapshots(self._engine, self._scope.info().id))
+
+    # -- what happened
+
+    def log(self, *, limit: int | None = None) -> pd.DataFrame:
+        """Commits that led here, newest first, and what happened to the database as a whole.
+
+        Columns: lsn (text), time, author, message, kind, tables (names), rows_inserted, rows_updated,
+        rows_deleted. A branch's log goes on into that of what it was made from.
+        """
+        return listing(log(self._engine, self._scope.point(), limit=limit))
+
+    def diff(self, other: Database) -> Diff:
+        """What this database has that `other` has not. The cost follows the change, not the size.
+
+        staging.diff(main).summary()
+        main.diff(main.at(snapshot="before"))["orders"].to_pandas()
+        """
+        source, target = other._scope.point(), self._scope.point()
+        return Diff(states.Diff(self._engine, source=source, target=target))
+
+    # -- the database as a whole
+
+    def protect(self) -> None:
+        """Accept merges only from now on: no direct commits, no restore, no drop."""
+        branch.alter_database(self._engine, self._scope.current(), protected=True)
+
+    def unprotect(self) -> None:
+        """Accept direct commits again."""
+        branch.alter_database(self._engine, self._scope.current(), protected=False)
+
+    def rename(self, name: str) -> None:
+        """Give the database another name; objects that stand for it follow."""
+        branch.alter_database(self._engine, self._scope.current(), name=name)
+
+    def drop(self) -> None:
+        """Remove the database and its snapshots. Branches made from it stay whole.
+
+        StateError if it is protected, or the only one.
+        """
+        branch.drop_database(self._engine, self._scope.current())
+
+    # -- what Python and notebooks ask
+
+    def __repr__(self) -> str:
+        try:
+            tables = counted(len(self._scope.catalog().tables), "table")
+            return f"<Database {self._scope.describe()}, {tables}{', read-only' if self.read_only else ''}>"
+        except Exception as error:  # a repr never fails; it says why it cannot say more
+            return f"<Database: {str(error).splitlines()[0]}>"
+
+    def _repr_html_(self) -> str:
+        found = sorted(self._scope.catalog().tables.values(), key=lambda table: table.full_name)
+        rows = [[t.full_name, len(t.columns), ", ".join(t.key_names) or None, t.comment] for t in found]
+        facts = [f"@ {self.lsn}", counted(len(found), "table"), *(["read-only"] if self.read_only else [])]
+        return page("Database", self.name, facts, grid(["table", "columns", "key", "comment"], rows))
+
+    @property
+    def _engine(self) -> Engine:
+        return self._scope.engine
+
+    def _point(self, lsn: int | str | None, time: Moment | None, snapshot: str | None) -> Point:
+        if lsn is None and time is None and snapshot is None:
+            return self._scope.point()
+        return resolve(self._engine, self._scope.info(), lsn=lsn, time=time, snapshot=snapshot)

@@ -1,0 +1,75 @@
+"""Arrow out as pandas, without a loss: rows of tables, and the listings that metadata calls give.
+
+    rows        integers and booleans with NULLs become pandas' nullable Int64, boolean and so on, never
+    floats
+                or objects; everything else is as pyarrow makes it
+    listings    text is `object` with None, times are datetime64[us, UTC], lists are Python lists: the same
+                dtypes in every pandas from 2.2 on, whether there are rows or not
+
+pandas is imported on first use.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.types as pt
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def to_pandas(table: pa.Table) -> pd.DataFrame:
+    """Rows as a DataFrame with a plain index."""
+    holes = [name for name in table.column_names if _needs_nullable(table.column(name))]
+    frame: pd.DataFrame = table.drop_columns(holes).to_pandas() if holes else table.to_pandas()
+    if not holes:
+        return frame
+    mapper = _nullable_types().get
+    nullable = table.select(holes).to_pandas(types_mapper=mapper)
+    for name in holes:
+        frame.insert(table.column_names.index(name), name, nullable[name])
+    return frame
+
+
+def _needs_nullable(column: pa.ChunkedArray) -> bool:
+    return bool(column.null_count) and (pt.is_integer(column.type) or pt.is_boolean(column.type))
+
+
+def _nullable_types() -> dict[pa.DataType, Any]:
+    import pandas as pd
+
+    return {
+        pa.bool_(): pd.BooleanDtype(),
+        pa.int8(): pd.Int8Dtype(),
+        pa.int16(): pd.Int16Dtype(),
+        pa.int32(): pd.Int32Dtype(),
+        pa.int64(): pd.Int64Dtype(),
+        pa.uint8(): pd.UInt8Dtype(),
+        pa.uint16(): pd.UInt16Dtype(),
+        pa.uint32(): pd.UInt32Dtype(),
+        pa.uint64(): pd.UInt64Dtype(),
+    }
+
+
+def listing(table: pa.Table) -> pd.DataFrame:
+    """A listing as a DataFrame whose dtypes depend on its schema only."""
+    import pandas as pd
+
+    columns = {field.name: _listed(table.column(field.name), field) for field in table.schema}
+    return pd.DataFrame(columns, columns=table.column_names)
+
+
+def _listed(column: pa.ChunkedArray, field: pa.Field) -> pd.Series[Any]:
+    import pandas as pd
+
+    if pt.is_timestamp(field.type):
+        return column.to_pandas()
+    if pt.is_integer(field.type):
+        return pd.Series(column.to_pylist(), dtype="Int64" if field.nullable else "int64")
+    if pt.is_boolean(field.type):
+        return pd.Series(column.to_pylist(), dtype="boolean" if field.nullable else "bool")
+    if pt.is_floating(field.type):
+        return pd.Series(column.to_pylist(), dtype="float64")
+    return pd.Series(column.to_pylist(), dtype="object")

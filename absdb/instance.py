@@ -1,0 +1,230 @@
+"""Instance and connect: one data directory with its databases, opened for writing or for reading.
+
+Forwards to engine/ for what concerns the instance as a whole; databases are Database objects. An instance is
+open in one process for writing and in any number for reading.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from absdb.clock import Clock
+from absdb.database import Database
+from absdb.engine import statistics
+from absdb.engine.check import check
+from absdb.engine.checkpoint import checkpoint
+from absdb.engine.compaction import maintain
+from absdb.engine.engine import Engine
+from absdb.engine.frames import listing
+from absdb.engine.listing import findings, settings
+from absdb.engine.location import file_system
+from absdb.engine.recovery import open_engine, refresh
+from absdb.ids import Lsn
+from absdb.reprs import counted, grid, page
+from absdb.sql.expressions import SqlEvaluator
+from absdb.versioning import branch
+from absdb.versioning.listing import branches, databases, pins, snapshots
+from absdb.versioning.scope import HeadScope
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def connect(
+    path: str | os.PathLike[str],
+    *,
+    read_only: bool = False,
+    create: bool = True,
+    clock: Clock | None = None,
+    author: str | None = None,
+    **settings: Any,
+) -> Instance:
+    """Open the instance in the directory `path`, making it if there is none; ":memory:" for one without files.
+
+    One process at a time has an instance open for writing; LockedError says who. With `read_only` it is
+    opened beside a writer and shows what was durable then; `refresh()` follows. `create=False` raises
+    NotFoundError rather than making a new one. `clock` is for tests and tutorials (`absdb.ManualClock`).
+    `author` signs commits that name no other. Other arguments are settings, which come before environment
+    and absdb.conf; `instance.settings()` lists them.
+
+        with absdb.connect("shop") as shop:
+            shop["main"].create_table("orders", frame, key="id")
+    """
+    engine = open_engine(
+        file_system(path),
+        arguments={**settings, "author": author},
+        clock=clock,
+        evaluator=SqlEvaluator(),
+        read_only=read_only,
+        create=create,
+        upkeep=True,
+    )
+    return Instance(engine)
+
+
+class Instance:
+    """An open instance. Use it with `with`, or call `close()`: that takes a checkpoint and lets go of the lock.
+
+    What was committed is durable in any case; a process that ends without closing loses nothing.
+    """
+
+    __slots__ = ("_engine",)
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    # -- what it is
+
+    @property
+    def path(self) -> str:
+        """The directory, absolute; ":memory:" for an instance without files."""
+        return self._engine.fs.root
+
+    @property
+    def read_only(self) -> bool:
+        """Whether it was opened for reading only."""
+        return self._engine.read_only
+
+    @property
+    def closed(self) -> bool:
+        """Whether `close()` was called."""
+        return self._engine.closed
+
+    @property
+    def lsn(self) -> Lsn:
+        """The LSN up to which everything is durable and visible."""
+        return Lsn(self._engine.published)
+
+    # -- databases
+
+    def __getitem__(self, name: str) -> Database:
+        """The database or branch of that name; NotFoundError suggests the nearest one."""
+        self._engine.check_open()
+        return Database(HeadScope(self._engine, self._engine.history.database(name)))
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._names()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names())
+
+    def _ipython_key_completions_(self) -> list[str]:
+        return self._names()
+
+    def databases(self) -> pd.DataFrame:
+        """One row a database: name, tables, lsn (of its last commit), created_at, created_from, protected, comment."""
+        return listing(databases(self._open()))
+
+    def branches(self) -> pd.DataFrame:
+        """One row a database, as a branch: where it comes from, and how far it has gone its own way.
+
+        Columns: name, created_at, created_from, created_lsn, diverged_pages (those it does not share with its
+        source), protected, expires_at, comment.
+        """
+        return listing(branches(self._open()))
+
+    def snapshots(self) -> pd.DataFrame:
+        """One row a snapshot of any database, oldest first: name, database, lsn, created_at, comment."""
+        return listing(snapshots(self._open()))
+
+    def create_database(self, name: str) -> Database:
+        """Make an empty database. AlreadyExistsError if the name is taken."""
+        return Database(HeadScope(self._engine, branch.create_database(self._engine, name)))
+
+    def drop_database(self, name: str) -> None:
+        """Remove a database or branch and its snapshots; branches made from it stay whole.
+
+        StateError if it is protected, or the only one.
+        """
+        branch.drop_database(self._engine, self._open().history.database(name))
+
+    # -- keeping it in order
+
+    def checkpoint(self) -> Lsn:
+        """Put everything into page files now, so that recovery starts here; returns the LSN.
+
+        Happens by itself in time (`checkpoint_interval`, `checkpoint_wal_volume`), and when closing.
+        """
+        return checkpoint(self._engine)
+
+    def maintain(self) -> int:
+        """Merge runs, fold changes into images, let expired history go; returns how many pieces were replaced.
+
+        Happens by itself after checkpoints. No state changes; reads become quicker.
+        """
+        return maintain(self._open())
+
+    def check(self, *, progress: Callable[[int, int], None] | None = None) -> pd.DataFrame:
+        """Read everything and list what does not fit: severity, where, problem. No row means that all is well.
+
+        `progress` is told (files done, files in all).
+        """
+        return listing(findings(check(self._open(), progress=progress)))
+
+    def refresh(self) -> Lsn:
+        """Bring an instance opened with `read_only` up to what is durable now; returns the LSN it shows.
+
+        States and streams that are open go on showing what they showed. Costs the log written since.
+        """
+        self._engine.check_open()
+        return Lsn(refresh(self._engine))
+
+    # -- looking into it
+
+    def wal_stats(self) -> pd.DataFrame:
+        """One row about the log: current_lsn, last_checkpoint_lsn, wal_bytes_written, avg_records_per_fsync, …"""
+        return listing(statistics.wal_stats(self._open()))
+
+    def stats(self) -> pd.DataFrame:
+        """One row about what is there: databases, tables, commits, page files and bytes, rows in memory, …"""
+        return listing(statistics.stats(self._open()))
+
+    def settings(self) -> pd.DataFrame:
+        """One row a setting: name, value, origin (argument, environment, absdb.conf, default), default, meaning."""
+        return listing(settings(self._open().settings))
+
+    def pins(self) -> pd.DataFrame:
+        """One row a state that is kept readable, and who wants it: kind, name, lsn."""
+        return listing(pins(self._open()))
+
+    # -- the end
+
+    def close(self) -> None:
+        """Take a checkpoint, reread the log, let go of files and lock. Closing twice is harmless.
+
+        Databases and tables of this instance raise StateError from then on.
+        """
+        self._engine.close()
+
+    def __enter__(self) -> Self:
+        self._engine.check_open()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        if self.closed:
+            return f"<Instance {self.path}, closed>"
+        facts = f"{counted(len(self._names()), 'database')}{', read-only' if self.read_only else ''}"
+        return f"<Instance {self.path} @ {self.lsn}, {facts}>"
+
+    def _repr_html_(self) -> str:
+        if self.closed:
+            return page("Instance", self.path, ["closed"])
+        found = databases(self._engine).select(["name", "tables", "lsn", "created_from"])
+        facts = [f"@ {self.lsn}", *(["read-only"] if self.read_only else [])]
+        rows = [list(row.values()) for row in found.to_pylist()]
+        return page("Instance", self.path, facts, grid(["database", "tables", "lsn", "made from"], rows))
+
+    def _open(self) -> Engine:
+        self._engine.check_open()
+        return self._engine
+
+    def _names(self) -> list[str]:
+        return [info.name for info in list(self._open().history.databases.values())]

@@ -1,0 +1,75 @@
+"""How things show themselves in a notebook: small, escaped HTML in the colours of the theme, without side effects.
+
+    head   what it is and the few facts that matter, as in the plain repr
+    grid   a listing under it, cut after a few rows
+
+JupyterLab's CSS variables carry the theme, with fall-backs for other front ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from html import escape
+from typing import Any
+
+import pyarrow as pa
+
+ROWS_SHOWN = 10
+CELL_CHARACTERS_MAX = 60
+_MUTED = "color:var(--jp-content-font-color2,#666)"
+_HEAD = "color:var(--jp-content-font-color1,inherit)"
+_CELL = (
+    "padding:2px 10px 2px 0;text-align:left;white-space:nowrap;border:0;"
+    "border-bottom:1px solid var(--jp-border-color2,#ddd)"
+)
+
+
+def page(kind: str, name: str, facts: Iterable[str], *parts: str) -> str:
+    """A block of HTML: kind, name and facts in one line, then the parts."""
+    line = " · ".join(escape(fact) for fact in facts)
+    head = (
+        f'<div style="{_HEAD}"><span style="{_MUTED}">{escape(kind)}</span> '
+        f'<b>{escape(name)}</b> <span style="{_MUTED}">{line}</span></div>'
+    )
+    return f'<div class="absdb-repr">{head}{"".join(parts)}</div>'
+
+
+def grid(names: Sequence[str], rows: Sequence[Sequence[Any]], *, total: int | None = None) -> str:
+    """A small table of cells; says how many rows of `total` are left out."""
+    if not rows:
+        return ""
+    head = "".join(f'<th style="{_CELL};{_MUTED};font-weight:normal">{escape(name)}</th>' for name in names)
+    body = "".join(
+        "<tr>" + "".join(f'<td style="{_CELL}">{cell(value)}</td>' for value in row) + "</tr>"
+        for row in rows[:ROWS_SHOWN]
+    )
+    left = (len(rows) if total is None else total) - min(len(rows), ROWS_SHOWN)
+    more = f'<div style="{_MUTED}">… and {left} more</div>' if left > 0 else ""
+    table = f'<table style="border-collapse:collapse;margin:4px 0"><thead><tr>{head}</tr></thead>'
+    return f"{table}<tbody>{body}</tbody></table>{more}"
+
+
+def rows_of(table: pa.Table) -> list[list[Any]]:
+    """The rows of a few-row Arrow table as Python values; what Python has no value for is shown as Arrow does."""
+    return [list(row) for row in zip(*(_values(column) for column in table.columns), strict=True)]
+
+
+def cell(value: Any) -> str:
+    """One escaped cell; NULL is muted, long text is cut."""
+    if value is None:
+        return f'<span style="{_MUTED}">NULL</span>'
+    text = value if isinstance(value, str) else str(value)
+    return escape(text if len(text) <= CELL_CHARACTERS_MAX else text[: CELL_CHARACTERS_MAX - 1] + "…")
+
+
+def counted(number: int, noun: str) -> str:
+    """`1 table`, `12 tables`, `1,200 rows`."""
+    plural = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}es" if noun.endswith("ch") else f"{noun}s"
+    return f"{number:,} {noun if number == 1 else plural}"
+
+
+def _values(column: pa.ChunkedArray) -> list[Any]:
+    try:
+        return list(column.to_pylist())
+    except (ValueError, OverflowError):
+        return [None if not scalar.is_valid else str(scalar) for scalar in column]

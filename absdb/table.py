@@ -1,0 +1,194 @@
+"""Table: what a user holds of one table, be it in the newest state, in a transaction, or in the past.
+
+One-line forwards: rows go through engine/intake.py, look-ups through engine/get.py, definitions through
+table_columns.py; where it stands is a Scope (versioning/scope.py). A Table follows its table through
+renames; if that is gone, it takes the table that has its name now.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from absdb.engine import intake
+from absdb.engine.frames import to_pandas
+from absdb.engine.get import get
+from absdb.engine.intake import SyncCounts
+from absdb.engine.reader import TableReader
+from absdb.pages.types import describe_type
+from absdb.progress import Progress, reporting
+from absdb.reprs import ROWS_SHOWN, counted, grid, page, rows_of
+from absdb.table_columns import TableColumns
+from absdb.versioning.row_read import first_rows, stream, table_history
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class Table(TableColumns):
+    """A table of a database: `main["orders"]`.
+
+    Reads see the last commit, each write is a commit of its own; inside `transaction()` and on `at(…)` states
+    they see what those see. Rows come in the order of the key. Safe to use from many threads.
+    """
+
+    __slots__ = ()
+
+    # -- reading
+
+    def get(self, key: Any) -> dict[str, Any] | None:
+        """One row by its key, None if there is none.
+
+        A key of several columns is a tuple in key order, or a dict. Values are Python's own: datetime,
+        Decimal, UUID. Costs some 20 µs. InvalidInputError for a key of the wrong type, or if the table has
+        none.
+
+            main["orders"].get(101)["status"]
+        """
+        return get(self._reader(), key)
+
+    def count(self) -> int:
+        """The number of rows. Costs a look-up of the keys changed since the last compaction."""
+        return self._reader().count()
+
+    def to_arrow(self, columns: Sequence[str] | None = None) -> pa.Table:
+        """All rows as an Arrow table in key order, or only some columns, in the order asked for.
+
+        Pages are used in place where possible, so that this costs milliseconds for millions of rows.
+        NotFoundError for a column that is not there.
+        """
+        return self._reader().to_table(columns)
+
+    def to_pandas(self, columns: Sequence[str] | None = None) -> pd.DataFrame:
+        """All rows as a DataFrame in key order, or only some columns.
+
+        Integers and booleans with NULLs become pandas' nullable types rather than floats and objects; all
+        else is as pyarrow converts it.
+        """
+        return to_pandas(self.to_arrow(columns))
+
+    def to_batches(self, columns: Sequence[str] | None = None) -> pa.RecordBatchReader:
+        """All rows as a stream of record batches in key order, with memory bounded by a few pages.
+
+        The stream sees the state of now, whatever is committed while it is read.
+        """
+        return stream(self._reader(), columns)
+
+    def head(self, n: int = 5) -> pd.DataFrame:
+        """The first `n` rows in key order, as a DataFrame; reads no more than it shows."""
+        return to_pandas(first_rows(self._reader(), n))
+
+    def history(self, key: Any) -> pd.DataFrame:
+        """Every version one row has had, oldest first: lsn, time, author, message, operation, then the columns.
+
+        `operation` is insert, update or delete. Goes back as far as history is kept; costs one look-up a run.
+        """
+        return to_pandas(table_history(self._scope, self._definition(), key))
+
+    # -- writing rows
+
+    def insert(
+        self, rows: Any, *, message: str = "", author: str | None = None, progress: Progress = None
+    ) -> int:
+        """Add rows that are not there yet; returns how many.
+
+        `rows` is a dict (one row), a list of dicts, a dict of columns, a DataFrame, an Arrow table or
+        batch, or anything with `__arrow_c_stream__`. Columns left out get their default or NULL. All or
+        nothing: a key that is there, or comes twice, is a ConstraintError that names it;
+        SchemaMismatchError says which column does not fit. Large input is streamed with bounded memory;
+        `progress=True` shows a bar, a function is told the rows so far. One row costs one sync of the disk
+        and well under a millisecond.
+
+            orders.insert({"id": 1, "status": "new"})
+        """
+        with reporting(progress, f"insert into {self._name}") as report:
+            return self._write(lambda tx, schema: intake.insert(tx, schema, rows, report), message, author)
+
+    def upsert(
+        self, rows: Any, *, message: str = "", author: str | None = None, progress: Progress = None
+    ) -> int:
+        """Add rows, or change those that are there by key; returns how many were given.
+
+        `rows` is what `insert` takes, with the key in every row. Columns left out keep their value in rows
+        that are there, and get their default in new ones. Rows that equal what is there are not written.
+        """
+        with reporting(progress, f"upsert into {self._name}") as report:
+            return self._write(lambda tx, schema: intake.upsert(tx, schema, rows, report), message, author)
+
+    def update(self, rows: Any, *, message: str = "", author: str | None = None) -> int:
+        """Change rows that are there, by key; returns how many were found. Rows that are not there are left out.
+
+        orders.update({"id": 1, "status": "paid"})
+        """
+        return self._write(lambda tx, schema: intake.update(tx, schema, rows), message, author)
+
+    def delete(self, keys: Any, *, message: str = "", author: str | None = None) -> int:
+        """Remove rows by key; returns how many there were. Unknown keys are no error.
+
+        `keys` is one key, a list of keys (tuples where the key has several columns), dicts, or a frame or
+        dict of columns that has the key columns; its other columns are ignored.
+
+            orders.delete([1, 2, 3])
+        """
+        return self._write(lambda tx, schema: intake.delete(tx, schema, keys), message, author)
+
+    def replace(
+        self, rows: Any, *, message: str = "", author: str | None = None, progress: Progress = None
+    ) -> int:
+        """Put `rows` in the place of all rows there are, in one commit; returns how many were given.
+
+        For tables with a key `sync` does the same and writes only what differs.
+        """
+        with reporting(progress, f"replace {self._name}") as report:
+            return self._write(lambda tx, schema: intake.replace(tx, schema, rows, report), message, author)
+
+    def sync(
+        self, rows: Any, *, message: str = "", author: str | None = None, progress: Progress = None
+    ) -> SyncCounts:
+        """Make the table equal `rows`, writing only what differs; returns how many were added, modified, removed.
+
+        Columns left out keep their values. Costs a comparison of both sides; the commit, and what diffs and
+        branches see of it, holds the differences only.
+
+            orders.sync(todays_export)     # SyncCounts(added=120, modified=14, removed=3)
+        """
+        with reporting(progress, f"sync {self._name}") as report:
+            return self._write(lambda tx, schema: intake.sync(tx, schema, rows, report), message, author)
+
+    def truncate(self, *, message: str = "", author: str | None = None) -> int:
+        """Remove all rows in one commit; returns how many there were."""
+        return self._write(intake.truncate, message, author)
+
+    # -- what Python and notebooks ask
+
+    def __len__(self) -> int:
+        return self.count()
+
+    def __bool__(self) -> bool:
+        return True
+
+    def __iter__(self) -> Iterator[Any]:
+        raise TypeError(f"{self!r} cannot be iterated; use to_batches(), to_arrow() or to_pandas()")
+
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
+        return self.to_batches().__arrow_c_stream__(requested_schema)
+
+    def __repr__(self) -> str:
+        try:
+            schema = self._definition()
+            shape = f"{counted(len(schema.columns), 'column')}, key {', '.join(schema.key_names) or 'none'}"
+            return f"<Table {schema.full_name} of {self._scope.describe()}, {shape}>"
+        except Exception as error:  # a repr never fails; it says why it cannot say more
+            return f"<Table {self._name}: {str(error).splitlines()[0]}>"
+
+    def _repr_html_(self) -> str:
+        schema = self._definition()
+        names = [f"{column.name} {describe_type(column.type)}" for column in schema.columns]
+        facts = [self._scope.describe(), f"key {', '.join(schema.key_names) or 'none'}"]
+        rows = rows_of(first_rows(self._reader(), ROWS_SHOWN + 1))
+        return page("Table", schema.full_name, facts, grid(names, rows, total=len(rows)))
+
+    def _reader(self) -> TableReader:
+        return self._scope.reader(self._definition())

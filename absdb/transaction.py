@@ -1,0 +1,88 @@
+"""TransactionHandle: several changes that become one commit, or none of them.
+
+Forwards to engine/transaction.py; its tables and definitions are DatabaseTables over a TransactionScope.
+"""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Self
+
+from absdb.database_tables import DatabaseTables
+from absdb.engine.transaction import Transaction
+from absdb.ids import Lsn
+from absdb.reprs import counted
+from absdb.versioning.scope import TransactionScope
+
+
+class TransactionHandle(DatabaseTables):
+    """An open transaction: `with main.transaction(message="…") as tx: tx["orders"].upsert(…)`.
+
+    It sees the state at its beginning and its own writes. Leaving the block commits; an error rolls back
+    and goes on. The commit raises WriteConflictError if another one has written the same rows meanwhile:
+    nothing was changed then, and running the block again may succeed. For one thread; many may be open side
+    by side.
+    """
+
+    __slots__ = ("_tx",)
+
+    def __init__(self, tx: Transaction) -> None:
+        super().__init__(TransactionScope(tx))
+        self._tx = tx
+
+    @property
+    def lsn(self) -> Lsn | None:
+        """The LSN of the commit; None before it, and if nothing was changed."""
+        return self._tx.lsn
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it has been neither committed nor rolled back."""
+        return self._tx.open
+
+    @property
+    def message(self) -> str:
+        """What the commit will say, or says; may be set while it is open."""
+        return self._tx.message
+
+    @message.setter
+    def message(self, text: str) -> None:
+        self._tx.message = text
+
+    def savepoint(self, name: str) -> None:
+        """Remember this point, for `rollback_to`. A name used before is shadowed until released."""
+        self._tx.savepoint(name)
+
+    def rollback_to(self, name: str) -> None:
+        """Undo everything since the savepoint, which stays. NotFoundError if there is none of that name."""
+        self._tx.rollback_to(name)
+
+    def release(self, name: str) -> None:
+        """Forget a savepoint and those made after it; what was written stays."""
+        self._tx.release(name)
+
+    def commit(self) -> Lsn | None:
+        """Make it durable now; returns the commit's LSN, None if nothing was changed.
+
+        WriteConflictError or ConstraintError leave the database as it was, and end the transaction.
+        """
+        return self._tx.commit()
+
+    def rollback(self) -> None:
+        """Forget everything that was written; harmless if the transaction has ended."""
+        self._tx.rollback()
+
+    def __enter__(self) -> Self:
+        self._tx.check_open()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._tx.__exit__(kind, error, trace)
+
+    def __repr__(self) -> str:
+        if not self._tx.open:
+            return f"<Transaction {'committed @ ' + str(self._tx.lsn) if self._tx.lsn else 'ended'}>"
+        changed = counted(len(self._tx.writes), "table")
+        return f"<Transaction on {self._scope.describe()}, {changed} written>"
