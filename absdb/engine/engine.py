@@ -232,7 +232,7 @@ class Engine:
     # the end
 
     def close(self) -> None:
-        """Checkpoint, reread the log, let go of everything. Closing twice is harmless.
+        """Reread the log, checkpoint, let go of everything. Closing twice is harmless.
 
         A poisoned or read-only engine just lets go. CorruptLogError if the log is not what was written.
         """
@@ -244,10 +244,13 @@ class Engine:
             if not self.read_only and not self.poisoned:
                 from absdb.engine.checkpoint import checkpoint
 
-                start = self.control.checkpoint_lsn
-                if self.written_since_checkpoint:
-                    checkpoint(self)
-                self.wal.verify(start)
+                try:
+                    # First, since the checkpoint removes what it has made superfluous.
+                    self.wal.verify(self.control.checkpoint_lsn)
+                finally:
+                    # Also if the log is damaged: from then on nothing rests on it.
+                    if self.written_since_checkpoint:
+                        checkpoint(self)
         finally:
             self.abandon()
 
