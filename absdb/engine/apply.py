@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ import pyarrow as pa
 from absdb.catalog.commitlog import CommitEntry
 from absdb.catalog.database import Changes, changes_from_json
 from absdb.catalog.history import DatabaseInfo, Era, Snapshot
+from absdb.catalog.schema import TableSchema
 from absdb.engine.changeset import TableChange, decode, decode_table
 from absdb.engine.rowcodec import Row
 from absdb.engine.rows import key_positions
@@ -135,8 +137,19 @@ def _replay_commit(engine: Engine, at: Applied, body: bytes) -> None:
             change.run = engine.bulk.open(schema, change.pages)
         tables.append(change)
     apply_changes(engine, changes.era, at, tables, changes.schema_changes)
+    for used in ids_in(changes.schema_changes):
+        engine.allocator.seen(used)
     engine.allocator.apply_used(at.database, changes.used)
     engine.log.append(entry_of(changes.era, at, tables, changes.schema_changes, changes.meta))
+
+
+def ids_in(changes: Changes) -> Iterator[int]:
+    """The ids that changed entities use: none of them may be handed out again."""
+    for (_, name), value in changes.items():
+        if isinstance(name, int):
+            yield name
+        if isinstance(value, TableSchema):
+            yield from value.by_id
 
 
 def apply_database(engine: Engine, at: Applied, body: dict[str, Any]) -> None:
