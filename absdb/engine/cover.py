@@ -61,7 +61,9 @@ class EraCover:
     def append_row(self, schema: TableSchema, key: Key, row: Row, op: int, lsn: int) -> None:
         """One version of one row; the buffer seals itself when it is full or the schema has changed."""
         buffer = self.view[1]
-        if buffer is None or buffer.schema is not schema or len(buffer.rows) >= SEAL_ROWS:
+        # Between two commits only: what follows a run in the buffer lies behind the run's last LSN.
+        full = buffer is not None and len(buffer.rows) >= SEAL_ROWS and lsn > self.hi
+        if buffer is None or buffer.schema is not schema or full:
             buffer = self._new_buffer(schema)
         buffer.append(key, row, op, lsn)
         self.hi = lsn
