@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import _thread
 import random
+import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from absdb.errors import AbsdbError, ConflictError, EnginePoisonedError, InvalidInputError, StateError
 from absdb.wal.group import GroupCommit, Request
+
+
+@pytest.fixture(autouse=True)
+def ctrl_c_is_heard() -> Iterator[None]:
+    """A program started in the background may have been told to ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 class Job(Request):

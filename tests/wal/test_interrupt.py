@@ -6,10 +6,19 @@ import _thread
 import signal
 import threading
 import time
+from collections.abc import Iterator
 
 import pytest
 
 from absdb.wal.interrupt import HeldInterrupts
+
+
+@pytest.fixture(autouse=True)
+def ctrl_c_is_heard() -> Iterator[None]:
+    """A program started in the background may have been told to ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def interrupt() -> None:
