@@ -84,7 +84,7 @@ class FileBuilder:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if not self._finished:
+        if kind is not None or not self._finished:
             self._writer.abort()
 
 

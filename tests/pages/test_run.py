@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from absdb.errors import InvalidInputError, SchemaMismatchError, StateError
+from absdb.errors import InvalidInputError, SchemaMismatchError, StateError, StorageError
 from absdb.io.memory import MemoryFileSystem
 from absdb.pages import run as run_module
 from absdb.pages import run_merge, run_versions
@@ -178,7 +178,6 @@ def test_merged_runs_are_the_run_of_all_commits(history: Any, rows_per_page: int
 
 
 @given(histories(), st.sampled_from([1, 2, 3, 100]), st.sampled_from([None, "lz4", "zstd"]), st.booleans())
-@settings(max_examples=60)
 def test_stored_runs_read_the_same(history: Any, rows_per_page: int, compression: Any, stream: bool) -> None:
     spec, stretches = history
     store = PageStore(MemoryFileSystem())
@@ -376,6 +375,22 @@ def test_a_failed_write_leaves_no_file() -> None:
     with pytest.raises(InvalidInputError, match="twice"):
         store_run(store, wrong, rows_per_page=2)
     assert store.names() == []
+
+
+def test_a_failed_sync_leaves_neither_of_two_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = PageStore(MemoryFileSystem())
+    run = build_run(INTEGER, [rows([1, 2, 3], lsn) for lsn in range(10, 60, 10)], 0, 50)
+    syncs: list[str] = []
+
+    def sync_directory(self: Any, path: str) -> None:
+        syncs.append(path)
+        if len(syncs) == 2:
+            raise StorageError("input/output error", path=path, errno=5)
+
+    monkeypatch.setattr(MemoryFileSystem, "sync_directory", sync_directory)
+    with pytest.raises(StorageError, match="input/output"):
+        store_run(store, run, rows_per_page=2)
+    assert (len(syncs), store.names()) == (2, [])
 
 
 def test_runs_among_each_other_without_history_go_to_one_file(monkeypatch: pytest.MonkeyPatch) -> None:
