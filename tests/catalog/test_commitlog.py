@@ -18,6 +18,7 @@ import errno
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from absdb.catalog import commitlog, envelope
-from absdb.catalog.commitlog import SCHEMA, CommitEntry, CommitLog
+from absdb.catalog.commitlog import CommitEntry, CommitLog
 from absdb.catalog.manifest import ChunkRef, is_chunk_name, list_manifests, read_manifest
 from absdb.errors import CorruptionError, FormatVersionError, InvalidInputError, StorageError
 from absdb.io.local import LocalFileSystem
@@ -193,6 +194,7 @@ def test_the_log_answers_as_a_plain_list_does(
             getattr(model, verb)(*arguments)
             model.check(spans, lsns, limit)
             model.check(EVERYTHING, [0, 2**63 - 1, 2**70], None)
+            model.check(EVERYTHING, [], 3)
 
 
 def test_a_log_of_many_batches_and_chunks_answers_as_a_list() -> None:
@@ -341,6 +343,31 @@ def test_a_resting_database_keeps_the_commit_it_stands_on() -> None:
     assert [e.lsn for e in log.entries(EVERYTHING, newest_first=False)][:4] == [5500, 5900, 6000, 6100]
 
 
+@pytest.mark.parametrize("flushed", [False, True])
+def test_a_truncation_keeps_the_commit_it_names(flushed: bool) -> None:
+    log = filled(9)
+    if flushed:
+        log.flush(MemoryFileSystem())
+    log.truncate_before(500, eras=[])
+    assert [known.lsn for known in log.entries(EVERYTHING, newest_first=False)] == [500, 600, 700, 800, 900]
+
+
+def test_the_newest_are_taken_first_and_the_limit_spans_chunks_and_new_entries() -> None:
+    fs = MemoryFileSystem()
+    log = filled(20, fs, every=16)
+    for limit in range(22):
+        newest = list(log.entries(EVERYTHING, limit=limit))
+        oldest = list(log.entries(EVERYTHING, limit=limit, newest_first=False))
+        assert [known.txid for known in newest] == list(range(20, 0, -1))[:limit]
+        assert [known.txid for known in oldest] == list(range(1, 21))[:limit]
+
+
+def test_a_commit_half_appended_is_not_seen_before_an_earlier_one() -> None:
+    log = filled(5)
+    log._state.by_era[3].append(entry(8))  # as an appender leaves it between its two lists
+    assert [known.txid for known in log.entries(EVERYTHING)] == [5, 4, 3, 2, 1]
+
+
 def test_a_second_truncation_that_drops_nothing_rewrites_nothing() -> None:
     fs = MemoryFileSystem()
     log = filled(100)
@@ -419,14 +446,18 @@ def test_any_other_size_is_found() -> None:
 
 
 def test_another_whole_chunk_under_the_name_is_found() -> None:
-    fs, ref, data = one_chunk()
-    other = data.replace(b"price fix 2", b"price fix 3")
-    (swapped,), _ = filled(5).flush(fs)
-    refuses(envelope.pack(commitlog.MAGIC, 1, other[28:-1] + b"x"), ref)
+    _, ref, data = one_chunk()
+    other = CommitLog()
+    for number in range(1, 6):
+        other.append(replace(entry(number), author="eve"))
+    fs = MemoryFileSystem()
+    (swapped,), _ = other.flush(fs)
     whole = bytes(fs.nodes[f"pages/{swapped.name}"].data)
-    assert whole == data  # names differ, contents do not depend on them
-    table = envelope.ipc_body(pa.Table.from_batches([], SCHEMA), 4096)
-    refuses(envelope.pack(commitlog.MAGIC, 1, table), ref)
+    assert "bytes in the file" in refuses(whole, ref).message
+    error = refuses(whole, replace(ref, size=swapped.size))
+    assert "as listed" in error.message
+    assert (error.expected, error.found) == (f"{ref.crc:#010x} as listed", f"{swapped.crc:#010x}")
+    assert refuses(data[:-1], ref).expected == len(data)
 
 
 @pytest.mark.parametrize("field", ["count", "first_lsn", "last_lsn", "first_us", "last_us"])
@@ -540,7 +571,9 @@ def test_readers_see_a_prefix_while_commits_are_appended_and_flushed() -> None:
             assert seen == [known.lsn for known in planned[: len(seen)]]
             assert before - 1 <= len(seen) <= after
             newest = list(log.entries(EVERYTHING, limit=5))
-            assert newest == planned[max(0, newest[0].txid - 5) : newest[0].txid][::-1] if newest else True
+            last = newest[0].txid if newest else 0
+            assert newest == planned[max(0, last - 5) : last][::-1]
+            assert last >= len(seen)
 
     def ask() -> None:
         while not done.is_set():
