@@ -40,6 +40,7 @@ from absdb.pages.memcomparable import (
     row_decoder,
     row_encoder,
 )
+from absdb.pages.sorting import sort_binary, sort_integers
 from absdb.pages.types import describe_type, is_orderable
 
 Key = int | bytes
@@ -224,20 +225,18 @@ def from_list(spec: KeySpec, keys: Sequence[Key]) -> Keys:
 
 def sort_order(keys: Keys) -> npt.NDArray[np.int64]:
     """The indices that sort the keys; equal keys stay in the order they came in."""
-    if isinstance(keys, np.ndarray):
-        return keys.argsort(kind="stable").astype(np.int64, copy=False)
-    return pc.array_sort_indices(keys).to_numpy().view(np.int64)
+    return sort_integers(keys) if isinstance(keys, np.ndarray) else sort_binary(keys)
 
 
 def search(keys: Keys, probes: Keys, side: Side = "left") -> npt.NDArray[np.int64]:
     """For each probe, the first position in the sorted keys at or after it ("right": after it)."""
     if isinstance(keys, np.ndarray):
-        return np.searchsorted(keys, probes, side)
+        return np.asarray(np.searchsorted(keys, probes, side), np.int64)
     return pc.search_sorted(keys, probes, side=side).to_numpy().astype(np.int64)
 
 
 def search_one(keys: Keys, key: Key, side: Side = "left") -> int:
-    """`search` for a single probe: about 1 µs for integers, 6 for bytes; where that is too slow: `Finder`."""
+    """`search` for a single probe: about 1 µs for integers, 6 for bytes."""
     if isinstance(keys, np.ndarray):
         # Over a memoryview, because numpy would compare uint64 with a plain int as floats, or copy.
         view = keys.data
