@@ -20,7 +20,7 @@ from absdb.catalog.control import read_control
 from absdb.catalog.manifest import read_manifest
 from absdb.engine.garbage import needed_files
 from absdb.engine.reader import TableReader
-from absdb.errors import AbsdbError
+from absdb.errors import AbsdbError, CorruptionError
 from absdb.ids import Lsn
 from absdb.pages.format import PageFile
 from absdb.pages.key import is_increasing
@@ -56,12 +56,17 @@ def check(engine: Engine, *, progress: Progress | None = None) -> Iterator[Findi
     yield from _covers(engine)
     yield from _states(engine)
     if not engine.read_only:
+        yield from _strays(engine)
+
+
+def _strays(engine: Engine) -> Iterator[Finding]:
+    try:
         needed = needed_files(engine, [engine.control.manifest])
-        for name in engine.fs.list(PAGES_DIR):
-            if name not in needed:
-                yield Finding(
-                    "remark", f"{PAGES_DIR}/{name}", "nothing needs this file; a checkpoint removes it"
-                )
+    except CorruptionError:
+        return  # the manifest cannot say what it needs; `_control` has reported it
+    for name in engine.fs.list(PAGES_DIR):
+        if name not in needed:
+            yield Finding("remark", f"{PAGES_DIR}/{name}", "nothing needs this file; a checkpoint removes it")
 
 
 def _control(engine: Engine) -> Iterator[Finding]:

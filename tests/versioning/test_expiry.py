@@ -19,7 +19,7 @@ def history_of(world: World, commits: int = 12) -> list[tuple[int, dict[int, tup
     world.create()
     states = []
     for step in range(commits):
-        world.put({i: (step, "x") for i in range(step, step + 40)})
+        world.put(dict.fromkeys(range(step, step + 40), (step, "x")))
         world.remove([step * 2])
         states.append((int(world.point().lsn), world.rows()))
         checkpoint(world.engine)
@@ -95,7 +95,7 @@ def test_an_open_transaction_holds_what_it_reads() -> None:
     states = history_of(world)
     tx = world.engine.begin(world.info("main").id)
     schema = tx.catalog.table("t")
-    world.put({i: (99, "new") for i in range(60)})
+    world.put(dict.fromkeys(range(60), (99, "new")))
     checkpoint(world.engine)
     world.clock.advance(hours=5)
     world.put({500: (1, "x")})
@@ -113,7 +113,7 @@ def test_a_dropped_branch_leaves_nothing_behind() -> None:
     world.reopen()
     eras = set(world.engine.history.eras)
     create_branch(world.engine, "b", world.point())
-    world.put({i: (7, "b") for i in range(200)}, "b")
+    world.put(dict.fromkeys(range(200), (7, "b")), "b")
     checkpoint(world.engine)
     drop_database(world.engine, world.info("b"))
     world.clock.advance(hours=5)
