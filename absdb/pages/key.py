@@ -39,6 +39,7 @@ from absdb.pages.memcomparable import (
     is_variable,
     row_decoder,
     row_encoder,
+    too_many_bytes,
 )
 from absdb.pages.sorting import sort_binary, sort_integers
 from absdb.pages.types import describe_type, is_orderable
@@ -182,10 +183,15 @@ def length(keys: Keys) -> int:
 
 
 def concat(parts: Sequence[Keys]) -> Keys:
-    """All keys of the parts, of which there must be at least one, in order."""
+    """All keys of the parts, of which there must be at least one, in order. InvalidInputError past 2 GiB."""
     if len(parts) == 1:
         return parts[0]
-    return np.concatenate(parts) if isinstance(parts[0], np.ndarray) else pa.concat_arrays(parts)
+    if isinstance(parts[0], np.ndarray):
+        return np.concatenate(parts)
+    try:
+        return pa.concat_arrays(parts)
+    except pa.ArrowInvalid as problem:
+        raise too_many_bytes(sum(map(len, parts))) from problem
 
 
 def take(keys: Keys, indices: npt.NDArray[Any]) -> Keys:

@@ -36,8 +36,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.types as pt
 
+from absdb.errors import InvalidInputError
+
 Bytes2D = npt.NDArray[np.uint8]
 
+BYTES_MAX = 1 << 31
 SIGN = 1 << 63
 _ALL = (1 << 64) - 1
 _VARIABLE = frozenset([pa.string(), pa.large_string(), pa.binary(), pa.large_binary()])
@@ -75,8 +78,21 @@ def same_encoding(old: pa.DataType, new: pa.DataType) -> bool:
 def encode_columns(arrays: Sequence[pa.Array]) -> pa.Array:
     """The encodings of all rows, as a binary array; the arrays are physical, equally long and without nulls.
 
-    At most 2 GiB of encoded bytes a call, what a binary array can address; raises pa.ArrowInvalid beyond.
+    At most 2 GiB of encoded bytes a call, what a binary array can address; InvalidInputError beyond.
     """
+    try:
+        return _encoded(arrays)
+    except pa.ArrowInvalid as problem:
+        raise too_many_bytes(len(arrays[0])) from problem
+
+
+def too_many_bytes(rows: int) -> InvalidInputError:
+    return InvalidInputError(
+        f"the keys of {rows} rows take more than 2 GiB", hint="pass the rows in several batches"
+    )
+
+
+def _encoded(arrays: Sequence[pa.Array]) -> pa.Array:
     parts: list[Any] = []
     block: list[Bytes2D] = []
     for array in arrays:
@@ -182,8 +198,8 @@ def _binary_of_block(block: list[Bytes2D]) -> pa.Array:
     """A binary array of neighbouring fixed-width parts, which need no join one by one."""
     raw = block[0] if len(block) == 1 else np.hstack(block)
     rows, width = raw.shape
-    if rows * width >= 1 << 31:
-        raise pa.ArrowInvalid(f"{rows} keys of {width} bytes exceed the 2 GiB of a binary array")
+    if rows * width >= BYTES_MAX:
+        raise pa.ArrowInvalid("too many bytes for a binary array")
     offsets = np.arange(rows + 1, dtype=np.int32) * np.int32(width)
     buffers = [None, pa.py_buffer(offsets), pa.py_buffer(np.ascontiguousarray(raw))]
     return pa.Array.from_buffers(pa.binary(), rows, buffers)

@@ -39,8 +39,10 @@ COLUMNS_MAX = 96
 
 def sort_integers(keys: npt.NDArray[Any]) -> Order:
     """The indices that sort 64-bit integers; equal ones stay in the order they came in."""
+    if len(keys) < SMALL:
+        return _sort_by_numpy(keys)
     descents = int(np.count_nonzero(keys[1:] < keys[:-1]))
-    if len(keys) < SMALL or 64 * min(descents, len(keys) - descents) < len(keys):
+    if 64 * min(descents, len(keys) - descents) < len(keys):
         return _sort_by_numpy(keys)
     low = int(keys.min())
     excess = max((int(keys.max()) - low).bit_length() + len(keys).bit_length() - 64, 0)

@@ -272,6 +272,22 @@ def test_the_bytes_never_change() -> None:
     )
 
 
+def test_keys_past_two_gibibytes_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    offsets = pa.py_buffer(np.array([0, 1_200_000_000], np.int32))
+    half = pa.Array.from_buffers(
+        pa.binary(), 1, [None, offsets, pa.py_buffer(np.zeros(1_200_000_000, np.uint8))]
+    )
+    with pytest.raises(
+        InvalidInputError, match="the keys of 2 rows take more than 2 GiB\n  hint: pass the rows"
+    ):
+        key.concat([half, half])
+    monkeypatch.setattr(memcomparable, "BYTES_MAX", 48)
+    spec = spec_of([pa.int64(), pa.int64()])
+    assert len(spec.encode([pa.array([1, 2])] * 2)) == 2
+    with pytest.raises(InvalidInputError, match="the keys of 3 rows take more than 2 GiB"):
+        spec.encode([pa.array([1, 2, 3])] * 2)
+
+
 # ---------------------------------------------------------------- functions on keys
 
 INTEGERS = st.lists(st.integers(-20, 20), max_size=30).map(lambda v: np.array(v, np.int64))
