@@ -193,7 +193,14 @@ def retype_column(
     ):
         if column.id in schema.key and physical_type(kind) != physical_type(column.type):
             _refuse_key(schema, name)
-        return _put(tx, _with_column(schema, column.id, dataclasses.replace(column, type=kind)))
+        initial = column.initial_default
+        widened = dataclasses.replace(
+            column,
+            type=kind,
+            default=_recast_default(column, kind),
+            initial_default=None if initial is None else _recast(column, initial, kind).value,
+        )
+        return _put(tx, _with_column(schema, column.id, widened))
     if column.id in schema.key:
         _refuse_key(schema, name)
     _check_unused(tx, schema, column, expressions=False)
@@ -224,8 +231,13 @@ def _recast_default(column: Column, kind: pa.DataType) -> Default | None:
     default = column.default
     if default is None or default.kind != "value":
         return default
+    return _recast(column, default.value, kind)
+
+
+def _recast(column: Column, physical: Any, kind: pa.DataType) -> Default:
+    """A default's physical value as one of another type."""
     try:
-        value = pc.cast(pa.array([default.value], physical_type(column.type)), physical_type(kind))
+        value = pc.cast(pa.array([physical], physical_type(column.type)), physical_type(kind))
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise InvalidInputError(
             f"the default of column {column.name!r} is no {describe_type(kind)}: {error}",

@@ -8,19 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import cached_property
+from typing import Any
 
 import pyarrow as pa
 
-from absdb.catalog.schema import TableSchema
+from absdb.catalog.schema import Column, TableSchema
 from absdb.engine.cover import EraCover, Hit
 from absdb.engine.covers import Layers
 from absdb.engine.rowcodec import Row
-from absdb.engine.rows import row_getter
+from absdb.engine.rows import physical_value, row_getter
 from absdb.pages.fold import fold, fold_table
 from absdb.pages.key import Keys
 from absdb.pages.lookup import Found, lookup
 from absdb.pages.projection import Projection
 from absdb.pages.section import Key, Section
+from absdb.pages.types import physical_type
+from absdb.pages.values import rows_to_batch
 
 
 class TableReader:
@@ -103,5 +106,16 @@ def physical_row(schema: TableSchema, hit: Hit) -> Row:
     assert hit.schema is not None
     if hit.schema is schema:
         return hit.row
-    old = {column.id: value for column, value in zip(hit.schema.stored, hit.row, strict=True)}
-    return tuple(old.get(column.id, column.initial_default) for column in schema.stored)
+    old = {column.id: (column, value) for column, value in zip(hit.schema.stored, hit.row, strict=True)}
+    return tuple(
+        _widened(*old[column.id], column) if column.id in old else column.initial_default
+        for column in schema.stored
+    )
+
+
+def _widened(old: Column, value: Any, new: Column) -> Any:
+    """A physical value of a column whose type may have been widened since it was written."""
+    source, target = physical_type(old.type), physical_type(new.type)
+    if value is None or source == target:
+        return value
+    return physical_value(rows_to_batch([(value,)], [("", source)]).column(0)[0], target)

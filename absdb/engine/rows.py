@@ -23,6 +23,13 @@ def _is_temporal(kind: pa.DataType) -> bool:
     return bool(pa.types.is_temporal(kind) and not pa.types.is_interval(kind))
 
 
+def physical_value(scalar: pa.Scalar, kind: pa.DataType) -> Any:
+    """A value of a page column as rows hold it, cast where the column has been widened to `kind`."""
+    if scalar.type != kind:
+        scalar = scalar.cast(kind)
+    return scalar.value if _is_temporal(kind) else scalar.as_py()
+
+
 def row_getter(schema: TableSchema) -> RowGetter:
     """A function (page, row number) → stored row of `schema`, made once per schema."""
     cached: RowGetter | None = schema.__dict__.get("_row_getter")

@@ -27,6 +27,7 @@ from absdb.pages.builder import PAGE_BYTES_MAX
 from absdb.pages.key import Key, KeySpec, at
 from absdb.pages.run_versions import LSN_FIELD, OP_FIELD, split_versions
 from absdb.pages.section import KEY, LSN, OP, UPSERT, Page, Section
+from absdb.pages.types import can_widen
 
 RANGE_ROWS = 262_144
 RANGE_BYTES = 4 * PAGE_BYTES_MAX
@@ -168,8 +169,9 @@ def _schemas(sides: Iterable[Side]) -> Iterator[pa.Schema]:
 def _widest(name: str, types: set[pa.DataType], column: tuple[pa.DataType, Any] | None) -> pa.DataType:
     if column is not None:
         types = {*types, column[0]}
-    if len(types) == 1:
-        return next(iter(types))
+    for kind in types:
+        if all(other == kind or can_widen(other, kind) for other in types):
+            return kind
     schemas = [pa.schema([(name, each)]) for each in types]
     try:
         return pa.unify_schemas(schemas, promote_options="permissive").field(0).type

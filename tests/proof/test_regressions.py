@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import datetime as dt
+from decimal import Decimal
+
+import pyarrow as pa
 import pytest
 
+from absdb.engine import ddl, small
+from absdb.engine.definition import ColumnDefinition
 from absdb.io.memory import MemoryFileSystem
-from tests.proof.scene import bulk, create, database, ids, numbered, put, start
+from absdb.pages.values import Converter
+from tests.proof.scene import bulk, create, database, ids, numbered, put, reader, rows, start
 
 
 def test_bulk_load_survives_a_crash_before_the_next_checkpoint():
@@ -59,4 +66,34 @@ def test_a_commit_that_fills_the_buffer_is_seen_whole(monkeypatch, rows):
     assert ids(engine, "t") == list(range(50 + rows))
     put(engine, "t", [1000])
     assert ids(engine, "t", lsn=lsn) == list(range(50 + rows))
+    engine.abandon()
+
+
+WIDENINGS = [
+    (pa.date32(), pa.timestamp("us"), dt.date(2024, 2, 29), dt.datetime(2024, 2, 29)),
+    (pa.timestamp("s"), pa.timestamp("us"), dt.datetime(2024, 2, 29), dt.datetime(2024, 2, 29)),
+    (pa.int32(), pa.float64(), 7, 7.0),
+    (pa.decimal128(6, 2), pa.decimal128(9, 4), Decimal("1.25"), Decimal("1.2500")),
+]
+
+
+@pytest.mark.parametrize(("narrow", "wide", "value", "expected"), WIDENINGS, ids=lambda each: str(each))
+def test_a_widened_column_keeps_values_and_defaults(narrow, wide, value, expected):
+    """Rows not yet in pages, and defaults, were taken as values of the new type as they stood."""
+    engine = start(MemoryFileSystem())
+    with engine.begin(database(engine)) as tx:
+        table = create(tx, "t", id=pa.int64(), old=narrow)
+        small.insert(tx, table, [{"id": 1, "old": value}])
+    with engine.begin(database(engine)) as tx:
+        added = ColumnDefinition(name="new", type=narrow, default=value)
+        table = ddl.add_column(tx, tx.catalog.table("t"), added)
+    with engine.begin(database(engine)) as tx:
+        for name in ("old", "new"):
+            table = ddl.retype_column(tx, tx.catalog.table("t"), name, wide)
+        small.insert(tx, table, [{"id": 2, "old": expected}])
+        ddl.retype_column(tx, tx.catalog.table("t"), "id", pa.int64())
+    assert [row["new"] for row in rows(engine, "t")] == [expected, expected]
+    assert [row["old"] for row in rows(engine, "t")] == [expected, expected]
+    physical = Converter.of(wide).to_physical(expected)
+    assert reader(engine, "t").row(1) == (1, physical, physical)
     engine.abandon()
