@@ -18,12 +18,11 @@ from absdb.reprs import counted, grid, page
 from absdb.transaction import TransactionHandle
 from absdb.versioning import branch, restore, snapshot
 from absdb.versioning import diff as states
-from absdb.versioning.as_of import Point, resolve
 from absdb.versioning.divergence import diverged_pages
 from absdb.versioning.listing import snapshots
 from absdb.versioning.log import log
 from absdb.versioning.retention import retention_of
-from absdb.versioning.scope import HeadScope, PastScope, Scope
+from absdb.versioning.scope import HeadScope, PastScope, Scope, point_of, point_to_restore
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,7 +31,7 @@ Moment = str | dt.datetime
 
 
 class Database(DatabaseTables):
-    """A database or branch: `shop["main"]`, `main.branch("staging")`, `main.at(time="14:05")`.
+    """A database or branch: `shop["main"]`, `main.branch("staging")`, `main.at(snapshot="before")`.
 
     Points in the past are named the same way everywhere: `lsn=` (an LSN or its text), `time=` (an aware
     datetime, or text; naive means UTC) or `snapshot=` (a name). They mean the last commit at or before
@@ -108,7 +107,7 @@ class Database(DatabaseTables):
 
             staging = main.branch("staging", time="2026-04-04 02:00Z")
         """
-        point = self._point(lsn, time, snapshot)
+        point = point_of(self._scope, lsn=lsn, time=time, snapshot=snapshot)
         made = branch.create_branch(
             self._engine, name, point, protected=protected, retain=retention_of(retain), comment=comment
         )
@@ -121,7 +120,7 @@ class Database(DatabaseTables):
 
         main.at(time="2026-04-04 14:05Z")["orders"].count()
         """
-        return Database(PastScope(self._engine, self._point(lsn, time, snapshot)))
+        return Database(PastScope(self._engine, point_of(self._scope, lsn=lsn, time=time, snapshot=snapshot)))
 
     def restore(
         self,
@@ -138,7 +137,7 @@ class Database(DatabaseTables):
         Costs one sync, whatever the size. What is undone stays in the history, so that a restore is undone by
         another one: `restore(lsn=…)` to before it. StateError for a protected database.
         """
-        point = self._point(lsn, time, snapshot)
+        point = point_to_restore(self._scope, lsn=lsn, time=time, snapshot=snapshot)
         return restore.restore(self._engine, point, tables=tables, author=author, message=message)
 
     def snapshot(
@@ -153,7 +152,9 @@ class Database(DatabaseTables):
 
         AlreadyExistsError if this database has a snapshot of that name.
         """
-        made = snapshot.create_snapshot(self._engine, name, self._point(lsn, time, None), comment=comment)
+        made = snapshot.create_snapshot(
+            self._engine, name, point_of(self._scope, lsn=lsn, time=time), comment=comment
+        )
         return Lsn(made.lsn)
 
     def drop_snapshot(self, name: str) -> None:
@@ -222,8 +223,3 @@ class Database(DatabaseTables):
     @property
     def _engine(self) -> Engine:
         return self._scope.engine
-
-    def _point(self, lsn: int | str | None, time: Moment | None, snapshot: str | None) -> Point:
-        if lsn is None and time is None and snapshot is None:
-            return self._scope.point()
-        return resolve(self._engine, self._scope.info(), lsn=lsn, time=time, snapshot=snapshot)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from absdb.engine.frames import listing
 from absdb.reprs import grid, page, rows_of
 from absdb.versioning import diff as states
+from absdb.versioning.listing import schema_changes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,6 +31,10 @@ class Diff:
         those on definitions.
         """
         return listing(self._diff.summary())
+
+    def schema(self) -> pd.DataFrame:
+        """One row for each difference in definitions: table_name, kind, item, change, from_value, to_value."""
+        return listing(schema_changes(self._diff.schema()))
 
     def __repr__(self) -> str:
         target, source = self._diff.target, self._diff.source

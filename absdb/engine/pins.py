@@ -36,16 +36,18 @@ class Pins:
     """The states that this process holds open."""
 
     def __init__(self) -> None:
-        self._holders: dict[int, Holder] = {}
+        self._holders: dict[int, tuple[Holder, str]] = {}
 
-    def enter(self, holder: Holder) -> None:
-        self._holders[id(holder)] = holder
+    def enter(self, holder: Holder, kind: str = "transaction") -> None:
+        """Keep what the holder reads until it leaves. `kind` is transaction or reader."""
+        self._holders[id(holder)] = (holder, kind)
 
     def leave(self, holder: Holder) -> None:
         self._holders.pop(id(holder), None)
 
-    def held(self) -> list[Lineage]:
-        return [holder.pinned for holder in list(self._holders.values())]
+    def held(self) -> list[tuple[Lineage, str]]:
+        """(state, kind of holder) of each of them."""
+        return [(holder.pinned, kind) for holder, kind in list(self._holders.values())]
 
 
 def all_pins(engine: Engine) -> Iterator[Pin]:
@@ -61,5 +63,5 @@ def all_pins(engine: Engine) -> Iterator[Pin]:
                 yield Pin("branch", info.name, lineage)
     for snapshot in list(history.snapshots.values()):
         yield Pin("snapshot", snapshot.name, snapshot.lineage)
-    for lineage in engine.pins.held():
-        yield Pin("transaction", "", lineage)
+    for lineage, kind in engine.pins.held():
+        yield Pin(kind, "", lineage)

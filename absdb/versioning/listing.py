@@ -5,6 +5,8 @@ For metadata calls, system tables and panels. LSNs are text, as everywhere a use
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import pyarrow as pa
 
 from absdb.catalog.history import DatabaseInfo
@@ -14,6 +16,7 @@ from absdb.engine.listing import field, listed
 from absdb.engine.pins import all_pins
 from absdb.ids import DatabaseId, Lsn
 from absdb.versioning.divergence import diverged_pages
+from absdb.versioning.schema_diff import SchemaChange
 
 TIME = pa.timestamp("us", tz="UTC")
 DATABASES = pa.schema(
@@ -108,3 +111,11 @@ def pins(engine: Engine) -> pa.Table:
 def _in_order(engine: Engine) -> list[DatabaseInfo]:
     found = list(engine.history.databases.values())
     return sorted(found, key=lambda info: (info.created_us, info.id))
+
+
+CHANGES = pa.schema([field(name, pa.string()) for name in SchemaChange._fields])
+
+
+def schema_changes(found: Iterable[SchemaChange]) -> pa.Table:
+    """table_name, kind, item, change, from_value, to_value of every difference between two schemas."""
+    return listed(CHANGES, found)

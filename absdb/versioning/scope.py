@@ -11,6 +11,8 @@ users hold, and by SQL sessions.
 
 from __future__ import annotations
 
+import dataclasses
+import datetime as dt
 import random
 import time
 import weakref
@@ -26,7 +28,7 @@ from absdb.engine.reader import TableReader
 from absdb.engine.transaction import Transaction
 from absdb.errors import InvalidInputError, StateError, WriteConflictError
 from absdb.ids import DatabaseId, Lsn, TableId
-from absdb.versioning.as_of import Point
+from absdb.versioning.as_of import Point, resolve
 
 T = TypeVar("T")
 Work = Callable[[Transaction], T]
@@ -73,6 +75,32 @@ class Scope(Protocol):
     def begin(self, *, message: str = "", author: str | None = None) -> Transaction: ...
     def write(self, work: Work[T], *, message: str = "", author: str | None = None) -> T: ...
     def describe(self) -> str: ...
+
+
+def point_of(
+    scope: Scope,
+    *,
+    lsn: int | str | None = None,
+    time: str | dt.datetime | None = None,
+    snapshot: str | None = None,
+) -> Point:
+    """The point that is named, or where the scope itself stands if none is."""
+    if lsn is None and time is None and snapshot is None:
+        return scope.point()
+    return resolve(scope.engine, scope.info(), lsn=lsn, time=time, snapshot=snapshot)
+
+
+def point_to_restore(
+    scope: Scope,
+    *,
+    lsn: int | str | None = None,
+    time: str | dt.datetime | None = None,
+    snapshot: str | None = None,
+) -> Point:
+    """The point that is named, which must be one; a state of the past may also mean itself."""
+    if scope.writable and lsn is None and time is None and snapshot is None:
+        raise InvalidInputError("restore() does not say to which point", hint="pass lsn=, time= or snapshot=")
+    return point_of(scope, lsn=lsn, time=time, snapshot=snapshot)
 
 
 def database_info(engine: Engine, database: DatabaseId, name: str) -> DatabaseInfo:
@@ -163,10 +191,10 @@ class PastScope:
     def __init__(self, engine: Engine, point: Point) -> None:
         self.engine = engine
         self.database = point.database.id
-        self._point = point
+        self._point = dataclasses.replace(point)  # a holder of its own: two scopes may share a point
         self._state = State(engine, point.lsn, point.lineage)
-        engine.pins.enter(point)
-        weakref.finalize(self, engine.pins.leave, point)
+        engine.pins.enter(self._point, "reader")
+        weakref.finalize(self, engine.pins.leave, self._point)
 
     def info(self) -> DatabaseInfo:
         """The database as it is listed now, or as it was if it has been dropped since."""
