@@ -1,0 +1,41 @@
+"""`python -m tests.bench [--rows 1000000,5000000] [--out bench.json] [--only absdb|peers]`"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from pathlib import Path
+
+from tests.bench import commits, peers, tables
+from tests.bench.harness import Report
+from tests.bench.machine import limits
+
+
+def main() -> None:
+    """Run everything in a temporary directory on the disk of `--folder` and write the JSON report."""
+    parser = argparse.ArgumentParser(description="Benchmarks of absdb beside its peers.")
+    parser.add_argument("--rows", default="1000000,5000000", help="table sizes, comma-separated")
+    parser.add_argument("--out", default="bench.json", type=Path, help="where the JSON goes")
+    parser.add_argument("--only", choices=["absdb", "peers"], help="one half of the run")
+    parser.add_argument("--folder", default=None, help="where the data goes while it runs")
+    chosen = parser.parse_args()
+    report = Report()
+    with tempfile.TemporaryDirectory(dir=chosen.folder) as name:
+        folder = Path(name)
+        report.machine = limits(folder)
+        print(report.machine, flush=True)
+        if chosen.only != "peers":
+            commits.run(report, folder)
+        if chosen.only != "absdb":
+            peers.run_commits(report, folder)
+        for rows in map(int, chosen.rows.split(",")):
+            if chosen.only != "peers":
+                tables.run(report, folder, rows)
+            if chosen.only != "absdb":
+                peers.run_tables(report, folder, rows)
+    report.write(chosen.out)
+    print(f"written to {chosen.out}")
+
+
+if __name__ == "__main__":
+    main()
