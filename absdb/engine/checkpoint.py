@@ -167,14 +167,18 @@ def write_covers(covers: Covers, lsn: int) -> tuple[dict[str, Any], dict[str, in
 
     images, reverses = covers.snapshot()
     for table, items in images.items():
-        of(table)["images"] = [[image.lineage, sections(image.section)] for image in items]
+        if items:
+            of(table)["images"] = [[image.lineage, sections(image.section)] for image in items]
     for table, steps in reverses.items():
-        of(table)["reverses"] = [[step.earlier, step.later, sections(step.section)] for step in steps]
+        if steps:
+            of(table)["reverses"] = [[step.earlier, step.later, sections(step.section)] for step in steps]
     for (era, table), cover in list(covers.eras.items()):
+        if cover.schema is None:
+            continue  # just made, for a commit that is on its way
         runs = [run for run in cover.view[0] if run.hi <= lsn]
         for run in runs:
             sections(run.newest, run.superseded)
-        spec = [list(cover.spec.columns), cover.schema.to_json() if cover.schema else None]
+        spec = [list(cover.spec.columns), cover.schema.to_json()]
         of(table)["eras"][str(era)] = {"runs": [run.to_json() for run in runs], "spec": spec}
     expired = [[era, table, list(gone)] for (era, table), gone in covers.expired.items()]
     return {"tables": tables, "expired": expired}, files

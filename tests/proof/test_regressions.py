@@ -9,9 +9,13 @@ import pyarrow as pa
 import pytest
 
 from absdb.engine import ddl, small
+from absdb.engine.checkpoint import checkpoint
+from absdb.engine.compaction import compact_table, maintain
 from absdb.engine.definition import ColumnDefinition
 from absdb.io.memory import MemoryFileSystem
 from absdb.pages.values import Converter
+from absdb.versioning.as_of import resolve
+from absdb.versioning.branch import create_branch, drop_database
 from tests.proof.scene import bulk, create, database, ids, numbered, put, reader, rows, start
 
 
@@ -97,3 +101,34 @@ def test_a_widened_column_keeps_values_and_defaults(narrow, wide, value, expecte
     physical = Converter.of(wide).to_physical(expected)
     assert reader(engine, "t").row(1) == (1, physical, physical)
     engine.abandon()
+
+
+def test_an_instance_opens_after_the_last_database_with_a_table_has_expired():
+    """Its images went, but the manifest still had a place for them, without a definition to read them by."""
+    fs = MemoryFileSystem()
+    engine = start(fs)
+    branch = create_branch(engine, "dev", resolve(engine, engine.history.database("main")))
+    with engine.begin(branch.id) as tx:
+        create(tx, "t")
+    put(engine, "t", range(10), name="dev")
+    schema = reader(engine, "t", "dev").schema
+    assert compact_table(engine, branch.id, schema)
+    drop_database(engine, branch)
+    assert maintain(engine)
+    checkpoint(engine)
+    engine.abandon()
+    start(fs).close()
+
+
+def test_a_checkpoint_beside_the_first_commit_to_a_table_can_be_read():
+    """A cover that was just made, for a commit not yet applied, went into the manifest without a definition."""
+    fs = MemoryFileSystem()
+    engine = start(fs)
+    with engine.begin(database(engine)) as tx:
+        table = create(tx, "t")
+    engine.covers.era(tx.era, table)
+    checkpoint(engine)
+    engine.abandon()
+    engine = start(fs)
+    assert ids(engine, "t") == []
+    engine.close()
