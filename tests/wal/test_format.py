@@ -163,6 +163,7 @@ def test_any_flipped_bit_of_a_record_header_is_found(bit: int) -> None:
         (make(LogIdentity(b"1" * 16, 3, 4096)), "another instance"),
         (make(LogIdentity(bytes(16), 2, 4096)), "timeline 2, expected 3"),
     ],
+    ids=["zeros", "LSN", "epoch", "durable LSN", "instance", "timeline"],
 )
 def test_a_record_that_does_not_belong_here_is_told(raw: bytes, expected: str) -> None:
     assert expected in fault(raw, epoch_min=2)

@@ -118,6 +118,25 @@ def test_a_leader_waits_for_those_that_committed_last_time_but_not_for_ever() ->
     assert group._seen == 1
 
 
+def test_a_leader_that_is_called_just_after_its_patience_ran_out_is_not_called_twice() -> None:
+    """Somebody completes the batch between the leader's last wait and its look at the queue."""
+    group = GroupCommit(lambda batch: None)
+    real = group._full
+
+    class Late:
+        def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
+            if timeout < 0:
+                return real.acquire(blocking=False)
+            group._target = 0
+            real.release()
+            return False
+
+    group._full = Late()  # type: ignore[assignment]
+    group._seen = 64
+    group.submit(Job(1))
+    assert real.locked()
+
+
 def test_errors_go_to_the_thread_they_belong_to() -> None:
     def lead(batch: list[Job]) -> None:
         for job in batch:

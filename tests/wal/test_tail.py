@@ -264,15 +264,16 @@ def test_a_header_that_survived_proves_what_was_durable_even_without_its_body() 
         end_of(header_only)
 
 
-def test_a_header_cut_by_the_end_of_a_segment_proves_as_well() -> None:
-    scene = Scene([[body(100)], [body(SEGMENT - 64 - 168 - 64 - 24)]], [body(300)])
-    assert scene.last[0].lsn == SEGMENT - 24
+@pytest.mark.parametrize("left", [8, 16, 24, 56])
+def test_a_header_cut_by_the_end_of_a_segment_proves_as_well(left: int) -> None:
+    scene = Scene([[body(100)], [body(SEGMENT - 64 - 168 - 64 - left)]], [body(300)])
+    assert scene.last[0].lsn == SEGMENT - left
     scene.new[path(0)][100] ^= 1
     with pytest.raises(CorruptLogError, match="durable up to LSN"):
         end_of(scene.new)
     only_last = {**scene.new, path(0): bytearray(scene.new[path(0)])}
-    only_last[path(0)][64 : SEGMENT - 24] = bytes(SEGMENT - 24 - 64)
-    with pytest.raises(CorruptLogError, match=f"record at LSN 0/{SEGMENT - 24} was written"):
+    only_last[path(0)][64 : SEGMENT - left] = bytes(SEGMENT - left - 64)
+    with pytest.raises(CorruptLogError, match=f"record at LSN 0/{SEGMENT - left} was written"):
         end_of(only_last)
 
 
@@ -372,6 +373,9 @@ def test_a_random_length_field_is_never_believed(length: int, honest: bool) -> N
     scene = Scene([[body(100)]], [body(300)])
     end = end_of(damage(scene, scene.last[0]))
     assert (end.lsn, end.records) == (scene.synced, 1)
+    assert end.torn is not None
+    if honest and length > 4 * SEGMENT:
+        assert "are left" in end.torn.fault or "which no writer writes" in end.torn.fault
     scene = Scene([[body(100)]], [body(300)])
     with pytest.raises(CorruptLogError):
         end_of(damage(scene, scene.before[0]))
