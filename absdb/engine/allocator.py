@@ -11,7 +11,6 @@ that a durable commit used.
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -53,17 +52,40 @@ class Allocator:
         with engine.exclusive():
             with self._mutex:
                 first = self._from_block(space, database, count)
-                if first is not None:
-                    return first
-                lo = self._tops.get(space, 1)
-            size = max(self._block, count)
-            body = {"space": space, "database": database, "lo": lo, "hi": lo + size}
-            engine.append(RecordKind.ALLOCATE, database, body)
-            self.apply(body)
-            with self._mutex:
-                first = self._from_block(space, database, count)
-                assert first is not None
-                return first
+            if first is None:
+                self._take_block(engine, space, database, self._tops.get(space, 1), count)
+                with self._mutex:
+                    first = self._from_block(space, database, count)
+            assert first is not None
+            return first
+
+    def advance(self, engine: Engine, space: str, database: DatabaseId, beyond: int) -> int:
+        """Hand out no number up to `beyond` in this database any more: a user wrote the value himself.
+
+        Returns what a commit has to say about it in `used`, 0 for nothing: a block of its own says enough.
+        """
+        with self._mutex:
+            held = self._blocks.get((space, database))
+            if held is not None and beyond < held[1]:
+                held[0] = max(held[0], beyond + 1)
+                return beyond + 1
+            if beyond < self._tops.get(space, 1):
+                return 0  # a number of another database's block, or one handed out before
+        with engine.exclusive():
+            if beyond >= self._tops.get(space, 1):
+                self._take_block(engine, space, database, beyond + 1, 1)
+        return 0
+
+    def _take_block(self, engine: Engine, space: str, database: DatabaseId, lo: int, count: int) -> None:
+        """Log a new block of at least `count` numbers from `lo` on; inside `exclusive`.
+
+        It is durable at once: a batch that is dropped for want of room must not take a block with it that
+        commits use by then.
+        """
+        body = {"space": space, "database": database, "lo": lo, "hi": lo + max(self._block, count)}
+        engine.append(RecordKind.ALLOCATE, database, body)
+        engine.flush()
+        self.apply(body)
 
     def _from_block(self, space: str, database: DatabaseId, count: int) -> int | None:
         block = self._blocks.get((space, database))
@@ -73,13 +95,18 @@ class Allocator:
         return block[0] - count
 
     def apply(self, body: Mapping[str, Any]) -> None:
-        """A block was taken: `{space, database, lo, hi}`; it joins the database's last one if it meets it."""
+        """A block was taken: `{space, database, lo, hi}`; it joins the database's last one if it meets it.
+
+        A block that is known already, from a checkpoint taken just after it was logged, stays as it is.
+        """
         key = (body["space"], DatabaseId(body["database"]))
         with self._mutex:
             self._tops[body["space"]] = max(self._tops.get(body["space"], 1), body["hi"])
             held = self._blocks.get(key)
-            joined = held is not None and held[1] == body["lo"]
-            self._blocks[key] = [held[0] if joined and held is not None else body["lo"], body["hi"]]
+            if held is None or held[1] < body["lo"]:
+                self._blocks[key] = [body["lo"], body["hi"]]
+            elif held[1] < body["hi"]:
+                held[1] = body["hi"]
 
     def apply_used(self, database: DatabaseId, used: Mapping[str, int]) -> None:
         """A commit used numbers below `next`: `{space: next}`."""
@@ -89,31 +116,13 @@ class Allocator:
                 if block is not None and block[0] < following <= block[1]:
                     block[0] = following
 
-    def advance(self, engine: Engine, space: str, database: DatabaseId, beyond: int) -> None:
-        """Make sure that no number up to `beyond` is handed out: values a user wrote himself."""
-        with self._mutex:
-            block = self._blocks.get((space, database))
-            inside = block is not None and beyond < block[1]
-            if block is not None and inside:
-                block[0] = max(block[0], beyond + 1)
-        if not inside and beyond >= self._tops.get(space, 1):
-            with engine.exclusive():
-                lo = max(self._tops.get(space, 1), beyond + 1)
-                body = {"space": space, "database": database, "lo": lo, "hi": lo + self._block}
-                engine.append(RecordKind.ALLOCATE, database, body)
-                self.apply(body)
-
     def to_json(self) -> dict[str, Any]:
         with self._mutex:
-            return json.loads(
-                json.dumps(
-                    {
-                        "next_id": self._next_id,
-                        "tops": self._tops,
-                        "blocks": [[space, db, *block] for (space, db), block in self._blocks.items()],
-                    }
-                )
-            )
+            return {
+                "next_id": self._next_id,
+                "tops": dict(self._tops),
+                "blocks": [[space, db, *block] for (space, db), block in self._blocks.items()],
+            }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any], block: int) -> Allocator:
