@@ -33,9 +33,12 @@ class Bulk:
         self._tokens = count()
         self._mutex = threading.Lock()
 
-    def store(self, schema: TableSchema, batches: Iterable[pa.RecordBatch]) -> Run:
-        """A durable run of rows given in strictly increasing key order; its LSN is bound at commit."""
-        file = self.open_file(schema)
+    def store(self, schema: TableSchema, batches: Iterable[pa.RecordBatch], held: set[str]) -> Run | None:
+        """A durable run of rows given in strictly increasing key order; None if there are none.
+
+        Its file is in flight, and named in `held`, until somebody lets go of it; its LSN is bound at commit.
+        """
+        file = self.open_file(schema, held)
         try:
             for batch in batches:
                 file.append(batch)
@@ -43,7 +46,6 @@ class Bulk:
         except BaseException:
             file.abort()
             raise
-        assert run is not None
         return run
 
     def begin_file(self) -> int:
@@ -62,13 +64,9 @@ class Bulk:
         with self._mutex:
             return min(self._writing.values(), default=None)
 
-    def open_file(self, schema: TableSchema) -> BulkFile:
-        """A file to append sorted batches to one by one."""
-        return BulkFile(self, schema)
-
-    def discard(self, run: Run) -> None:
-        """A run that will not be used; garbage collection takes its files."""
-        self.leave(files_of(run.newest))
+    def open_file(self, schema: TableSchema, held: set[str]) -> BulkFile:
+        """A file to append sorted batches to one by one; `held` gets its name when it is finished."""
+        return BulkFile(self, schema, held)
 
     def describe(self, run: Run) -> list[dict[str, Any]]:
         """The page files of a run, for the log."""
@@ -106,9 +104,10 @@ class Bulk:
 class BulkFile:
     """A page file in the making. Nothing is written before the first batch, whose columns it gets."""
 
-    def __init__(self, bulk: Bulk, schema: TableSchema) -> None:
+    def __init__(self, bulk: Bulk, schema: TableSchema, held: set[str]) -> None:
         self._bulk = bulk
         self._schema = schema
+        self._held = held
         self._builder: FileBuilder | None = None
         self._guard: int | None = None
 
@@ -131,6 +130,7 @@ class BulkFile:
         file = self._builder.finish()
         self._builder = None
         self._bulk.enter([file.name])
+        self._held.add(file.name)
         self._end()
         section = self._bulk.pages.section(file, self._schema.key_spec)
         return Run(lo=0, hi=0, newest=section, superseded=Section.EMPTY, spec=self._schema.key_spec)

@@ -83,7 +83,6 @@ class Constraints:
     def check_all(self, tx: Transaction, schema: TableSchema, constraint: Constraint) -> None:
         """ConstraintError if the rows of a table, as the transaction sees them, break a new constraint."""
         from absdb.engine.prepare import check_values
-        from absdb.pages.types import to_logical
 
         for batch in tx.reader(schema).physical():
             side = Side(schema, schema.key_spec.keys_of(schema.key_spec.with_key(batch)), batch)
@@ -92,7 +91,7 @@ class Constraints:
             elif isinstance(constraint, ForeignKey):
                 self._references_exist(tx, tx.lineage, tx.catalog, schema, constraint, side)
             else:
-                values = {c.name: to_logical(batch.column(c.page_name), c.type) for c in schema.columns}
+                values = {c.page_name: batch.column(c.page_name) for c in schema.columns}
                 check_values(tx, schema, values, batch.num_rows)
 
     # the three checks

@@ -363,25 +363,20 @@ def rewrite(
     replaced: Sequence[tuple[Column, Column, str | None]],
 ) -> None:
     """Write every row under `after`; replaced columns are cast or computed from the rows under `before`."""
-    from absdb.engine.prepare import complete
+    from absdb.engine.prepare import complete, conform
 
     reader = tx.reader(before)
     batches = []
     for batch in reader.scan():
         rows = pa.Table.from_batches([batch])
-        present = _present_of(after, rows)
         for old, new, using in replaced:
             rows = _replace_column(tx, before, rows, old, new, using)
         keep = [c.name for c in after.columns if c.name in rows.column_names and c.generated is None]
-        batches.append(complete(tx, after, rows.select(keep), present=present))
+        batches.append(complete(tx, after, conform(after, rows.select(keep))))
     if before.hidden_key is not None:
         batches = _with_row_ids(after, batches, reader)
     for batch in batches:
         tx.write_batch(after, batch)
-
-
-def _present_of(after: TableSchema, rows: pa.Table) -> pa.RecordBatch | None:
-    return None
 
 
 def _with_row_ids(after: TableSchema, batches: list[pa.RecordBatch], reader: Any) -> list[pa.RecordBatch]:

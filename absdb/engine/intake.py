@@ -19,9 +19,9 @@ import pyarrow as pa
 import pyarrow.types as pt
 
 from absdb.catalog.schema import Column, TableSchema
-from absdb.engine import small, writes
-from absdb.engine.load import load, rebatch
+from absdb.engine import load, small, writes
 from absdb.engine.prepare import check_names
+from absdb.engine.refusals import require_key
 from absdb.errors import InvalidInputError, SchemaMismatchError
 from absdb.pages.types import from_frame, physical_type, to_logical
 from absdb.pages.values import Converter
@@ -46,38 +46,45 @@ class SyncCounts(NamedTuple):
 def insert(tx: Transaction, schema: TableSchema, rows: Any, progress: Progress | None = None) -> int:
     """Add rows that are not there; ConstraintError names keys that are. Returns the number of rows."""
     given = _take(tx, schema, rows)
-    if type(given) is list:
-        if small.is_small(schema, given):
-            return small.insert(tx, schema, given)
-        return sum([writes.insert(tx, schema, table) for table in _tables(schema, given)])
-    table, batches = _whole_or_stream(tx, given)
-    if table is not None:
-        return writes.insert(tx, schema, table)
-    return load(tx, schema, batches, progress=progress)
+    if type(given) is list and small.is_small(schema, given):
+        return small.insert(tx, schema, given)
+    return _in_shapes(
+        tx,
+        schema,
+        given,
+        lambda table: writes.insert(tx, schema, table),
+        lambda batches: load.load(tx, schema, batches, progress=progress),
+    )
 
 
 def upsert(tx: Transaction, schema: TableSchema, rows: Any, progress: Progress | None = None) -> int:
     """Add rows or change those that are there; columns left out keep their value. Returns how many rows."""
+    require_key(schema, "upsert")
     given = _take(tx, schema, rows)
-    if type(given) is list:
-        if small.is_small(schema, given):
-            return small.upsert(tx, schema, given)
-        return sum([writes.upsert(tx, schema, table) for table in _tables(schema, given)])
-    writes.require_key(schema, "upsert")
-    table, batches = _whole_or_stream(tx, given)
-    if table is None and _has_all(schema, given):
-        return load(tx, schema, batches, progress=progress, refuse_present=False)
-    return writes.upsert(tx, schema, _joined(given, batches) if table is None else table)
+    if type(given) is list and small.is_small(schema, given):
+        return small.upsert(tx, schema, given)
+    return _in_shapes(
+        tx,
+        schema,
+        given,
+        lambda table: writes.upsert(tx, schema, table),
+        lambda batches: load.upsert(tx, schema, batches, progress),
+    )
 
 
 def update(tx: Transaction, schema: TableSchema, rows: Any) -> int:
     """Change rows that are there, by key; others are left out. Returns the number of rows found."""
+    require_key(schema, "update")
     given = _take(tx, schema, rows)
-    if type(given) is list:
-        if small.is_small(schema, given):
-            return small.update(tx, schema, given)
-        return sum([writes.update(tx, schema, table) for table in _tables(schema, given)])
-    return writes.update(tx, schema, _table_of(given))
+    if type(given) is list and small.is_small(schema, given):
+        return small.update(tx, schema, given)
+    return _in_shapes(
+        tx,
+        schema,
+        given,
+        lambda table: writes.update(tx, schema, table),
+        lambda batches: load.update(tx, schema, batches),
+    )
 
 
 def delete(tx: Transaction, schema: TableSchema, keys: Any) -> int:
@@ -86,14 +93,19 @@ def delete(tx: Transaction, schema: TableSchema, keys: Any) -> int:
     `keys` is a key, a list of keys (tuples where the key has several columns), dicts or a frame with the key
     columns; other columns are ignored.
     """
-    writes.require_key(schema, "delete")
+    require_key(schema, "delete")
     given = _keys_of(tx, schema, keys)
     if type(given) is list:
-        rows: Dicts = [{name: row[name] for name in schema.key_names if name in row} for row in given]
-        if small.is_small(schema, rows):
-            return small.delete(tx, schema, rows)
-        return sum([writes.delete(tx, schema, table) for table in _tables(schema, rows)])
-    return writes.delete(tx, schema, _table_of(given))
+        given = [{name: row[name] for name in schema.key_names if name in row} for row in given]
+        if small.is_small(schema, given):
+            return small.delete(tx, schema, given)
+    return _in_shapes(
+        tx,
+        schema,
+        given,
+        lambda table: writes.delete(tx, schema, table),
+        lambda batches: load.delete(tx, schema, batches),
+    )
 
 
 def replace(tx: Transaction, schema: TableSchema, rows: Any, progress: Progress | None = None) -> int:
@@ -101,21 +113,45 @@ def replace(tx: Transaction, schema: TableSchema, rows: Any, progress: Progress 
     given = _one_shape(schema, _take(tx, schema, rows), "replace")
     if _is_empty(tx, schema):
         return insert(tx, schema, given, progress)
-    return writes.replace(tx, schema, _table_of(given))
+    table, batches = _whole_or_stream(tx, given)
+    with tx.atomic():
+        if table is not None:
+            return writes.replace(tx, schema, table)
+        return load.replace(tx, schema, batches, progress)
 
 
 def sync(tx: Transaction, schema: TableSchema, rows: Any, progress: Progress | None = None) -> SyncCounts:
     """Make the table equal `rows`, writing only what differs; columns left out keep their values."""
-    writes.require_key(schema, "sync")
+    require_key(schema, "sync")
     given = _one_shape(schema, _take(tx, schema, rows), "sync")
     if _is_empty(tx, schema):
         return SyncCounts(insert(tx, schema, given, progress), 0, 0)
-    return SyncCounts(*writes.sync(tx, schema, _table_of(given)))
+    table, batches = _whole_or_stream(tx, given)
+    with tx.atomic():
+        if table is not None:
+            return SyncCounts(*writes.sync(tx, schema, table))
+        return SyncCounts(*load.sync(tx, schema, batches, progress))
 
 
 def truncate(tx: Transaction, schema: TableSchema) -> int:
     """Remove all rows. Returns their number."""
-    return writes.truncate(tx, schema)
+    return load.truncate(tx, schema)
+
+
+def _in_shapes(
+    tx: Transaction,
+    schema: TableSchema,
+    given: Given,
+    whole: Callable[[pa.Table], int],
+    stream: Callable[[Iterable[pa.RecordBatch]], int],
+) -> int:
+    """Rows, or dicts as one table for each set of columns that they have: all of them or none."""
+    done = 0
+    with tx.atomic():
+        for part in list(_tables(schema, given)) if type(given) is list else [given]:
+            table, batches = _whole_or_stream(tx, part)
+            done += whole(table) if table is not None else stream(batches)
+    return done
 
 
 def _take(tx: Transaction, schema: TableSchema, rows: Any) -> Given:
@@ -130,13 +166,13 @@ def rows_of(schema: TableSchema, rows: Any) -> Given:
         return _columns(schema, rows) if _is_columns(schema, rows) else [rows]
     if isinstance(rows, list | tuple) and all(isinstance(row, Mapping) for row in rows):
         return list(rows)
-    types = {c.name: c.type for c in schema.columns if _needs_type(c.type)}
+    types = {c.name: c.type for c in schema.columns if needs_type(c.type)}
     given = from_frame(rows, types)
     check_names(schema, given.schema.names)
     return given
 
 
-def _needs_type(kind: pa.DataType) -> bool:
+def needs_type(kind: pa.DataType) -> bool:
     """Whether pyarrow needs to know the type to make something of plain Python values."""
     return isinstance(kind, pa.BaseExtensionType) or pt.is_nested(kind)
 
@@ -253,7 +289,7 @@ def _whole_or_stream(tx: Transaction, given: Given) -> tuple[pa.Table | None, It
     """A table if it is below the bulk threshold, else its batches."""
     limit = tx.engine.settings.bulk_threshold
     if isinstance(given, pa.Table):
-        return (given, ()) if given.nbytes <= limit else (None, rebatch(given))
+        return (given, ()) if given.nbytes <= limit else (None, load.rebatch(given))
     assert isinstance(given, pa.RecordBatchReader)
     first: list[pa.RecordBatch] = []
     size = 0
@@ -263,16 +299,6 @@ def _whole_or_stream(tx: Transaction, given: Given) -> tuple[pa.Table | None, It
         if size > limit:
             return None, chain(first, given)
     return pa.Table.from_batches(first, given.schema), ()
-
-
-def _has_all(schema: TableSchema, given: Given) -> bool:
-    """Whether the rows have every column that is not generated."""
-    assert not isinstance(given, list)
-    return {c.name for c in schema.columns if c.generated is None} <= set(given.schema.names)
-
-
-def _joined(given: Given, batches: Iterable[pa.RecordBatch]) -> pa.Table:
-    return given if isinstance(given, pa.Table) else pa.Table.from_batches(list(batches), given.schema)
 
 
 def _table_of(given: Given) -> pa.Table:

@@ -7,7 +7,7 @@ engine/transaction.py.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,9 +15,12 @@ import pyarrow as pa
 
 from absdb.catalog.schema import TableSchema
 from absdb.engine.changeset import RowChange, TableChange, codec_of, count_rows
+from absdb.engine.gather import merged_batches, without_lsn
+from absdb.engine.rowcodec import Row
 from absdb.pages.key import concat
 from absdb.pages.run import Run, merge_runs
-from absdb.pages.section import DELETE, LSN, OP, Section
+from absdb.pages.section import DELETE, OP, Section
+from absdb.pages.types import physical_type
 
 if TYPE_CHECKING:
     from absdb.engine.transaction import TableWrites, Transaction
@@ -36,13 +39,24 @@ def net_change(tx: Transaction, schema: TableSchema, writes: TableWrites) -> Tab
         return _as_rows(tx, schema, writes)
     writes.cover.seal()
     runs = writes.cover.view[0]
+    if not any(run.rows for run in runs):
+        return None
     if len(runs) == 1 and runs[0].is_stored:
         return _as_pages(tx, schema, runs[0])
+    if _bytes_of(runs) > tx.engine.settings.bulk_threshold:
+        stored = tx.engine.bulk.store(schema, merged_batches(schema, list(runs)), tx.files)
+        return None if stored is None else _as_pages(tx, schema, stored)
     merged = runs[0] if len(runs) == 1 else merge_runs(schema.key_spec, runs, schema.fills)
-    if sum(page.batch().nbytes for page in merged.newest.pages) > tx.engine.settings.bulk_threshold:
-        stored = tx.engine.bulk.store(schema, newest_batches(merged.newest))
-        return _as_pages(tx, schema, stored)
     return _as_batch(tx, schema, merged.newest)
+
+
+def _bytes_of(runs: Sequence[Run]) -> int:
+    """What runs would take in memory; page files are not opened for it."""
+    return sum(
+        page.batch().nbytes if page.origin is None else page.origin[0].pages[page.origin[1]].length
+        for run in runs
+        for page in run.newest.pages
+    )
 
 
 def _as_rows(tx: Transaction, schema: TableSchema, writes: TableWrites) -> TableChange | None:
@@ -55,7 +69,7 @@ def _as_rows(tx: Transaction, schema: TableSchema, writes: TableWrites) -> Table
         if buffer.ops[at] == DELETE:
             if before is not None:
                 changes.append(RowChange(key, None, before))
-        elif before != buffer.rows[at] or before is None:
+        elif before is None or not _same(schema, before, buffer.rows[at]):
             changes.append(RowChange(key, buffer.rows[at], before))
     if not changes:
         return None
@@ -64,15 +78,23 @@ def _as_rows(tx: Transaction, schema: TableSchema, writes: TableWrites) -> Table
     return change
 
 
-def newest_batches(section: Section) -> Iterator[pa.RecordBatch]:
-    """The batches of a section without `_lsn`, which a commit's own LSN replaces."""
-    for batch in section.batches():
-        at = batch.schema.get_field_index(LSN)
-        yield batch if at < 0 else batch.remove_column(at)
+def _same(schema: TableSchema, before: Row, after: Row) -> bool:
+    """Whether two rows hold the same: NaN is NaN, and 0.0 is not -0.0, which Python sees the other way round."""
+    floats = schema.__dict__.get("_float_positions")
+    if floats is None:
+        floats = tuple(
+            at for at, c in enumerate(schema.stored) if pa.types.is_floating(physical_type(c.type))
+        )
+        schema.__dict__["_float_positions"] = floats
+    if not floats:
+        return before == after
+    return repr([before[at] for at in floats]) == repr([after[at] for at in floats]) and all(
+        at in floats or one == other for at, (one, other) in enumerate(zip(before, after, strict=True))
+    )
 
 
 def _as_batch(tx: Transaction, schema: TableSchema, section: Section) -> TableChange | None:
-    batch = pa.Table.from_batches(list(newest_batches(section))).combine_chunks().to_batches()[0]
+    batch = pa.concat_batches([without_lsn(batch) for batch in section.batches()])
     keys = concat([page.keys() for page in section.pages])
     found = tx.base_reader(schema).lookup(keys)
     at = batch.schema.get_field_index(OP)

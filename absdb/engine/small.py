@@ -12,12 +12,19 @@ from typing import TYPE_CHECKING, Any
 from absdb.catalog.schema import Check, Column, TableSchema
 from absdb.engine.changeset import codec_of
 from absdb.engine.prepare import check_names
+from absdb.engine.refusals import (
+    key_missing,
+    key_null,
+    refuse_duplicates_of,
+    refuse_existing_keys,
+    require_key,
+    shown_keys,
+)
 from absdb.engine.rowcodec import Row
 from absdb.engine.rows import key_of, key_positions
-from absdb.engine.writes import refuse_duplicates_of, refuse_existing_keys, require_key
-from absdb.errors import ConstraintError, InvalidInputError
+from absdb.errors import ConstraintError
 from absdb.pages.section import DELETE, UPSERT, Key
-from absdb.pages.values import Converter
+from absdb.pages.values import Convert, Converter
 
 if TYPE_CHECKING:
     from absdb.engine.transaction import Transaction
@@ -34,10 +41,14 @@ def is_small(schema: TableSchema, rows: Sequence[Mapping[str, Any]]) -> bool:
 class RowPlan:
     """What it takes to make a stored row of one schema from a dict."""
 
-    __slots__ = ("columns", "converters", "names", "positions")
+    __slots__ = ("converters", "identities", "names", "positions")
 
     def __init__(self, schema: TableSchema) -> None:
-        self.columns: tuple[Column, ...] = schema.columns
+        self.identities = {
+            c.name: c.default.value
+            for c in schema.columns
+            if c.default is not None and c.default.kind == "sequence"
+        }
         self.names = frozenset(schema.by_name)
         self.converters = [(c.name, Converter.of(c.type, c.name).to_physical, c) for c in schema.columns]
         self.positions = key_positions(schema)
@@ -71,9 +82,8 @@ def _check_new(tx: Transaction, schema: TableSchema, keys: list[Key]) -> None:
     there = [key for key in keys if reader.exists(key)]
     if there:
         refuse_existing_keys(schema, there)
-    if schema.id not in tx.writes:
-        for key in keys:
-            tx.remember(schema, key, None)
+    if not tx.has_written(schema):
+        tx.remember(schema, dict.fromkeys(keys))
 
 
 def upsert(tx: Transaction, schema: TableSchema, rows: Sequence[Mapping[str, Any]]) -> int:
@@ -83,8 +93,8 @@ def upsert(tx: Transaction, schema: TableSchema, rows: Sequence[Mapping[str, Any
     if len(set(keys)) < len(keys):
         refuse_duplicates_of(schema, keys)
     made = [
-        (key, _stored(tx, schema, row, _row_there(tx, schema, key)), UPSERT)
-        for key, row in zip(keys, rows, strict=True)
+        (key, _stored(tx, schema, row, old), UPSERT)
+        for key, row, old in zip(keys, rows, _rows_there(tx, schema, keys), strict=True)
     ]
     tx.write_rows(schema, made)
     return len(made)
@@ -97,8 +107,7 @@ def update(tx: Transaction, schema: TableSchema, rows: Sequence[Mapping[str, Any
     if len(set(keys)) < len(keys):
         refuse_duplicates_of(schema, keys)
     made = []
-    for key, row in zip(keys, rows, strict=True):
-        old = _row_there(tx, schema, key)
+    for key, row, old in zip(keys, rows, _rows_there(tx, schema, keys), strict=True):
         if old is not None:
             made.append((key, _stored(tx, schema, row, old), UPSERT))
     tx.write_rows(schema, made)
@@ -110,8 +119,8 @@ def delete(tx: Transaction, schema: TableSchema, rows: Sequence[Mapping[str, Any
     require_key(schema, "delete")
     positions = set(key_positions(schema))
     made = []
-    for key in dict.fromkeys(key_given(schema, row) for row in rows):
-        old = _row_there(tx, schema, key)
+    keys = list(dict.fromkeys(key_given(schema, row) for row in rows))
+    for key, old in zip(keys, _rows_there(tx, schema, keys), strict=True):
         if old is not None:
             empty = tuple(value if at in positions else None for at, value in enumerate(old))
             made.append((key, empty, DELETE))
@@ -119,11 +128,12 @@ def delete(tx: Transaction, schema: TableSchema, rows: Sequence[Mapping[str, Any
     return len(made)
 
 
-def _row_there(tx: Transaction, schema: TableSchema, key: Key) -> Row | None:
-    row = tx.reader(schema).row(key)
-    if schema.id not in tx.writes:
-        tx.remember(schema, key, row)
-    return row
+def _rows_there(tx: Transaction, schema: TableSchema, keys: Sequence[Key]) -> list[Row | None]:
+    reader = tx.reader(schema)
+    rows = [reader.row(key) for key in keys]
+    if not tx.has_written(schema):
+        tx.remember(schema, dict(zip(keys, rows, strict=True)))
+    return rows
 
 
 def _stored(tx: Transaction, schema: TableSchema, given: Mapping[str, Any], old: Row | None) -> Row:
@@ -135,29 +145,37 @@ def _stored(tx: Transaction, schema: TableSchema, given: Mapping[str, Any], old:
     for at, (name, convert, column) in enumerate(plan.converters):
         if name in given:
             value = convert(given[name])
+            if name in plan.identities and value is not None:
+                tx.skip_values(plan.identities[name], value, value)
         elif old is not None:
             value = old[at]
         else:
-            value = _default(tx, column)
+            value = _default(tx, convert, column)
         if value is None and (not column.nullable or column.id in schema.key):
-            raise ConstraintError(
-                f"table {schema.full_name!r}: column {name!r} must not be NULL",
-                hint="nothing was changed",
-                table=schema.full_name,
-                constraint="NOT NULL",
-                keys=[],
-            )
+            raise _is_null(schema, name, given)
         values.append(value)
     if schema.hidden_key is not None:
         values.append(tx.next_row_ids(schema, 1))
     return tuple(values)
 
 
-def _default(tx: Transaction, column: Column) -> Any:
+def _default(tx: Transaction, convert: Convert, column: Column) -> Any:
     default = column.default
     if default is None:
         return None
-    return default.value if default.kind == "value" else tx.next_values(default.value, 1)[0]
+    return default.value if default.kind == "value" else convert(tx.next_values(default.value, 1)[0])
+
+
+def _is_null(schema: TableSchema, name: str, given: Mapping[str, Any]) -> ConstraintError:
+    keys = [] if schema.hidden_key is not None else [tuple(given.get(part) for part in schema.key_names)]
+    where = f" in the row with key {shown_keys(keys, 1)}" if keys else ""
+    return ConstraintError(
+        f"table {schema.full_name!r}: column {name!r} must not be NULL{where}",
+        hint="nothing was changed",
+        table=schema.full_name,
+        constraint="NOT NULL",
+        keys=keys,
+    )
 
 
 def key_given(schema: TableSchema, row: Mapping[str, Any]) -> Key:
@@ -167,11 +185,10 @@ def key_given(schema: TableSchema, row: Mapping[str, Any]) -> Key:
     parts = []
     for at in plan.positions:
         name, convert, _ = plan.converters[at]
-        value = convert(row[name]) if name in row else None
+        if name not in row:
+            raise key_missing(schema, [name])
+        value = convert(row[name])
         if value is None:
-            raise InvalidInputError(
-                f"table {schema.full_name!r}: a row has no {name!r}",
-                hint=f"its key is {', '.join(schema.key_names)}; every row needs it",
-            )
+            raise key_null(schema, name, 1)
         parts.append(value)
     return schema.key_spec.encode_one(parts)

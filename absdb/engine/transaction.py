@@ -10,7 +10,8 @@ Not safe for use from several threads at once; many transactions may be open in 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -32,22 +33,24 @@ if TYPE_CHECKING:
     from absdb.engine.engine import Engine
 
 OWN_ERA = EraId(0)
+NOTHING: tuple[tuple[()], None] = ((), None)
+
+
+@dataclass(slots=True)
+class TableWrites:
+    """A transaction's writes to one table. `befores` keeps rows of the snapshot that were looked up anyway, as
+    `schema` stores them."""
+
+    schema: TableSchema
+    cover: EraCover
+    befores: dict[Key, Row | None] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
 class _Savepoint:
     name: str
-    marks: dict[TableId, Mark]
+    marks: dict[TableId, tuple[TableWrites, Mark]]
     schema_changes: dict[EntityId, Any]
-
-
-@dataclass(slots=True)
-class TableWrites:
-    """A transaction's writes to one table. `befores` keeps rows looked up anyway, for the change set."""
-
-    schema: TableSchema
-    cover: EraCover
-    befores: dict[Key, Row | None] = field(default_factory=dict)
 
 
 class Transaction:
@@ -68,6 +71,8 @@ class Transaction:
         self.schema_changes: dict[EntityId, Any] = {}
         self.writes: dict[TableId, TableWrites] = {}
         self.used: dict[str, int] = {}
+        self.files: set[str] = set()
+        """Page files written for it: garbage collection leaves them alone until it has ended."""
         self.repeatable = True
         """Whether it could be run again: not once it has used up a stream, which can be read only once."""
         self.lsn: Lsn | None = None
@@ -125,16 +130,23 @@ class Transaction:
         writes, sequence = self._writing(schema)
         writes.cover.append_run(schema, make(sequence))
 
-    def remember(self, schema: TableSchema, key: Key, before: Row | None) -> None:
-        """Keep a before image that was looked up in the snapshot."""
-        self._table_writes(schema).befores.setdefault(key, before)
+    def has_written(self, schema: TableSchema) -> bool:
+        """Whether there are rows of its own in the table; if not, what `reader` finds is what the snapshot has."""
+        writes = self.writes.get(schema.id)
+        return writes is not None and writes.cover.view != NOTHING
+
+    def remember(self, schema: TableSchema, befores: Mapping[Key, Row | None]) -> None:
+        """Keep before images that were looked up in the snapshot."""
+        self._table_writes(schema).befores.update(befores)
 
     def _table_writes(self, schema: TableSchema) -> TableWrites:
         writes = self.writes.get(schema.id)
         if writes is None:
             cover = EraCover(schema.id, OWN_ERA, schema.key_spec)
             writes = self.writes[schema.id] = TableWrites(schema, cover)
-        writes.schema = schema
+        if writes.schema is not schema:
+            writes.schema = schema
+            writes.befores = {}
         return writes
 
     def _writing(self, schema: TableSchema) -> tuple[TableWrites, int]:
@@ -146,19 +158,35 @@ class Transaction:
     def next_values(self, sequence: int, count: int) -> Sequence[int]:
         """The next `count` values of a sequence; handed out once, whether this commits or not."""
         definition = self._catalog.entities[("sequence", sequence)]
-        space = f"seq:{sequence}"
-        first = self.engine.allocator.take(self.engine, space, self.database, count)
-        self.used[space] = first + count
+        first = self._take(f"seq:{sequence}", count)
         step = definition["increment"]
         start = definition["start"] + (first - 1) * step
         return range(start, start + count * step, step)
 
     def next_row_ids(self, schema: TableSchema, count: int) -> int:
         """The first of `count` adjacent row ids for a table without a key."""
-        space = f"row:{schema.id}"
+        return self._take(f"row:{schema.id}", count)
+
+    def skip_values(self, sequence: int, low: int, high: int) -> None:
+        """Hand out no value up to `high` (down to `low`, if it counts down) any more: rows have them."""
+        definition = self._catalog.entities[("sequence", sequence)]
+        step = definition["increment"]
+        number = ((high if step > 0 else low) - definition["start"]) // step + 1
+        if number > 0:
+            space = f"seq:{sequence}"
+            following = self.engine.allocator.advance(self.engine, space, self.database, number)
+            self._use(space, following)
+
+    def _take(self, space: str, count: int) -> int:
+        if count == 0:
+            return 1
         first = self.engine.allocator.take(self.engine, space, self.database, count)
-        self.used[space] = first + count
+        self._use(space, first + count)
         return first
+
+    def _use(self, space: str, following: int) -> None:
+        if following > self.used.get(space, 0):
+            self.used[space] = following
 
     def change_schema(self, changes: Changes) -> None:
         """Add, replace or (None) remove entities of the catalog."""
@@ -173,8 +201,7 @@ class Transaction:
     def savepoint(self, name: str) -> None:
         """Remember this point; a name used before is shadowed until released."""
         self.check_open()
-        marks = {table: writes.cover.mark() for table, writes in self.writes.items()}
-        self._savepoints.append(_Savepoint(name, marks, dict(self.schema_changes)))
+        self._savepoints.append(self._point(name))
 
     def release(self, name: str) -> None:
         """Forget a savepoint and those made after it; the writes stay."""
@@ -183,15 +210,32 @@ class Transaction:
     def rollback_to(self, name: str) -> None:
         """Undo everything written since the savepoint, which stays."""
         at = self._savepoint_at(name)
-        point = self._savepoints[at]
         del self._savepoints[at + 1 :]
-        for table, writes in list(self.writes.items()):
-            if table in point.marks:
-                writes.cover.reset(point.marks[table])
-            else:
-                del self.writes[table]
-        self.schema_changes = dict(point.schema_changes)
-        self._catalog = self.base_catalog.apply(self.schema_changes)
+        self._go_back(self._savepoints[at])
+
+    @contextmanager
+    def atomic(self) -> Iterator[None]:
+        """All of what is done inside, or, if it raises, nothing of it. For verbs that take several steps."""
+        self.check_open()
+        point = self._point("")
+        try:
+            yield
+        except BaseException:
+            if self.open:
+                self._go_back(point)
+            raise
+
+    def _point(self, name: str) -> _Savepoint:
+        marks = {table: (writes, writes.cover.mark()) for table, writes in self.writes.items()}
+        return _Savepoint(name, marks, dict(self.schema_changes))
+
+    def _go_back(self, point: _Savepoint) -> None:
+        self.writes = {table: writes for table, (writes, _) in point.marks.items()}
+        for writes, mark in point.marks.values():
+            writes.cover.reset(mark)
+        if self.schema_changes != point.schema_changes:
+            self.schema_changes = dict(point.schema_changes)
+            self._catalog = self.base_catalog.apply(self.schema_changes)
 
     def _savepoint_at(self, name: str) -> int:
         self.check_open()
@@ -234,6 +278,7 @@ class Transaction:
 
     def _end(self) -> None:
         self.open = False
+        self.engine.bulk.leave(self.files)
         self.engine.pins.leave(self)
 
     def check_open(self) -> None:
