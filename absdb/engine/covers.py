@@ -20,9 +20,13 @@ from absdb.catalog.history import History
 from absdb.catalog.lineage import Interval, Lineage, extends, format_lineage, position, remainder
 from absdb.catalog.schema import TableSchema
 from absdb.engine.cover import EraCover, Hit, hit_of
+from absdb.engine.folded import FoldedCache
 from absdb.errors import HistoryExpiredError
 from absdb.ids import EraId, Lsn, TableId
 from absdb.pages.section import Key, Section
+
+
+CACHE_BYTES = 256 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +54,10 @@ class Layers:
 
     fixed: tuple[Section, ...]
     intervals: tuple[tuple[EraCover, int, int], ...]
+    lineage: Lineage
+    """The table's own lineage, which names the state."""
+    folded: FoldedCache
+    """Where reads of whole states are kept."""
 
     def sections(self) -> list[Section]:
         """All layers as sections, oldest first; seals nothing."""
@@ -74,7 +82,8 @@ class Layers:
 class Covers:
     """The images, reverse runs and era covers of every table. Replaced wholesale per table, read without a lock."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, cache_bytes: int = CACHE_BYTES) -> None:
+        self.folded = FoldedCache(cache_bytes)
         self.images: dict[TableId, tuple[Image, ...]] = {}
         self.reverses: dict[TableId, tuple[Reverse, ...]] = {}
         self.eras: dict[tuple[EraId, TableId], EraCover] = {}
@@ -102,6 +111,8 @@ class Covers:
                 for era, after, upto in intervals
                 if (cover := self.eras.get((era, table.id))) is not None
             ),
+            own,
+            self.folded,
         )
         self.live.add(layers)
         return layers

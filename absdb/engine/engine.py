@@ -62,7 +62,7 @@ class Engine:
         self.read_only = read_only
         self.author = settings.author_name()
         self.history = History()
-        self.covers = Covers()
+        self.covers = Covers(cache_bytes=settings.cache_bytes)
         self.log = CommitLog()
         self.allocator = Allocator(settings.sequence_block)
         self.pages = PageStore(fs, PAGES_DIR, cache_bytes=settings.cache_bytes)

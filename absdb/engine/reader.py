@@ -48,11 +48,21 @@ class TableReader:
         return fold(self.schema.key_spec, self.sections, self._projection(columns))
 
     def to_table(self, columns: Sequence[str] | None = None) -> pa.Table:
-        """All rows, in key order, zero-copy where pages allow it."""
+        """All rows, in key order, zero-copy where pages allow it; kept, so that reading a state again is free."""
         schema = self.schema.arrow_schema
         if columns is not None:
             schema = pa.schema([schema.field(self.schema.column(name).name) for name in columns])
-        return fold_table(self.schema.key_spec, self.sections, self._projection(columns), schema)
+        projection = self._projection(columns)
+        if self._own is not None:
+            return fold_table(self.schema.key_spec, self.sections, projection, schema)
+        fields = zip(projection.columns, schema, strict=True)
+        columns_read = tuple((c.name, c.source, c.logical, field.nullable) for c, field in fields)
+        state = (self.schema.id, self.layers.lineage, columns_read)
+        table = self.layers.folded.get(state)
+        if table is None:
+            table = fold_table(self.schema.key_spec, self.sections, projection, schema)
+            self.layers.folded.put(state, table)
+        return table
 
     def physical(self) -> Iterator[pa.RecordBatch]:
         """The rows as pages of this schema hold them (stored columns, physical types), in key order."""

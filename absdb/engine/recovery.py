@@ -276,7 +276,7 @@ def refresh(engine: Engine) -> int:
     except (HistoryExpiredError, StorageError, CorruptLogError):
         if read_control(engine.fs).checkpoint_lsn <= engine.published:
             raise
-        engine.covers, engine.newest = Covers(), {}
+        engine.covers, engine.newest = Covers(cache_bytes=engine.settings.cache_bytes), {}
         if engine.lease is not None:
             engine.lease.release()
         _recover(engine)
