@@ -8,10 +8,12 @@ from decimal import Decimal
 import pyarrow as pa
 import pytest
 
+from absdb.catalog.schema import ForeignKey, Unique
 from absdb.engine import ddl, small
 from absdb.engine.checkpoint import checkpoint
 from absdb.engine.compaction import compact_table, maintain
 from absdb.engine.definition import ColumnDefinition
+from absdb.errors import ConstraintError, WriteConflictError
 from absdb.io.memory import MemoryFileSystem
 from absdb.pages.values import Converter
 from absdb.versioning.as_of import resolve
@@ -132,3 +134,58 @@ def test_a_checkpoint_beside_the_first_commit_to_a_table_can_be_read():
     engine = start(fs)
     assert ids(engine, "t") == []
     engine.close()
+
+
+def _retype(tx, table):
+    ddl.retype_column(tx, table, "value", pa.large_binary())
+
+
+def _not_null(tx, table):
+    ddl.alter_column(tx, table, "value", nullable=False)
+
+
+def _unique(tx, table):
+    ddl.add_constraint(tx, table, Unique("once", (table.column("value").id,)))
+
+
+def _required(tx, table):
+    added = ColumnDefinition(name="required", type=pa.int64(), nullable=False)
+    ddl.add_column(tx, table, added)
+
+
+@pytest.mark.parametrize("change", [_retype, _not_null, _unique, _required])
+def test_a_definition_that_rests_on_rows_conflicts_with_rows_written_meanwhile(change):
+    """Rewritten and checked were the rows of the snapshot only: a row added beside it lost its value."""
+    engine = start(MemoryFileSystem())
+    with engine.begin(database(engine)) as tx:
+        create(tx, "t")
+    if change is not _required:
+        put(engine, "t", [1])
+    tx = engine.begin(database(engine))
+    change(tx, tx.catalog.table("t"))
+    with engine.begin(database(engine)) as other:
+        small.insert(other, other.catalog.table("t"), [{"id": 2, "value": "x1"}, {"id": 3, "value": None}])
+    with pytest.raises(WriteConflictError):
+        tx.commit()
+    assert reader(engine, "t").count() == (2 if change is _required else 3)
+    engine.abandon()
+
+
+@pytest.mark.parametrize("constraint_first", [True, False])
+def test_a_new_foreign_key_holds_beside_a_deletion_of_what_it_refers_to(constraint_first):
+    """The deletion knew nothing of the constraint, the constraint nothing of the deletion."""
+    engine = start(MemoryFileSystem())
+    with engine.begin(database(engine)) as tx:
+        parent = create(tx, "parent")
+        child = create(tx, "child", id=pa.int64(), parent=pa.int64())
+        small.insert(tx, parent, [{"id": 1, "value": "x"}])
+        small.insert(tx, child, [{"id": 1, "parent": 1}])
+    adds, deletes = engine.begin(database(engine)), engine.begin(database(engine))
+    key = ForeignKey("known", (child.column("parent").id,), parent.id, parent.key)
+    ddl.add_constraint(adds, adds.catalog.table("child"), key)
+    small.delete(deletes, deletes.catalog.table("parent"), [{"id": 1}])
+    first, second = (adds, deletes) if constraint_first else (deletes, adds)
+    first.commit()
+    with pytest.raises(ConstraintError if constraint_first else WriteConflictError):
+        second.commit()
+    engine.abandon()
