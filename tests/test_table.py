@@ -519,7 +519,7 @@ def test_constraints_hold(main):
     assert users.delete(1) == 1
     with pytest.raises(absdb.NotFoundError, match="no constraint 'nope'"):
         table.drop_constraint("nope")
-    with pytest.raises(absdb.ConstraintError, match="FOREIGN KEY|refer|fkey"):
+    with pytest.raises(absdb.ConstraintError, match="orders_user_id_fkey"):
         table.add_constraint(absdb.ForeignKey("user_id", "users"))
 
 

@@ -52,7 +52,7 @@ def create_table(
     if there is not None and if_exists == "replace":
         ddl.drop_table(tx, there)
     changes = _changes(columns)
-    definitions, rows = _described(source, {c.name: c.type for c in changes})
+    definitions, rows = _described(source, {c.name: c.type for c in changes if intake.needs_type(c.type)})
     if isinstance(rows, pa.RecordBatchReader):
         tx.repeatable = tx.repeatable and not isinstance(source, pa.RecordBatchReader)
     made = ddl.create_table(
