@@ -141,9 +141,10 @@ def add_column(
     at = len(schema.columns) if position is None else position
     changed = dataclasses.replace(schema, columns=(*schema.columns[:at], column, *schema.columns[at:]))
     _check_expressions(tx, changed)
-    _put(tx, changed)
-    if computed:
-        rewrite(tx, schema, changed, [])
+    with tx.atomic():
+        _put(tx, changed)
+        if computed:
+            rewrite(tx, schema, changed, [])
     return changed
 
 
@@ -215,8 +216,9 @@ def retype_column(
     )
     columns = tuple(replacement if c.id == column.id else c for c in schema.columns)
     changed = dataclasses.replace(schema, columns=columns, retired=(*schema.retired, column))
-    _put(tx, changed)
-    rewrite(tx, schema, changed, [(column, replacement, using)])
+    with tx.atomic():
+        _put(tx, changed)
+        rewrite(tx, schema, changed, [(column, replacement, using)])
     return changed
 
 
@@ -286,8 +288,9 @@ def add_constraint(tx: Transaction, schema: TableSchema, constraint: Constraint)
         check_foreign_key(tx, schema, constraint)
     changed = dataclasses.replace(schema, constraints=(*schema.constraints, constraint))
     _check_expressions(tx, changed)
-    _put(tx, changed)
-    tx.engine.constraints.check_all(tx, changed, constraint)
+    with tx.atomic():
+        _put(tx, changed)
+        tx.engine.constraints.check_all(tx, changed, constraint)
     return changed
 
 

@@ -189,3 +189,28 @@ def test_a_new_foreign_key_holds_beside_a_deletion_of_what_it_refers_to(constrai
     with pytest.raises(ConstraintError if constraint_first else WriteConflictError):
         second.commit()
     engine.abandon()
+
+
+def _to_integer(tx, table):
+    ddl.retype_column(tx, table, "value", pa.int64())
+
+
+def _same_value(tx, table):
+    small.insert(tx, table, [{"id": 2, "value": "x1"}])
+    ddl.add_constraint(tx, table, Unique("once", (table.column("value").id,)))
+
+
+@pytest.mark.parametrize("change", [_to_integer, _same_value])
+def test_a_refused_definition_leaves_the_transaction_as_it_was(change):
+    """The new definition stayed in the transaction, over rows that had not been rewritten or did not hold it."""
+    engine = start(MemoryFileSystem())
+    with engine.begin(database(engine)) as tx:
+        create(tx, "t")
+    put(engine, "t", [1])
+    with engine.begin(database(engine)) as tx:
+        table = tx.catalog.table("t")
+        with pytest.raises(ConstraintError):
+            change(tx, table)
+        assert tx.catalog.table("t") is table
+    assert rows(engine, "t")[0] == {"id": 1, "value": "x1"}
+    engine.abandon()
