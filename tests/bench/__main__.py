@@ -1,4 +1,4 @@
-"""`python -m tests.bench [--rows 1000000,5000000] [--out bench.json] [--only absdb|peers]`"""
+"""`python -m tests.bench [--rows 1000000,5000000] [--out bench.json] [--only absdb|peers] [--foreign]`"""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from tests.bench import commits, peers, tables
+from tests.bench import commits, own_environment, peers, tables
 from tests.bench.harness import Report
 from tests.bench.machine import limits
 
@@ -17,6 +17,9 @@ def main() -> None:
     parser.add_argument("--rows", default="1000000,5000000", help="table sizes, comma-separated")
     parser.add_argument("--out", default="bench.json", type=Path, help="where the JSON goes")
     parser.add_argument("--only", choices=["absdb", "peers"], help="one half of the run")
+    parser.add_argument(
+        "--foreign", action="store_true", help="also ArcticDB, Delta Lake, doltlite (from PyPI)"
+    )
     parser.add_argument("--folder", default=None, help="where the data goes while it runs")
     chosen = parser.parse_args()
     report = Report()
@@ -33,6 +36,8 @@ def main() -> None:
                 tables.run(report, folder, rows)
             if chosen.only != "absdb":
                 peers.run_tables(report, folder, rows)
+            if chosen.foreign:
+                own_environment.run(report, folder, rows)
     report.write(chosen.out)
     print(f"written to {chosen.out}")
 

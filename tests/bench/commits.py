@@ -37,6 +37,7 @@ def run(report: Report, folder: Path) -> None:
     _lookups_over_runs(report, folder / "runs")
     _recovery(report, folder / "recovery")
     _tail_memory(report)
+    _write_amplification(report, folder / "day")
 
 
 def rate_of(threads: int, work: Callable[[int], Any], *, seconds: float = SECONDS) -> float:
@@ -111,3 +112,35 @@ def _tail_memory(report: Report) -> None:
         held = tracemalloc.get_traced_memory()[0] - before
         tracemalloc.stop()
         report.add("Python memory of the tail", SYSTEM, 10_000, [held / 10_000], unit="B/row")
+
+
+def _write_amplification(report: Report, path: Path) -> None:
+    """Bytes handed to the disk for each byte of rows, over a day of 20,000 small commits with upkeep."""
+    commits_made, rows_each = 20_000, 1
+    with absdb.connect(
+        path, wal_sync_mode="nosync", checkpoint_interval="1d", checkpoint_wal_volume="4GB"
+    ) as shop:
+        table = shop["main"].create_table("orders", orders(200_000), key="id")
+        shop.checkpoint()
+        rows = orders(commits_made, first_id=1_000_000)
+        given = rows.to_pylist()
+        before = _bytes_written()
+        for number, row in enumerate(given):
+            table.insert(row)
+            if number % 1000 == 999:
+                shop.checkpoint()
+                shop.maintain()
+        shop.checkpoint()
+        written = _bytes_written() - before
+    report.add("write amplification", SYSTEM, commits_made * rows_each, [written / rows.nbytes], unit="x")
+    shutil.rmtree(path)
+
+
+def _bytes_written() -> int:
+    """What this process has handed to write calls so far; 0 where the system does not count it."""
+    counters = Path("/proc/self/io")
+    if not counters.exists():
+        return 0
+    return int(
+        next(line for line in counters.read_text().splitlines() if line.startswith("wchar")).split()[1]
+    )
