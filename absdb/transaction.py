@@ -82,7 +82,7 @@ class TransactionHandle(DatabaseTables):
         self._tx.__exit__(kind, error, trace)
 
     def __repr__(self) -> str:
-        if not self._tx.open:
+        if not self._tx.open or self._tx.engine.closed:
             return f"<Transaction {'committed @ ' + str(self._tx.lsn) if self._tx.lsn else 'ended'}>"
         changed = counted(len(self._tx.writes), "table")
         return f"<Transaction on {self._scope.describe()}, {changed} written>"

@@ -43,6 +43,7 @@ SLICE_ROWS = 262_144
 
 def maintain(engine: Engine) -> int:
     """Expire history, merge runs and compact tables where it pays; returns how many pieces were replaced."""
+    engine.check_writable()
     done = 0
     with engine.maintenance:
         done += expire(engine)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import threading
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -80,6 +81,7 @@ class Engine:
         self.idle_bytes = 0
         """Log after the last checkpoint that is only about the checkpoint itself."""
         self.closed = False
+        self._finalizer: weakref.finalize[..., Engine] | None = None
         self.maintenance = threading.Lock()
         self._poison: BaseException | None = None
         self._last_time_us = -(2**62)
@@ -257,14 +259,27 @@ class Engine:
     def abandon(self) -> None:
         """Let go of files and lock without writing anything."""
         self.closed = True
+        if self._finalizer is not None:
+            self._finalizer.detach()
         if self.background is not None:
             self.background.close()
         if self.lease is not None:
             self.lease.release()
-        if not self.read_only and hasattr(self, "wal"):
-            self.wal.close()
-        if self.watermark is not None:
-            self.watermark.close()
         self.pages.close()
-        if self.lock is not None:
-            self.lock.release()
+        _let_go(None if self.read_only else getattr(self, "wal", None), self.watermark, self.lock)
+
+    def let_go_when_collected(self) -> None:
+        """See to it that an engine that nobody holds any more gives up its files and its lock."""
+        if not self.read_only:
+            self._finalizer = weakref.finalize(self, _let_go, self.wal, self.watermark, self.lock)
+            self._finalizer.atexit = False
+
+
+def _let_go(wal: LogWriter | None, watermark: Watermark | None, lock: Lock | None) -> None:
+    """The log's files are closed before the lock is free."""
+    if wal is not None:
+        wal.close()
+    if watermark is not None:
+        watermark.close()
+    if lock is not None:
+        lock.release()

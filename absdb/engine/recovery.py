@@ -9,6 +9,8 @@ A read-only open takes no lock, wipes nothing, and follows the writer's watermar
 
 from __future__ import annotations
 
+import gc
+import os
 import secrets
 from collections.abc import Mapping
 from typing import Any
@@ -32,12 +34,13 @@ from absdb.errors import (
     CorruptionError,
     CorruptLogError,
     HistoryExpiredError,
+    LockedError,
     NotFoundError,
     StateError,
     StorageError,
 )
 from absdb.ids import DatabaseId, EraId
-from absdb.io.base import FileSystem, read_file, write_atomic
+from absdb.io.base import FileSystem, Lock, read_file, write_atomic
 from absdb.paths import CONF, CONTROL, DIRECTORIES, LOCK, WAL_DIR, WATERMARK, is_temporary
 from absdb.settings import Settings, load_settings, render_default
 from absdb.wal.format import RecordKind
@@ -78,7 +81,7 @@ def open_engine(
     lock = None
     if not read_only:
         fs.make_directory("")
-        lock = fs.lock(LOCK, {**(owner or {}), "since": format_time(clock.now_us())})
+        lock = _lock(fs, {**(owner or {}), "since": format_time(clock.now_us())})
     try:
         if not exists:
             _create(fs, settings, clock, instance_id or secrets.token_bytes(16))
@@ -89,11 +92,23 @@ def open_engine(
         _recover(engine)
         if upkeep and not read_only:
             engine.background = Background(engine)
+        engine.let_go_when_collected()
         return engine
     except BaseException:
         if lock is not None:
             lock.release()
         raise
+
+
+def _lock(fs: FileSystem, owner: Mapping[str, Any]) -> Lock:
+    """The writer's lock. What this process holds for an engine that nobody uses any more is given up first."""
+    try:
+        return fs.lock(LOCK, dict(owner))
+    except LockedError as error:
+        if error.facts.get("pid") != os.getpid():
+            raise
+        gc.collect()
+        return fs.lock(LOCK, dict(owner))
 
 
 def _settings(fs: FileSystem, arguments: Mapping[str, Any] | None) -> Settings:
