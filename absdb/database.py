@@ -217,8 +217,11 @@ class Database(DatabaseTables):
     def _repr_html_(self) -> str:
         found = sorted(self._scope.catalog().tables.values(), key=lambda table: table.full_name)
         rows = [[t.full_name, len(t.columns), ", ".join(t.key_names) or None, t.comment] for t in found]
+        names = ["table", "columns", "key", "comment"]
+        if not any(table.comment for table in found):
+            names, rows = names[:-1], [row[:-1] for row in rows]
         facts = [f"@ {self.lsn}", counted(len(found), "table"), *(["read-only"] if self.read_only else [])]
-        return page("Database", self.name, facts, grid(["table", "columns", "key", "comment"], rows))
+        return page("Database", self.name, facts, grid(names, rows))
 
     @property
     def _engine(self) -> Engine:

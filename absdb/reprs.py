@@ -19,8 +19,7 @@ CELL_CHARACTERS_MAX = 60
 _MUTED = "color:var(--jp-content-font-color2,#666)"
 _HEAD = "color:var(--jp-content-font-color1,inherit)"
 _CELL = (
-    "padding:2px 10px 2px 0;text-align:left;white-space:nowrap;border:0;"
-    "border-bottom:1px solid var(--jp-border-color2,#ddd)"
+    "padding:2px 16px 2px 0;white-space:nowrap;border:0;border-bottom:1px solid var(--jp-border-color2,#ddd)"
 )
 
 
@@ -34,17 +33,39 @@ def page(kind: str, name: str, facts: Iterable[str], *parts: str) -> str:
     return f'<div class="absdb-repr">{head}{"".join(parts)}</div>'
 
 
-def grid(names: Sequence[str], rows: Sequence[Sequence[Any]], *, total: int | None = None) -> str:
-    """A small table of cells; says how many rows of `total` are left out."""
-    if not rows:
+def grid(
+    names: Sequence[str],
+    rows: Sequence[Sequence[Any]],
+    *,
+    types: Sequence[str] = (),
+    total: int | None = None,
+) -> str:
+    """A small table of cells, numbers to the right; says how many rows of `total` are left out.
+
+    `types` are those of the columns, shown under their names also if there is no row.
+    """
+    if not rows and not types:
         return ""
-    head = "".join(f'<th style="{_CELL};{_MUTED};font-weight:normal">{escape(name)}</th>' for name in names)
+    shown = rows[:ROWS_SHOWN]
+    cells = [f"{_CELL};text-align:{_side([row[at] for row in shown])}" for at in range(len(names))]
+    heads = [escape(name) for name in names]
+    if types:
+        heads = [
+            f'<span style="{_HEAD}">{head}</span><br>{escape(type)}'
+            for head, type in zip(heads, types, strict=True)
+        ]
+    head = "".join(
+        f'<th style="{style};{_MUTED};font-weight:normal">{text}</th>'
+        for style, text in zip(cells, heads, strict=True)
+    )
     body = "".join(
-        "<tr>" + "".join(f'<td style="{_CELL}">{cell(value)}</td>' for value in row) + "</tr>"
-        for row in rows[:ROWS_SHOWN]
+        "<tr>"
+        + "".join(f'<td style="{style}">{cell(value)}</td>' for style, value in zip(cells, row, strict=True))
+        + "</tr>"
+        for row in shown
     )
     left = (len(rows) if total is None else total) - min(len(rows), ROWS_SHOWN)
-    more = f'<div style="{_MUTED}">… and {left} more</div>' if left > 0 else ""
+    more = f'<div style="{_MUTED}">… and {left:,} more</div>' if left > 0 else ""
     table = f'<table style="border-collapse:collapse;margin:4px 0"><thead><tr>{head}</tr></thead>'
     return f"{table}<tbody>{body}</tbody></table>{more}"
 
@@ -52,6 +73,15 @@ def grid(names: Sequence[str], rows: Sequence[Sequence[Any]], *, total: int | No
 def rows_of(table: pa.Table) -> list[list[Any]]:
     """The rows of a few-row Arrow table as Python values; what Python has no value for is shown as Arrow does."""
     return [list(row) for row in zip(*(_values(column) for column in table.columns), strict=True)]
+
+
+def _side(values: Sequence[Any]) -> str:
+    numbers = [
+        isinstance(value, (int, float)) and not isinstance(value, bool)
+        for value in values
+        if value is not None
+    ]
+    return "right" if numbers and all(numbers) else "left"
 
 
 def cell(value: Any) -> str:

@@ -185,10 +185,14 @@ class Table(TableColumns):
 
     def _repr_html_(self) -> str:
         schema = self._definition()
-        names = [f"{column.name} {describe_type(column.type)}" for column in schema.columns]
-        facts = [self._scope.describe(), f"key {', '.join(schema.key_names) or 'none'}"]
-        rows = rows_of(first_rows(self._reader(), ROWS_SHOWN + 1))
-        return page("Table", schema.full_name, facts, grid(names, rows, total=len(rows)))
+        names = [column.name for column in schema.columns]
+        types = [describe_type(column.type) for column in schema.columns]
+        facts = [f"of {self._scope.describe()}", f"key {', '.join(schema.key_names) or 'none'}"]
+        reader = self._reader()
+        total = reader.count()
+        rows = rows_of(first_rows(reader, ROWS_SHOWN))
+        facts.append(counted(total, "row"))
+        return page("Table", schema.full_name, facts, grid(names, rows, types=types, total=total))
 
     def _reader(self) -> TableReader:
         return self._scope.reader(self._definition())
