@@ -466,8 +466,9 @@ def test_import_and_first_steps_need_no_more_than_they_say():
         import sys, absdb
         shop = absdb.connect(":memory:")
         table = shop["main"].create_table("t", {"id": "int64"}, key="id")
-        table.insert({"id": 2}); table.get(1); repr(table); shop["main"].branch("b"); shop.close()
+        table.insert({"id": 2}); table.get(1); repr(table); shop["main"].branch("b")
         print(sorted({"pandas", "duckdb", "tqdm", "sqlglot"} & set(sys.modules)))
+        shop.close()
     """
     run = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(script)],
