@@ -1,0 +1,36 @@
+"""`absdb check`: read everything there is, and report what does not fit."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import click
+
+from absdb.cli.command import FAILED, Call, Verb
+from absdb.cli.output import Listing
+from absdb.cli.session import opened
+from absdb.engine.check import check
+from absdb.progress import reporting
+
+
+@click.command("check", cls=Verb, examples=["absdb check", "absdb check --json"])
+@click.pass_obj
+def command(call: Call) -> None:
+    """Read everything there is, and report what does not fit. Changes nothing.
+
+    Exit code 1 if there is an error; a remark is none.
+    """
+    output = call.output
+    with opened(call) as session, reporting(output.bars, "check files") as report:
+
+        def progress(done: int, total: int) -> None:
+            if report is not None:
+                report(done)
+
+        findings: list[dict[str, Any]] = [
+            dataclasses.asdict(finding) for finding in check(session.engine, progress=progress)
+        ]
+    output.show(Listing(findings, "all is well"))
+    if any(finding["severity"] == "error" for finding in findings):
+        raise click.exceptions.Exit(FAILED)

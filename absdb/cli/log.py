@@ -1,0 +1,29 @@
+"""`absdb log`: what happened to a database."""
+
+from __future__ import annotations
+
+import click
+
+from absdb.cli.command import Call, Verb, When, database_option, point_options
+from absdb.cli.output import Listing, items
+from absdb.cli.session import opened
+from absdb.versioning.log import log
+
+
+@click.command(
+    "log",
+    cls=Verb,
+    examples=["absdb log", "absdb log -d staging --limit 5", "absdb log --snapshot before --json"],
+)
+@database_option
+@point_options()
+@click.option(
+    "-n", "--limit", type=click.IntRange(1), default=20, show_default=True, help="How many at most."
+)
+@click.option("--all", "everything", is_flag=True, help="All there are.")
+@click.pass_obj
+def command(call: Call, database: str, when: When, limit: int, everything: bool) -> None:
+    """List the commits that led to a database, or to a point of it, newest first."""
+    with opened(call) as session:
+        found = log(session.engine, session.point(database, when), limit=None if everything else limit)
+        call.output.show(Listing(items(found), f"nothing has happened to {database} yet"))

@@ -1,0 +1,224 @@
+"""Output: the one place that prints. Each command says once what it has to say; text and JSON come from that.
+
+    facts     what is known of one thing            an object, or a line for each fact
+    listing   things of one kind                    an array of objects, or a table
+    rows      rows of a user's table                the same; NULL is shown, numbers are left as they are
+    done      what was done                         an object, or one sentence
+
+`show` prints one of them, `show_all` several as one JSON object. Data goes to stdout, notes and errors to
+stderr. On a terminal tables are rich's and cut to its width; elsewhere they are plain, whole, and aligned
+by blanks. `quiet` leaves out notes and sentences, never data.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from absdb.cli.text import cut, jsonable, readable, shown
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Row = Mapping[str, Any]
+GAP = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is known of one thing: names and values."""
+
+    values: Row
+
+    def data(self) -> Any:
+        return dict(self.values)
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What was done, as a sentence and as facts."""
+
+    text: str
+    values: Row = field(default_factory=dict)
+
+    def data(self) -> Any:
+        return dict(self.values)
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """Things of one kind. `empty` is said to people if there are none; `left_out` names columns only JSON has."""
+
+    items: Sequence[Row]
+    empty: str = "there are none"
+    left_out: Sequence[str] = ()
+
+    def data(self) -> Any:
+        return [dict(item) for item in self.items]
+
+    def names(self) -> list[str]:
+        return [name for name in self.items[0] if name not in self.left_out] if self.items else []
+
+    def cells(self, names: Sequence[str]) -> list[list[str]]:
+        return [[readable(item[name], name) for name in names] for item in self.items]
+
+    def numeric(self, name: str) -> bool:
+        values = [item[name] for item in self.items if item[name] is not None]
+        return bool(values) and all(isinstance(v, int | float) and not isinstance(v, bool) for v in values)
+
+
+@dataclass(frozen=True, slots=True)
+class Rows(Listing):
+    """Rows of a user's table."""
+
+    empty: str = "no rows"
+
+    def cells(self, names: Sequence[str]) -> list[list[str]]:
+        return [["NULL" if row[name] is None else shown(row[name]) for name in names] for row in self.items]
+
+
+Part = Facts | Done | Listing
+
+
+class Output:
+    """Where a command prints. `as_json` for programs; `quiet` for scripts that want data only."""
+
+    def __init__(self, *, as_json: bool = False, quiet: bool = False) -> None:
+        self.as_json = as_json
+        self.quiet = quiet
+
+    def show(self, part: Part) -> None:
+        """Print one thing."""
+        if self.as_json:
+            self._json(part.data())
+        else:
+            self._text(part)
+
+    def show_all(self, parts: Mapping[str, Part]) -> None:
+        """Print several things; in JSON they are the members of one object."""
+        if self.as_json:
+            self._json({name: part.data() for name, part in parts.items()})
+            return
+        for number, part in enumerate(parts.values()):
+            if number:
+                click.echo()
+            self._text(part)
+
+    def note(self, text: str) -> None:
+        """Tell people something that is no data, on stderr."""
+        if not (self.quiet or self.as_json):
+            click.echo(text, err=True)
+
+    def line(self, text: str = "", *, bold: bool = False) -> None:
+        """A line of text that JSON has in another form."""
+        if not (self.quiet or self.as_json):
+            click.echo(click.style(text, bold=True) if bold and colours(sys.stdout) else text)
+
+    @property
+    def bars(self) -> bool:
+        """Whether to show progress: to somebody who sits at a terminal."""
+        return sys.stderr.isatty() and not (self.quiet or self.as_json)
+
+    def _json(self, data: Any) -> None:
+        click.echo(json.dumps(jsonable(data), indent=2, ensure_ascii=False, allow_nan=False))
+
+    def _text(self, part: Part) -> None:
+        match part:
+            case Done():
+                self.line(part.text)
+            case Facts():
+                self._facts(part)
+            case Listing() if part.items:
+                self._table(part)
+            case Listing():
+                self.line(part.empty)
+
+    def _facts(self, facts: Facts) -> None:
+        names = [name.replace("_", " ") for name in facts.values]
+        width = max(map(len, names), default=0)
+        for label, (name, value) in zip(names, facts.values.items(), strict=True):
+            click.echo(f"{label:{width}}{' ' * GAP}{readable(value, name)}".rstrip())
+
+    def _table(self, listing: Listing) -> None:
+        names = listing.names()
+        if sys.stdout.isatty():
+            rich_table(listing, names)
+        else:
+            plain_table(listing, names)
+
+
+def plain_table(listing: Listing, names: Sequence[str]) -> None:
+    """A table for files, pipes and logs: nothing is cut, columns are aligned by blanks."""
+    cells = listing.cells(names)
+    widths = [max(len(name), *(len(row[at]) for row in cells)) for at, name in enumerate(names)]
+    aligns = [">" if listing.numeric(name) else "<" for name in names]
+    for row in ([*names], *cells):
+        texts = (f"{text:{align}{width}}" for text, align, width in zip(row, aligns, widths, strict=True))
+        click.echo((" " * GAP).join(texts).rstrip())
+
+
+def rich_table(listing: Listing, names: Sequence[str]) -> None:
+    """A table for a terminal: columns that do not fit are left out, and it says so."""
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console(highlight=False, no_color=True if not colours(sys.stdout) else None)
+    cells = [[cut(text) for text in row] for row in listing.cells(names)]
+    fitting = _fitting(names, cells, console.width) if isinstance(listing, Rows) else list(range(len(names)))
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold")
+    for at in fitting:
+        table.add_column(
+            names[at],
+            justify="right" if listing.numeric(names[at]) else "left",
+            overflow="fold",
+            no_wrap=names[at] in ("name", "lsn", "time", "created_at", "created_lsn"),
+        )
+    for row in cells:
+        table.add_row(*(Text(row[at], style="dim" if row[at] == "NULL" else "") for at in fitting))
+    console.print(table)
+    if len(fitting) < len(names):
+        left = [name for at, name in enumerate(names) if at not in fitting]
+        console.print(Text(f"columns not shown: {', '.join(left)}", style="dim"))
+
+
+def colours(stream: Any) -> bool:
+    """Whether text on this stream may have colours."""
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def items(table: pa.Table) -> list[dict[str, Any]]:
+    """An Arrow table's rows as dicts; what Python has no value for is shown as Arrow does."""
+    columns = [_values(column) for column in table.columns]
+    return [dict(zip(table.column_names, row, strict=True)) for row in zip(*columns, strict=True)]
+
+
+def _values(column: pa.ChunkedArray) -> list[Any]:
+    import pyarrow.types as pt
+
+    if pt.is_timestamp(column.type) and column.type.unit == "ns":  # Python has no nanoseconds
+        return [None if not scalar.is_valid else str(scalar) for scalar in column]
+    try:
+        return list(column.to_pylist())
+    except (ValueError, OverflowError):
+        return [None if not scalar.is_valid else str(scalar) for scalar in column]
+
+
+def _fitting(names: Sequence[str], cells: Sequence[Sequence[str]], width: int) -> list[int]:
+    """The columns that fit side by side, from the left; at least one."""
+    found: list[int] = []
+    used = 0
+    for at, name in enumerate(names):
+        need = max(len(name), *(len(row[at]) for row in cells)) + GAP + 1
+        if found and used + need > width:
+            break
+        found.append(at)
+        used += need
+    return found

@@ -1,0 +1,89 @@
+"""Opening the instance a command works on: which one it is, for reading or writing, and what is asked of it.
+
+Commands that read open it with `read_only`, so that they work beside a writer and never wait for it. Listings
+come as Arrow tables from the rooms below, since pandas alone would take longer to import than most commands run.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import click
+
+from absdb.cli.command import INSTANCE_VARIABLE, Call, When
+from absdb.database import Database
+from absdb.engine.engine import Engine
+from absdb.engine.location import MEMORY, file_system
+from absdb.engine.recovery import open_engine
+from absdb.errors import NotFoundError
+from absdb.instance import Instance
+from absdb.paths import CONTROL
+from absdb.sql.expressions import SqlEvaluator
+from absdb.versioning.as_of import Point, resolve
+from absdb.versioning.scope import HeadScope, PastScope, Scope
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """An open instance, and the engine under it."""
+
+    engine: Engine
+    instance: Instance
+
+    def scope(self, database: str, when: When | None = None) -> Scope:
+        """A database as it is, or was at a point."""
+        info = self.engine.history.database(database)
+        if when:
+            return PastScope(self.engine, resolve(self.engine, info, **when.named))
+        return HeadScope(self.engine, info)
+
+    def database(self, name: str, when: When | None = None) -> Database:
+        """The same, as users hold it."""
+        return Database(self.scope(name, when))
+
+    def point(self, name: str, when: When | None = None) -> Point:
+        """The same, as verbs take it."""
+        return self.scope(name, when).point()
+
+
+@contextmanager
+def opened(call: Call, *, write: bool = False, author: str | None = None) -> Iterator[Session]:
+    """The instance of this call; LockedError if it is to be written and another process does."""
+    path = locate(call)
+    try:
+        engine = open_engine(
+            file_system(path),
+            arguments={"author": author},
+            evaluator=SqlEvaluator(),
+            read_only=not write,
+            create=False,
+            upkeep=write,
+        )
+    except NotFoundError as error:
+        raise NotFoundError(error.message, hint=f"`absdb init {path}` makes one") from error
+    with Instance(engine) as instance:
+        yield Session(engine, instance)
+
+
+def locate(call: Call) -> str:
+    """The directory of the instance: the option, the environment, or the current directory if it is one."""
+    path = call.instance or os.environ.get(INSTANCE_VARIABLE, "")
+    if path == MEMORY:
+        raise click.UsageError("an instance in memory ends with its process; pass a directory")
+    if path:
+        return path
+    here = os.getcwd()
+    if not is_instance(here):
+        raise click.UsageError(
+            f"no instance was named, and the current directory is none: {here} has no file {CONTROL!r}.\n"
+            f"Pass --instance PATH, set {INSTANCE_VARIABLE}, or make one with `absdb init PATH`."
+        )
+    return here
+
+
+def is_instance(path: str) -> bool:
+    """Whether there is an instance in the directory."""
+    return file_system(path).exists(CONTROL)
