@@ -72,29 +72,34 @@ def open_engine(
     covers short. `instance_id` is for reproducible instances in tests.
     """
     clock = clock or SystemClock()
-    exists = fs.exists(CONTROL)
-    if not exists and (read_only or not create):
-        raise NotFoundError(f"there is no absdb instance at {fs.root}", hint="absdb.connect(path) makes one")
-    if not exists:
+    if not fs.exists(CONTROL):
+        if read_only or not create:
+            raise NotFoundError(
+                f"there is no absdb instance at {fs.root}", hint="absdb.connect(path) makes one"
+            )
         _check_vacant(fs)
     settings = _settings(fs, arguments)
-    lock = None
+    lock = engine = None
     if not read_only:
         fs.make_directory("")
         lock = _lock(fs, {**(owner or {}), "since": format_time(clock.now_us())})
     try:
-        if not exists:
+        if not fs.exists(CONTROL):
             _create(fs, settings, clock, instance_id or secrets.token_bytes(16))
+        # Again: another process may have made the instance before we had the lock.
+        settings = _settings(fs, arguments)
         engine = Engine(
             fs, settings=settings, clock=clock, evaluator=evaluator or NoEvaluator(), read_only=read_only
         )
-        engine.lock = lock
         _recover(engine)
+        engine.lock = lock
         if upkeep and not read_only:
             engine.background = Background(engine)
         engine.let_go_when_collected()
         return engine
     except BaseException:
+        if engine is not None:
+            engine.abandon()
         if lock is not None:
             lock.release()
         raise
