@@ -20,7 +20,12 @@ if TYPE_CHECKING:
 
 
 def retire(engine: Engine) -> list[str]:
-    """Remove manifests, page files and log segments that nothing needs any more; returns their names."""
+    """Remove manifests, page files and log segments that nothing needs any more; returns their names.
+
+    Nothing at all once a write has failed: what the log on disk names is unknown then.
+    """
+    if engine.poisoned:
+        return []
     kept = {engine.control.manifest, *leased_manifests(engine.fs)}
     removed = []
     for name in list_manifests(engine.fs):
@@ -56,8 +61,9 @@ def needed_files(engine: Engine, manifests: Iterable[str]) -> set[str]:
 
 
 def _remove_page_files(engine: Engine, manifests: Iterable[str]) -> list[str]:
-    protected = engine.bulk.protected_from()
+    # In this order: a file that is listed is in the making still, or somebody has said by then what needs it.
     listed = engine.fs.list(PAGES_DIR)
+    protected = engine.bulk.protected_from()
     needed = needed_files(engine, manifests)
     removed = []
     for name in listed:
