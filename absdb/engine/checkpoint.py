@@ -21,7 +21,6 @@ from absdb.catalog.history import History, lineage_from_json
 from absdb.catalog.manifest import Manifest, write_manifest
 from absdb.catalog.schema import TableSchema
 from absdb.engine.allocator import Allocator
-from absdb.engine.bulk import files_of
 from absdb.engine.cover import EraCover
 from absdb.engine.covers import Covers, Image, Reverse
 from absdb.engine.garbage import retire
@@ -79,11 +78,14 @@ def checkpoint(engine: Engine) -> Lsn:
 
 
 def _store_tails(engine: Engine) -> None:
-    for (_, table_id), cover in list(engine.covers.eras.items()):
+    for cover in list(engine.covers.eras.values()):
         memory = [run for run in cover.view[0] if not run.is_stored and run.hi <= cover.frozen_upto]
         for group in _adjacent(cover, memory):
-            stored = _store(engine, cover, group, table_id)
-            cover.replace(group, [stored])
+            token = engine.bulk.begin_file()
+            try:
+                cover.replace(group, [_store(engine, cover, group)])
+            finally:
+                engine.bulk.end_file(token)
 
 
 def _adjacent(cover: EraCover, memory: Sequence[Run]) -> list[list[Run]]:
@@ -100,20 +102,18 @@ def _adjacent(cover: EraCover, memory: Sequence[Run]) -> list[list[Run]]:
     return groups
 
 
-def _store(engine: Engine, cover: EraCover, group: Sequence[Run], table_id: TableId) -> Run:
+def _store(engine: Engine, cover: EraCover, group: Sequence[Run]) -> Run:
     schema = cover.schema
     assert schema is not None
     run = group[0] if len(group) == 1 else merge_runs(cover.spec, list(group), schema.fills)
-    stored = store_run(
+    return store_run(
         engine.pages, run, compression=schema.compression, rows_per_page=engine.settings.page_rows
     )
-    engine.bulk.enter(files_of(stored.newest) | files_of(stored.superseded))
-    return stored
 
 
 def _put_in_force(engine: Engine, name: str, lsn: int, durable: int) -> None:
     old = engine.control
-    engine.control = Control(
+    control = Control(
         instance_id=old.instance_id,
         timeline=old.timeline,
         epoch=old.epoch,
@@ -123,7 +123,9 @@ def _put_in_force(engine: Engine, name: str, lsn: int, durable: int) -> None:
         segment_bytes=old.segment_bytes,
         created_us=old.created_us,
     )
-    write_control(engine.fs, engine.control)
+    # Only what is durable may decide what is garbage.
+    write_control(engine.fs, control)
+    engine.control = control
     retire(engine)
 
 

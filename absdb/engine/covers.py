@@ -25,7 +25,6 @@ from absdb.errors import HistoryExpiredError
 from absdb.ids import EraId, Lsn, TableId
 from absdb.pages.section import Key, Section
 
-
 CACHE_BYTES = 256 * 1024 * 1024
 
 
