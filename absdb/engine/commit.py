@@ -18,6 +18,8 @@ from absdb.catalog.schema import ForeignKey, TableSchema
 from absdb.engine.apply import Applied, apply_changes, entry_of
 from absdb.engine.changeset import TableChange, encode
 from absdb.engine.cover import EraCover, Mark
+from absdb.engine.refusals import shown_keys
+from absdb.engine.rows import logical_key
 from absdb.errors import AbsdbError, StateError, StorageError, WriteConflictError
 from absdb.ids import EraId, TableId
 from absdb.pages.key import length, to_list
@@ -121,8 +123,7 @@ def _check(engine: Engine, request: CommitRequest) -> None:
     if newest == tx.lineage:
         return
     catalog = engine.history.catalog_at(newest)
-    redefined = catalog is not tx.base_catalog
-    if redefined:
+    if catalog is not tx.base_catalog:
         _check_schema(request, catalog.entities)
     for table, others in _definitions_resting_on_rows(tx):
         for other in others:
@@ -134,14 +135,11 @@ def _check(engine: Engine, request: CommitRequest) -> None:
                     hint="run the transaction again",
                     table=table.full_name,
                 )
-    changed = False
     for change in request.changes:
         cover = engine.covers.eras.get((tx.era, change.schema.id))
         if cover is not None and cover.hi > tx.snapshot_lsn:
             check_keys(change, cover, tx.snapshot_lsn)
-            changed = True
-    if changed or redefined or engine.constraints.concerns(catalog, request.changes, tx):
-        engine.constraints.check(tx, request.changes, newest, catalog)
+    engine.constraints.recheck(tx, request.changes, newest, catalog)
 
 
 def _definitions_resting_on_rows(tx: Transaction) -> Iterator[tuple[TableSchema, list[TableId]]]:
@@ -216,11 +214,10 @@ def check_keys(change: TableChange, cover: EraCover, snapshot_lsn: int) -> None:
         found = lookup(spec, [ours], theirs)
         clashes = [key for key, known in zip(to_list(theirs), found.known.tolist(), strict=True) if known]
     if clashes:
-        keys = [spec.decode_one(key) for key in clashes[:CONFLICT_KEYS_SHOWN]]
-        shown = ", ".join(str(key[0] if len(key) == 1 else key) for key in keys)
-        more = f" and {len(clashes) - len(keys)} more" if len(clashes) > len(keys) else ""
+        keys = [logical_key(change.schema, key) for key in clashes[:CONFLICT_KEYS_SHOWN]]
+        shown = shown_keys(keys, len(clashes))
         raise WriteConflictError(
-            f"table {change.schema.full_name!r}: key {shown}{more} was changed by another transaction",
+            f"table {change.schema.full_name!r}: key {shown} was changed by another transaction",
             hint="run the transaction again",
             table=change.schema.full_name,
             keys=keys,

@@ -136,8 +136,7 @@ class Engine:
             return None
         self.check_writable()
         self.check_unprotected(tx)
-        if self.constraints.has_any(tx):
-            self.constraints.check(tx, changes, tx.lineage, tx.base_catalog)
+        self.constraints.check(tx, changes)
         request = CommitRequest(tx, changes)
         self._group.submit(request)
         self.bulk.leave_runs(changes)

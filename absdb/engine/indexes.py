@@ -1,81 +1,166 @@
-"""Indexes over the layers of a table: from encoded values of some columns to the keys of rows that had them.
+"""Indexes over the layers of a table: from values of some columns to the keys of rows that had them.
 
-One index per section and column set, built when first asked for and kept while it is among the most recently
-used; what it gives are candidates, since a newer layer may have changed or removed the row.
+    a section of pages    an index run (pages/index.py), made when first asked for
+    an open buffer        a dictionary that grows with it, so that a one-row commit indexes one row
+
+What they give are candidates, since a newer layer may have changed or removed the row, and since a layer that is
+cut at an LSN is indexed whole: whoever asks looks the row up before it believes them. Index runs are kept up to
+a number of bytes; one over page files serves every section that has the same pages.
 """
 
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
+import weakref
+from collections import OrderedDict, deque
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from absdb.catalog.schema import TableSchema
+from absdb.engine.buffer import OpenBuffer
+from absdb.engine.cover import EraCover
 from absdb.engine.reader import TableReader
-from absdb.ids import ColumnId
-from absdb.pages.index import IndexSpec, build_index, probe
-from absdb.pages.key import Keys, concat, empty
+from absdb.engine.rows import row_translator
+from absdb.engine.values import Columns, Value, ValueOf, encode_value, value_of, value_spec
+from absdb.pages.index import IndexSpec, build_index, probe_each, probe_parts
+from absdb.pages.key import Key, Keys
 from absdb.pages.section import Section
 
-INDEXES_KEPT = 512
+IndexRun = list[pa.RecordBatch]
 
-IndexKey = tuple[int, tuple[ColumnId, ...]]
+
+class _Name:
+    """Stands for the rows of a section."""
+
+    __slots__ = ("__weakref__",)
 
 
 class Indexes:
-    """A bounded cache of section indexes. Safe for many threads."""
+    """The index runs of an instance, the most recently used of them. Safe for many threads."""
 
-    def __init__(self) -> None:
-        self._kept: OrderedDict[IndexKey, tuple[Section, Any]] = OrderedDict()
+    def __init__(self, bytes_max: int) -> None:
+        self._bytes_max = bytes_max
+        self._bytes = 0
+        self._kept: OrderedDict[tuple[_Name, Columns, str], tuple[IndexRun, int]] = OrderedDict()
+        self._names: weakref.WeakKeyDictionary[Section, _Name] = weakref.WeakKeyDictionary()
+        self._by_pages: weakref.WeakValueDictionary[Any, _Name] = weakref.WeakValueDictionary()
+        self._gone: deque[_Name] = deque()
         self._mutex = threading.Lock()
 
-    def probe(
-        self, reader: TableReader, columns: tuple[ColumnId, ...], values: Keys
-    ) -> tuple[np.ndarray[Any, Any], Keys]:
-        """(positions in `values`, row keys) of all candidates; `values` are sorted."""
-        positions: list[np.ndarray[Any, Any]] = []
-        rows: list[Keys] = []
-        for section in reader.sections:
-            index = self._index(reader.schema, section, columns)
-            found, keys = probe(index, values)
-            if len(found):
-                positions.append(found)
-                rows.append(keys)
-        if not positions:
-            return np.empty(0, np.int64), empty(reader.schema.key_spec)
-        return np.concatenate(positions), concat(rows)
+    def candidates(
+        self, reader: TableReader, columns: Columns, values: Keys, *, own: bool = True
+    ) -> Iterator[tuple[np.ndarray[Any, Any], Keys]]:
+        """(positions in `values`, row keys) of all candidates, in parts of bounded size; `values` are sorted.
 
-    def _index(self, schema: TableSchema, section: Section, columns: tuple[ColumnId, ...]) -> Any:
-        key = (id(section), columns)
+        `own` tells whether the layers that a transaction has written count.
+        """
+        for layer in layers_of(reader, own=own):
+            for section in _sections(layer):
+                yield from probe_parts(self.run(reader.schema, section, columns), values)
+
+    def candidates_of(self, reader: TableReader, columns: Columns, value: Value) -> Iterator[Key]:
+        """Row keys of all candidates for one value, some of them more than once, as they are asked for."""
+        schema = reader.schema
+        encoded: Key | None = None
+        for layer in layers_of(reader):
+            if isinstance(layer, OpenBuffer):
+                yield from _buffer_index(schema, layer, columns).find(value)
+            else:
+                encoded = encode_value(schema, columns, value) if encoded is None else encoded
+                yield from probe_each(self.run(schema, layer, columns), encoded)
+
+    def run(self, schema: TableSchema, section: Section, columns: Columns) -> IndexRun:
+        """The index run of a section."""
+        types = value_spec(schema, columns).types
         with self._mutex:
+            key = (self._name(section), columns, types)
             kept = self._kept.get(key)
-            if kept is not None and kept[0] is section:
+            if kept is not None:
                 self._kept.move_to_end(key)
-                return kept[1]
-        index = _build(schema, section, columns)
+                return kept[0]
+        run = _build(schema, section, columns)
+        size = sum(batch.nbytes for batch in run)
         with self._mutex:
-            self._kept[key] = (section, index)
-            while len(self._kept) > INDEXES_KEPT:
-                self._kept.popitem(last=False)
-        return index
+            if key not in self._kept:
+                self._kept[key] = run, size
+                self._bytes += size
+            self._forget_gone()
+            while self._bytes > self._bytes_max and len(self._kept) > 1:
+                self._bytes -= self._kept.popitem(last=False)[1][1]
+        return run
+
+    def _name(self, section: Section) -> _Name:
+        name = self._names.get(section)
+        if name is None:
+            origins = tuple((page.origin[0].name, page.origin[1]) for page in section.pages if page.origin)
+            if len(origins) == len(section.pages):
+                name = self._by_pages.setdefault(origins, _Name())
+            else:
+                name = _Name()
+                # It may die at any moment, also in a thread that holds the lock.
+                weakref.finalize(section, self._gone.append, name)
+            self._names[section] = name
+        return name
+
+    def _forget_gone(self) -> None:
+        """Let go of the index runs of sections in memory that are no more."""
+        while self._gone:
+            name = self._gone.popleft()
+            for key in [key for key in self._kept if key[0] is name]:
+                self._bytes -= self._kept.pop(key)[1]
 
 
-def _build(schema: TableSchema, section: Section, columns: tuple[ColumnId, ...]) -> Any:
-    named = [schema.by_id[column] for column in columns]
-    projection = schema.page_projection(tuple((*columns, *(k for k in schema.key if k not in columns))))
-    spec = IndexSpec.of(
-        tuple(c.page_name for c in named),
-        tuple(projection.schema.field(c.page_name).type for c in named),
-        schema.key_spec,
+def layers_of(reader: TableReader, *, own: bool = True) -> Iterator[Section | OpenBuffer]:
+    """The layers of a table as they lie, uncut: together they hold every version that the state may need."""
+    yield from (section for section in reader.layers.fixed if section.rows)
+    for cover, after, upto in reader.layers.intervals:
+        yield from _layers_of_cover(cover, after, upto)
+    if own and reader.own is not None:
+        yield from _layers_of_cover(reader.own, -1, reader.own_upto)
+
+
+def _layers_of_cover(cover: EraCover, after: int, upto: int) -> Iterator[Section | OpenBuffer]:
+    runs, buffer = cover.view
+    for run in runs:
+        if run.hi > after and run.lo < upto:
+            yield run.newest
+            if upto < run.hi and run.superseded.rows:
+                yield run.superseded
+    if buffer is not None and buffer.rows and buffer.lo < upto:
+        yield buffer
+
+
+def _sections(layer: Section | OpenBuffer) -> Sequence[Section]:
+    if isinstance(layer, Section):
+        return [layer]
+    run = layer.run(layer.lsns[-1])
+    return [] if run is None else [run.newest, run.superseded] if run.superseded.rows else [run.newest]
+
+
+def _buffer_index(schema: TableSchema, buffer: OpenBuffer, columns: Columns) -> Any:
+    if buffer.schema is schema:
+        return buffer.index(columns, value_of(schema, columns))
+    translate = row_translator(buffer.schema, schema)
+    plain = value_of(schema, columns)
+    translated: ValueOf = lambda row: plain(translate(row))  # noqa: E731  # a closure is all it is
+    return buffer.index((columns, value_spec(schema, columns).types), translated)
+
+
+def _build(schema: TableSchema, section: Section, columns: Columns) -> IndexRun:
+    values = value_spec(schema, columns).spec
+    projection = schema.page_projection((*columns, *(key for key in schema.key if key not in columns)))
+    spec = IndexSpec(values, schema.key_spec)
+    batches = (
+        schema.key_spec.with_key(projection.apply(batch)) for batch in _upserts(section) if batch.num_rows
     )
-    batches = (schema.key_spec.with_key(projection.apply(batch)) for batch in _upserts(section))
     return build_index(spec, batches)
 
 
-def _upserts(section: Section) -> Any:
+def _upserts(section: Section) -> Iterator[pa.RecordBatch]:
     for page in section.pages:
         batch = page.batch()
         ops = page.ops()
-        yield batch if ops is None else batch.take(np.flatnonzero(ops == 0))
+        yield batch if ops is None else batch.take(pa.array(np.flatnonzero(ops == 0)))

@@ -8,22 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import cached_property
-from typing import Any
 
 import pyarrow as pa
 
-from absdb.catalog.schema import Column, TableSchema
+from absdb.catalog.schema import TableSchema
 from absdb.engine.cover import EraCover, Hit
 from absdb.engine.covers import Layers
 from absdb.engine.rowcodec import Row
-from absdb.engine.rows import physical_value, row_getter
+from absdb.engine.rows import row_getter, row_translator
 from absdb.pages.fold import fold, fold_table
 from absdb.pages.key import Keys
 from absdb.pages.lookup import Found, lookup
 from absdb.pages.projection import Projection
 from absdb.pages.section import Key, Section
-from absdb.pages.types import physical_type
-from absdb.pages.values import rows_to_batch
 
 
 class TableReader:
@@ -34,13 +31,13 @@ class TableReader:
     ) -> None:
         self.schema = schema
         self.layers = layers
-        self._own = own
-        self._own_upto = own_upto
+        self.own = own
+        self.own_upto = own_upto
 
     @cached_property
     def sections(self) -> list[Section]:
         """The layers, oldest first."""
-        own = [] if self._own is None else self._own.sections(-1, self._own_upto)
+        own = [] if self.own is None else self.own.sections(-1, self.own_upto)
         return [*self.layers.sections(), *own]
 
     def scan(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
@@ -53,7 +50,7 @@ class TableReader:
         if columns is not None:
             schema = pa.schema([schema.field(self.schema.column(name).name) for name in columns])
         projection = self._projection(columns)
-        if self._own is not None:
+        if self.own is not None:
             return fold_table(self.schema.key_spec, self.sections, projection, schema)
         fields = zip(projection.columns, schema, strict=True)
         columns_read = tuple((c.name, c.source, c.logical, field.nullable) for c, field in fields)
@@ -89,8 +86,8 @@ class TableReader:
 
     def find(self, key: Key) -> Hit | None:
         """The version of one key that decides; None or a tombstone if the row is not there."""
-        if self._own is not None:
-            hit = self._own.find(key, -1, self._own_upto)
+        if self.own is not None:
+            hit = self.own.find(key, -1, self.own_upto)
             if hit is not None:
                 return hit
         return self.layers.find(key)
@@ -114,18 +111,4 @@ def physical_row(schema: TableSchema, hit: Hit) -> Row:
         return row_getter(schema)(hit.page, hit.at)
     assert hit.row is not None
     assert hit.schema is not None
-    if hit.schema is schema:
-        return hit.row
-    old = {column.id: (column, value) for column, value in zip(hit.schema.stored, hit.row, strict=True)}
-    return tuple(
-        _widened(*old[column.id], column) if column.id in old else column.initial_default
-        for column in schema.stored
-    )
-
-
-def _widened(old: Column, value: Any, new: Column) -> Any:
-    """A physical value of a column whose type may have been widened since it was written."""
-    source, target = physical_type(old.type), physical_type(new.type)
-    if value is None or source == target:
-        return value
-    return physical_value(rows_to_batch([(value,)], [("", source)]).column(0)[0], target)
+    return hit.row if hit.schema is schema else row_translator(hit.schema, schema)(hit.row)

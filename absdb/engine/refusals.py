@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from absdb.catalog.schema import TableSchema
+from absdb.engine.rows import logical_key
 from absdb.errors import ConstraintError, InvalidInputError
 from absdb.pages.key import Key, Keys, at, runs_of_equal
 
@@ -80,7 +81,7 @@ def shown_keys(keys: Sequence[tuple[Any, ...]], count: int) -> str:
 
 
 def _refuse(schema: TableSchema, keys: Sequence[Key], count: int, what: str) -> None:
-    shown = [schema.key_spec.decode_one(key) for key in keys]
+    shown = [logical_key(schema, key) for key in keys]
     raise ConstraintError(
         f"table {schema.full_name!r}: key {shown_keys(shown, count)} is {what}",
         hint="nothing was changed; upsert() changes rows that are there",

@@ -6,6 +6,7 @@ about 15 µs.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -13,8 +14,10 @@ import pyarrow as pa
 
 from absdb.catalog.schema import TableSchema
 from absdb.engine.rowcodec import Row
+from absdb.errors import InvalidInputError
 from absdb.pages.section import Key, Page
 from absdb.pages.types import physical_type
+from absdb.pages.values import Converter, rows_to_batch
 
 RowGetter = Callable[[Page, int], Row]
 
@@ -73,6 +76,16 @@ def key_values(schema: TableSchema, row: Row) -> list[Any]:
     return [row[at] for at in positions]
 
 
+def logical_key(schema: TableSchema, key: Key) -> tuple[Any, ...]:
+    """The values of an encoded key as users see them, for messages."""
+    stored = schema.key_spec.decode_one(key)
+    columns = zip(schema.key_columns, stored, strict=True)
+    try:
+        return tuple([Converter.of(column.type).to_python(value) for column, value in columns])
+    except InvalidInputError:  # a time that Python cannot show
+        return stored
+
+
 def key_positions(schema: TableSchema) -> tuple[int, ...]:
     """Where the key columns are in a stored row."""
     cached: tuple[int, ...] | None = schema.__dict__.get("_key_positions")
@@ -81,3 +94,39 @@ def key_positions(schema: TableSchema) -> tuple[int, ...]:
         cached = tuple(ids.index(column_id) for column_id in schema.key)
         schema.__dict__["_key_positions"] = cached
     return cached
+
+
+def row_translator(old: TableSchema, new: TableSchema) -> Callable[[Row], Row]:
+    """A function that makes of a row stored under one definition the row that another one stores."""
+    made: dict[int, tuple[TableSchema, Callable[[Row], Row]]] = new.__dict__.setdefault("_translators", {})
+    found = made.get(id(old))
+    if found is None:
+        found = made[id(old)] = (old, _make_translator(old, new))
+    return found[1]
+
+
+def _make_translator(old: TableSchema, new: TableSchema) -> Callable[[Row], Row]:
+    places = {column.id: (at, column) for at, column in enumerate(old.stored)}
+    parts: list[Callable[[Row], Any]] = []
+    for column in new.stored:
+        at, before = places.get(column.id, (-1, column))
+        source, target = physical_type(before.type), physical_type(column.type)
+        if at < 0:
+            parts.append(lambda _, value=column.initial_default: value)  # type: ignore[misc]
+        elif source == target:
+            parts.append(operator.itemgetter(at))
+        else:
+            parts.append(_widener(at, source, target))
+    return lambda row: tuple([part(row) for part in parts])
+
+
+def _widener(at: int, source: pa.DataType, target: pa.DataType) -> Callable[[Row], Any]:
+    """What reads a column whose type has been widened since the row was written."""
+
+    def read(row: Row) -> Any:
+        value = row[at]
+        if value is None:
+            return None
+        return physical_value(rows_to_batch([(value,)], [("", source)]).column(0)[0], target)
+
+    return read

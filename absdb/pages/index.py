@@ -15,6 +15,7 @@ Called by engine/ to check UNIQUE and FOREIGN KEY constraints; stored, if at all
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -45,6 +46,8 @@ VALUE, ROW = "_value", "_row"
 # One batch holds what a binary array can address with room to spare, and what can be sorted in modest memory.
 BATCH_ROWS_MAX = 1 << 24
 BATCH_BYTES_MAX = 1 << 30
+PART_ROWS = 262_144
+ONE_ROWS = 64
 
 Entries = tuple[Keys, Keys]
 Positions = npt.NDArray[np.int64]
@@ -163,50 +166,59 @@ def _keys_in(batch: pa.RecordBatch, name: str) -> Keys:
 # ---------------------------------------------------------------- asking
 
 
+def probe_parts(
+    index: Sequence[pa.RecordBatch], values: Keys, rows_max: int = PART_ROWS
+) -> Iterator[tuple[Positions, Keys]]:
+    """What `probe` gives, in parts of at most `rows_max` candidates: one value may have millions."""
+    for batch in index:
+        yield from _probe_batch(_checked(batch, values), _keys_in(batch, ROW), values, rows_max)
+
+
 def probe(index: Sequence[pa.RecordBatch], values: Keys) -> tuple[Positions, Keys]:
     """(positions in `values`, row keys) of all candidates, over the batches of one or several index runs.
 
     A value with several rows comes several times, one without rows not at all; within a batch in the order of
     the values, which may come in any order but are quickest sorted.
     """
-    positions: list[Positions] = []
-    rows: list[Keys] = []
-    for batch in index:
-        found, keys = _probe_batch(_checked(batch, values), _keys_in(batch, ROW), values)
-        if len(found):
-            positions.append(found)
-            rows.append(keys)
-    if not positions:
+    parts = list(probe_parts(index, values, sys.maxsize))
+    if not parts:
         return np.empty(0, np.int64), _keys_in(index[0].slice(0, 0), ROW) if index else np.empty(0, np.int64)
-    return np.concatenate(positions), concat(rows)
+    return np.concatenate([positions for positions, _ in parts]), concat([rows for _, rows in parts])
 
 
 def probe_one(index: Sequence[pa.RecordBatch], value: Key) -> list[Key]:
     """The row keys of all candidates for one value."""
-    rows: list[Key] = []
+    return list(probe_each(index, value))
+
+
+def probe_each(index: Sequence[pa.RecordBatch], value: Key) -> Iterator[Key]:
+    """The same, made as they are asked for."""
     for batch in index:
         values = _keys_in(batch, VALUE)
         start = search_one(values, value)
         if start < len(values) and at(values, start) == value:
             stop = search_one(values, value, "right")
-            rows += to_list(_keys_in(batch.slice(start, stop - start), ROW))
-    return rows
+            for first in range(start, stop, ONE_ROWS):
+                yield from to_list(_keys_in(batch.slice(first, min(ONE_ROWS, stop - first)), ROW))
 
 
-def _probe_batch(known: Keys, rows: Keys, values: Keys) -> Entries:
+def _probe_batch(known: Keys, rows: Keys, values: Keys, rows_max: int) -> Iterator[Entries]:
     """Most values of a constraint check are not there, so ends are sought only for those that are."""
     if not len(known) or not len(values):
-        return np.empty(0, np.int64), rows[:0]
+        return
     starts = search(known, values)
     inside = np.minimum(starts, len(known) - 1)
     hits = np.flatnonzero(equal(take(known, inside), values) & (starts < len(known)))
     if not len(hits):
-        return hits, rows[:0]
+        return
     firsts = starts[hits]
-    counts = search(known, take(values, hits), "right") - firsts
-    ends = np.cumsum(counts)
-    at_rows = np.arange(ends[-1]) + np.repeat(firsts - (ends - counts), counts)
-    return np.repeat(hits, counts), take(rows, at_rows)
+    ends = np.cumsum(search(known, take(values, hits), "right") - firsts)
+    begins = np.concatenate([[0], ends[:-1]])
+    for start in range(0, int(ends[-1]), rows_max):
+        # Entries start .. stop of all candidates in a row: which hit each belongs to, and which row it is.
+        entries = np.arange(start, min(start + rows_max, int(ends[-1])))
+        owner = np.searchsorted(ends, entries, side="right")
+        yield hits[owner], take(rows, firsts[owner] + (entries - begins[owner]))
 
 
 def _checked(batch: pa.RecordBatch, values: Keys) -> Keys:

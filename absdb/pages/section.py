@@ -235,7 +235,7 @@ class Page:
 class Section:
     """Pages in key order. Cheap to make; never changes."""
 
-    __slots__ = ("_first_keys", "_firsts", "_last_keys", "_lasts", "deletes", "pages", "rows")
+    __slots__ = ("__weakref__", "_first_keys", "_firsts", "_last_keys", "_lasts", "deletes", "pages", "rows")
 
     EMPTY: ClassVar[Section]
 

@@ -1,0 +1,193 @@
+"""UNIQUE and FOREIGN KEY on the change of many rows, page by page: memory is bounded by a page and by indexes.
+
+A Side is what a change writes, or what it takes away: rows of one table sorted by key, as one batch. Both sides
+of a change come in chunks, whatever its form. Called by engine/constraints.py; constraint_rows.py does the same
+for a few rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from absdb.catalog.schema import ForeignKey, TableSchema, Unique
+from absdb.engine.changeset import TableChange
+from absdb.engine.constraint_errors import SHOWN, another_has, nothing_there, referred_to, two_have
+from absdb.engine.outcome import Outcome, Positions, whole_values
+from absdb.engine.reader import TableReader
+from absdb.engine.values import Columns
+from absdb.pages.index import ROW, VALUE
+from absdb.pages.key import Key, Keys, at, equal, length, runs_of_equal, sort_order, take
+from absdb.pages.key import slice as slice_keys
+from absdb.pages.section import DELETE, Section
+from absdb.pages.types import physical_type
+from absdb.pages.values import rows_to_batch
+
+CHUNK_ROWS = 65_536
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """Rows of one table: their keys, sorted, and their stored columns."""
+
+    schema: TableSchema
+    keys: Keys
+    batch: pa.RecordBatch
+
+    def values(self, columns: Columns) -> tuple[Keys, Positions]:
+        """(encoded values, row numbers), sorted by value, of the rows without a NULL in the columns."""
+        values, rows = whole_values([self.batch.column(f"c{column}") for column in columns])
+        order = sort_order(values)
+        return take(values, order), rows[order]
+
+    def columns(self, columns: Columns, rows: Positions) -> list[pa.Array]:
+        picked = pa.array(rows)
+        return [self.batch.column(f"c{column}").take(picked) for column in columns]
+
+    def shown(self, rows: Positions) -> list[Key]:
+        """The first few keys of some rows."""
+        return [at(self.keys, int(row)) for row in np.sort(rows)[:SHOWN]]
+
+
+def side_of(schema: TableSchema, batch: pa.RecordBatch) -> Side:
+    """A side of physical rows sorted by key."""
+    return Side(schema, schema.key_spec.keys_of(schema.key_spec.with_key(batch)), batch)
+
+
+# ---------------------------------------------------------------- the sides of a change
+
+
+def written_by(change: TableChange) -> Iterator[Side]:
+    """The rows that a change writes."""
+    schema = change.schema
+    if change.rows is not None:
+        yield from _of_rows(schema, [item.row for item in change.rows if item.row is not None])
+        return
+    section = change.run.newest if change.run is not None else Section.of([change.batch], schema.key_spec)
+    for page in section.pages:
+        batch, ops = page.batch(), page.ops()
+        if ops is not None:
+            batch = batch.take(pa.array(np.flatnonzero(ops != DELETE)))
+        yield from _chunks(schema, schema.physical_projection.apply(batch))
+
+
+def removed_by(change: TableChange, base: TableReader) -> Iterator[Side]:
+    """The rows that a change replaces or deletes, as `base` has them."""
+    schema = change.schema
+    if change.rows is not None:
+        yield from _of_rows(schema, [item.before for item in change.rows if item.before is not None])
+    elif change.batch is not None:
+        if change.before is not None:
+            yield from _chunks(schema, change.before)
+    else:
+        for page in change.run.newest.pages:
+            yield from rows_under(base, page.keys())
+
+
+def rows_under(reader: TableReader, keys: Keys) -> Iterator[Side]:
+    """The rows that are there under sorted keys."""
+    found = reader.lookup(keys)
+    for batch in found.batches(reader.schema.physical_projection, CHUNK_ROWS):
+        yield side_of(reader.schema, batch)
+
+
+def _of_rows(schema: TableSchema, rows: list[Any]) -> Iterator[Side]:
+    if rows:
+        batch = rows_to_batch(rows, [(c.page_name, physical_type(c.type)) for c in schema.stored])
+        side = side_of(schema, batch)
+        order = sort_order(side.keys)
+        yield Side(schema, take(side.keys, order), batch.take(pa.array(order)))
+
+
+def _chunks(schema: TableSchema, batch: pa.RecordBatch) -> Iterator[Side]:
+    for start in range(0, batch.num_rows, CHUNK_ROWS):
+        yield side_of(schema, batch.slice(start, CHUNK_ROWS))
+
+
+# ---------------------------------------------------------------- the checks
+
+
+def unique_within(outcome: Outcome, schema: TableSchema, constraint: Unique, section: Section) -> bool:
+    """ConstraintError if two rows of a section have one value; False if only looking each up can tell."""
+    index = outcome.indexes.run(schema, section, constraint.columns)
+    if len(index) != 1:
+        return False
+    values = index[0].column(VALUE)
+    values = values if pa.types.is_binary(values.type) else values.to_numpy()
+    again = np.flatnonzero(~runs_of_equal(values))
+    if len(again):
+        first = again[:SHOWN]
+        rows = index[0].column(ROW).take(pa.array(np.unique(np.concatenate([first - 1, first]))))
+        raise two_have(schema, constraint, sorted(set(rows.to_pylist())), len(again) + 1)
+    return True
+
+
+def check_unique(outcome: Outcome, constraint: Unique, side: Side, *, own: bool = True) -> None:
+    """ConstraintError if a row written has a value that another row has; without `own`, one not written here."""
+    values, rows = side.values(constraint.columns)
+    again = np.flatnonzero(~runs_of_equal(values)) if length(values) else rows[:0]
+    if len(again):
+        both = np.concatenate([rows[again - 1], rows[again]])
+        raise two_have(side.schema, constraint, side.shown(both), len(again) + 1)
+    for positions, keys in outcome.holders_of_many(side.schema, constraint.columns, values, own=own):
+        others = ~equal(keys, take(side.keys, rows[positions]))
+        if others.any():
+            broken = rows[positions[others]]
+            raise another_has(side.schema, constraint, side.shown(broken), len(np.unique(broken)))
+
+
+def check_references(outcome: Outcome, constraint: ForeignKey, side: Side) -> None:
+    """ConstraintError if what rows refer to is not there."""
+    values, rows = side.values(constraint.columns)
+    if not length(values):
+        return
+    parent = outcome.catalog.tables[constraint.table]
+    there = _there(outcome, parent, constraint.references, side, constraint.columns, values, rows)
+    if not there.all():
+        broken = rows[~there]
+        raise nothing_there(side.schema, constraint, parent, side.shown(broken), len(broken))
+
+
+def check_unreferred(outcome: Outcome, child: TableSchema, constraint: ForeignKey, side: Side) -> None:
+    """ConstraintError if rows still refer to values that no row has any more."""
+    columns = constraint.references
+    values, rows = side.values(columns)
+    if not length(values):
+        return
+    gone = np.flatnonzero(~_there(outcome, side.schema, columns, side, columns, values, rows))
+    if not len(gone):
+        return
+    for positions, _ in outcome.holders_of_many(child, constraint.columns, take(values, gone)):
+        broken = rows[gone[np.unique(positions)]]
+        raise referred_to(side.schema, constraint, child, side.shown(broken), len(broken))
+
+
+def _there(
+    outcome: Outcome,
+    table: TableSchema,
+    columns: Columns,
+    side: Side,
+    own_columns: Columns,
+    values: Keys,
+    rows: Positions,
+) -> np.ndarray[Any, Any]:
+    """For each value whether a row of `table` has it in `columns`."""
+    if columns == table.key:
+        keys = table.key_spec.encode(side.columns(own_columns, rows))
+        return outcome.reader(table).lookup(keys).alive
+    there = np.zeros(len(rows), bool)
+    for positions, _ in outcome.holders_of_many(table, columns, values):
+        there[positions] = True
+    return there
+
+
+def keys_in_chunks(keys: Keys) -> Iterator[Keys]:
+    """Keys, a bounded number at a time."""
+    cuts = [*range(0, length(keys), CHUNK_ROWS), length(keys)]
+    for start, stop in pairwise(cuts):
+        yield slice_keys(keys, start, stop)
