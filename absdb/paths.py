@@ -194,6 +194,13 @@ def check_name(kind: str, text: str) -> str:
     return name
 
 
+def normal_name(text: str) -> str:
+    """A name that is looked for, in the form names are kept in. InvalidInputError if it is no text."""
+    if not isinstance(text, str):
+        raise InvalidInputError(f"a name must be text, not {type(text).__name__}: {text!r}")
+    return text if text.isascii() else unicodedata.normalize("NFC", text)
+
+
 def _hex(number: int, digits: int, what: str) -> str:
     """The number in upper-case hex of fixed width."""
     if not 0 <= number < 16**digits:

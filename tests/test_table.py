@@ -451,6 +451,23 @@ def test_every_type_can_be_declared_by_text_and_read_back(main, kind):
     assert len(table.to_pandas()) == 299
 
 
+def test_names_that_look_the_same_are_the_same(main):
+    """Accents may be letters of their own or marks behind one; names are kept in one form."""
+    composed, apart = "menü", "menu\u0308"
+    frame = pd.DataFrame({"id": [1], apart: ["x"]})
+    table = main.create_table(apart, frame, key="id", columns={apart: "large_string"})
+    assert table.name == composed
+    assert table.schema.names == ["id", composed]
+    assert main[apart].count() == main[composed].count() == 1
+    assert table.insert(pa.table({"id": [2], apart: ["y"]}).to_reader()) == 1
+    assert table.to_arrow([apart]).column_names == [composed]
+    main.branch(apart).snapshot(apart)
+    with pytest.raises(absdb.AlreadyExistsError):
+        main.branch(composed)
+    with pytest.raises(absdb.AlreadyExistsError):
+        main.create_table(composed, frame)
+
+
 def test_types_that_are_not_known_are_listed(main):
     with pytest.raises(absdb.InvalidInputError, match=r"no type 'intt'") as caught:
         main.create_table("t", {"id": "intt"})

@@ -19,6 +19,7 @@ from typing import Any
 from absdb.catalog.schema import DEFAULT_NAMESPACE, ForeignKey, TableSchema
 from absdb.errors import NotFoundError
 from absdb.ids import EraId, TableId
+from absdb.paths import normal_name
 
 EntityId = tuple[str, int | str]
 Changes = Mapping[EntityId, Any]
@@ -66,6 +67,7 @@ class DatabaseCatalog:
 
     def table(self, name: str, namespace: str | None = None) -> TableSchema:
         """The table called `name`, or `schema.name`; NotFoundError suggests the nearest name."""
+        name = normal_name(name)
         if namespace is None and "." in name and (DEFAULT_NAMESPACE, name) not in self.tables_by_name:
             namespace, _, name = name.partition(".")
         found = self.tables_by_name.get((namespace or DEFAULT_NAMESPACE, name))

@@ -24,6 +24,7 @@ from absdb.catalog.database import EMPTY_CATALOG, DatabaseCatalog, changes_from_
 from absdb.catalog.lineage import Lineage
 from absdb.errors import NotFoundError
 from absdb.ids import DatabaseId, EraId, TableId
+from absdb.paths import normal_name
 
 LastCommit = Callable[[EraId, int], "int | None"]
 
@@ -153,7 +154,8 @@ class History:
 
     def database(self, name: str) -> DatabaseInfo:
         """The database of that name; NotFoundError suggests the nearest one."""
-        names = {info.name: info for info in self.databases.values()}
+        names = {info.name: info for info in list(self.databases.values())}
+        name = normal_name(name)
         if name not in names:
             near = difflib.get_close_matches(name, names, n=1)
             raise NotFoundError(

@@ -26,6 +26,7 @@ from absdb.ids import ColumnId, TableId
 from absdb.pages.key import KeySpec
 from absdb.pages.projection import OutputColumn, Projection
 from absdb.pages.types import decode_type, encode_type, physical_type
+from absdb.paths import normal_name
 
 DEFAULT_NAMESPACE = "main"
 
@@ -177,7 +178,7 @@ class TableSchema:
 
     def column(self, name: str) -> Column:
         """The visible column of that name; NotFoundError says which there are."""
-        found = self.by_name.get(name)
+        found = self.by_name.get(normal_name(name))
         if found is None:
             raise NotFoundError(
                 f"table {self.full_name!r} has no column {name!r}",

@@ -9,6 +9,7 @@ anything is changed.
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,7 @@ from absdb.catalog.schema import (
 from absdb.engine.definition import ColumnDefinition, default_of, fresh_column, key_columns_of
 from absdb.errors import AlreadyExistsError, ConstraintError, InvalidInputError, NotFoundError, StateError
 from absdb.ids import ColumnId, TableId
+from absdb.pages.format import COMPRESSIONS
 from absdb.pages.types import can_widen, describe_type, physical_type, to_logical, to_physical
 from absdb.paths import check_name
 
@@ -46,15 +48,19 @@ def create_table(
     compression: str | None = None,
 ) -> TableSchema:
     """A new, empty table; without a key its rows have a hidden one. Constraints are added with `add_constraint`."""
-    check_name("table", name)
+    name = check_name("table", name)
     _check_namespace(tx, namespace)
     _check_free(tx, namespace, name)
+    if compression not in COMPRESSIONS:
+        raise InvalidInputError(
+            f"table {name!r}: page compression {compression!r} is not known", hint="use None, 'lz4' or 'zstd'"
+        )
     if not columns:
         raise InvalidInputError(f"table {name!r} needs at least one column")
-    twice = {c.name for c in columns if sum(c.name == other.name for other in columns) > 1}
-    if twice:
-        raise InvalidInputError(f"table {name!r} has the column {sorted(twice)[0]!r} twice")
     made = tuple(fresh_column(tx, definition) for definition in columns)
+    twice = [column for column, count in Counter(c.name for c in made).items() if count > 1]
+    if twice:
+        raise InvalidInputError(f"table {name!r} has the column {twice[0]!r} twice")
     hidden = None
     if not key:
         hidden = Column(id=ColumnId(tx.engine.allocator.new_id()), name="", type=pa.int64(), nullable=False)
@@ -109,7 +115,7 @@ def rename_table(
     tx: Transaction, schema: TableSchema, name: str, namespace: str | None = None
 ) -> TableSchema:
     """Give a table another name, or move it to another schema."""
-    check_name("table", name)
+    name = check_name("table", name)
     namespace = schema.namespace if namespace is None else namespace
     _check_namespace(tx, namespace)
     _check_free(tx, namespace, name)
@@ -163,7 +169,7 @@ def drop_column(tx: Transaction, schema: TableSchema, name: str) -> TableSchema:
 def rename_column(tx: Transaction, schema: TableSchema, old: str, new: str) -> TableSchema:
     """Give a column another name. Refused while an expression of the table names it."""
     column = schema.column(old)
-    check_name("column", new)
+    new = check_name("column", new)
     if new in schema.by_name:
         raise AlreadyExistsError(f"table {schema.full_name!r} has a column {new!r} already")
     _check_not_in_expression(tx, schema, column, "renamed")
@@ -281,7 +287,7 @@ def alter_column(
 
 def add_constraint(tx: Transaction, schema: TableSchema, constraint: Constraint) -> TableSchema:
     """Add UNIQUE, CHECK or FOREIGN KEY; the rows there are must hold it."""
-    check_name("constraint", constraint.name)
+    constraint = dataclasses.replace(constraint, name=check_name("constraint", constraint.name))
     if any(other.name == constraint.name for other in schema.constraints):
         raise AlreadyExistsError(f"table {schema.full_name!r} has a constraint {constraint.name!r} already")
     if isinstance(constraint, ForeignKey):
@@ -323,7 +329,7 @@ def drop_constraint(tx: Transaction, schema: TableSchema, name: str) -> TableSch
 
 def create_namespace(tx: Transaction, name: str) -> None:
     """A new SQL schema."""
-    check_name("schema", name)
+    name = check_name("schema", name)
     if name in tx.catalog.namespaces:
         raise AlreadyExistsError(f"there is a schema {name!r} already")
     tx.change_schema({("namespace", name): {"name": name}})
@@ -347,7 +353,7 @@ def drop_namespace(tx: Transaction, name: str) -> None:
 
 def create_sequence(tx: Transaction, name: str, *, start: int = 1, increment: int = 1) -> int:
     """A new sequence; returns its id. Branches take values from blocks of their own."""
-    check_name("sequence", name)
+    name = check_name("sequence", name)
     if increment == 0:
         raise InvalidInputError("a sequence cannot have the increment 0")
     if any(kind == "sequence" and value["name"] == name for (kind, _), value in tx.catalog.entities.items()):

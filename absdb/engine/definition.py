@@ -18,7 +18,7 @@ from absdb.errors import InvalidInputError, NotFoundError
 from absdb.ids import ColumnId
 from absdb.pages.types import describe_type, physical_type, to_physical
 from absdb.pages.values import Converter
-from absdb.paths import check_name
+from absdb.paths import check_name, normal_name
 
 if TYPE_CHECKING:
     from absdb.engine.transaction import Transaction
@@ -52,6 +52,7 @@ class ColumnDefinition:
 def fresh_column(tx: Transaction, definition: ColumnDefinition) -> Column:
     """A Column with a new id; a sequence of its own if it is an identity."""
     name = check_name("column", definition.name)
+    physical_type(definition.type)  # refuses types that no column can have
     given = [definition.default is not NO_DEFAULT, definition.default_sql is not None]
     given += [definition.generated is not None, definition.identity]
     if sum(given) > 1:
@@ -100,6 +101,7 @@ def default_of(values: pa.Array, kind: pa.DataType) -> Default:
 def key_columns_of(table: str, columns: Sequence[Column], names: Sequence[str]) -> tuple[ColumnId, ...]:
     """The ids of the key columns named."""
     by_name = {column.name: column.id for column in columns}
+    names = [normal_name(name) for name in names]
     if len(set(names)) < len(names):
         raise InvalidInputError(f"table {table!r}: a column is named twice in the key")
     for name in names:

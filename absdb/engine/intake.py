@@ -25,6 +25,7 @@ from absdb.engine.refusals import require_key
 from absdb.errors import InvalidInputError, SchemaMismatchError
 from absdb.pages.types import from_frame, physical_type, to_logical
 from absdb.pages.values import Converter
+from absdb.paths import normal_name
 
 if TYPE_CHECKING:
     from absdb.engine.transaction import Transaction
@@ -167,9 +168,22 @@ def rows_of(schema: TableSchema, rows: Any) -> Given:
     if isinstance(rows, list | tuple) and all(isinstance(row, Mapping) for row in rows):
         return list(rows)
     types = {c.name: c.type for c in schema.columns if needs_type(c.type)}
-    given = from_frame(rows, types)
+    given = _with_normal_names(from_frame(rows, types))
     check_names(schema, given.schema.names)
     return given
+
+
+def _with_normal_names(given: Given) -> Given:
+    """The same with its columns' names in the form that names are kept in."""
+    names = given.schema.names
+    if all(name.isascii() for name in names):
+        return given
+    names = [normal_name(name) for name in names]
+    if isinstance(given, pa.Table):
+        return given.rename_columns(names)
+    schema = pa.schema([field.with_name(name) for field, name in zip(given.schema, names, strict=True)])
+    renamed = (pa.RecordBatch.from_arrays(batch.columns, schema=schema) for batch in given)
+    return pa.RecordBatchReader.from_batches(schema, renamed)
 
 
 def needs_type(kind: pa.DataType) -> bool:

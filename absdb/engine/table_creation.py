@@ -21,6 +21,7 @@ from absdb.engine.definition import ColumnDefinition, definitions_of
 from absdb.engine.type_text import as_type
 from absdb.errors import InvalidInputError
 from absdb.pages.types import declared_type, from_frame
+from absdb.paths import normal_name
 
 if TYPE_CHECKING:
     from absdb.engine.transaction import Transaction
@@ -125,6 +126,6 @@ def _changes(columns: ColumnChanges) -> list[ColumnDefinition]:
 
 def _merged(definitions: list[ColumnDefinition], changes: list[ColumnDefinition]) -> list[ColumnDefinition]:
     """The definitions with those of the same name replaced, and new ones behind."""
-    changed = {change.name: change for change in changes}
-    kept = [changed.pop(definition.name, definition) for definition in definitions]
+    changed = {normal_name(change.name): change for change in changes}
+    kept = [changed.pop(normal_name(definition.name), definition) for definition in definitions]
     return [*kept, *changed.values()]

@@ -15,6 +15,7 @@ from absdb.clock import format_time, parse_time
 from absdb.engine.engine import Engine
 from absdb.errors import HistoryExpiredError, InvalidInputError, NotFoundError
 from absdb.ids import Lsn
+from absdb.paths import normal_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,7 @@ def resolve(
 
 
 def _at_snapshot(engine: Engine, database: DatabaseInfo, name: str) -> Point:
-    found = engine.history.snapshots.get((database.id, name))
+    found = engine.history.snapshots.get((database.id, normal_name(name)))
     if found is None:
         names = sorted(each for owner, each in engine.history.snapshots if owner == database.id)
         raise NotFoundError(

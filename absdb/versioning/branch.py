@@ -66,7 +66,7 @@ def _create(
     retain_us: int | None = None,
     comment: str = "",
 ) -> DatabaseInfo:
-    check_name("database", name)
+    name = check_name("database", name)
     database, era = DatabaseId(engine.allocator.new_id()), EraId(engine.allocator.new_id())
     with engine.exclusive():
         engine.check_writable()
@@ -124,7 +124,7 @@ def alter_database(engine: Engine, info: DatabaseInfo, **changes: Any) -> Databa
     with engine.exclusive():
         current = _current(engine, info)
         if "name" in changes:
-            check_name("database", changes["name"])
+            changes["name"] = check_name("database", changes["name"])
             if any(other.name == changes["name"] for other in engine.history.databases.values()):
                 raise AlreadyExistsError(f"there is a database {changes['name']!r} already")
         altered = dataclasses.replace(current, **changes)

@@ -7,14 +7,14 @@ from absdb.engine.apply import Applied, apply_snapshot
 from absdb.engine.engine import Engine
 from absdb.errors import AlreadyExistsError, NotFoundError
 from absdb.ids import Lsn
-from absdb.paths import check_name
+from absdb.paths import check_name, normal_name
 from absdb.versioning.as_of import Point
 from absdb.wal.format import RecordKind
 
 
 def create_snapshot(engine: Engine, name: str, point: Point, *, comment: str = "") -> Snapshot:
     """Name a state; costs one sync. AlreadyExistsError if the database has a snapshot of that name."""
-    check_name("snapshot", name)
+    name = check_name("snapshot", name)
     with engine.exclusive():
         engine.check_writable()
         if (point.database.id, name) in engine.history.snapshots:
@@ -39,7 +39,7 @@ def drop_snapshot(engine: Engine, database_name: str, name: str) -> Lsn:
     with engine.exclusive():
         engine.check_writable()
         database = engine.history.database(database_name)
-        found = engine.history.snapshots.get((database.id, name))
+        found = engine.history.snapshots.get((database.id, normal_name(name)))
         if found is None:
             names = ", ".join(sorted(n for owner, n in engine.history.snapshots if owner == database.id))
             raise NotFoundError(
