@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from itertools import combinations
 from typing import TYPE_CHECKING
 
-from absdb.catalog.lineage import Interval, Lineage, common_prefix, remainder
+from absdb.catalog.lineage import Interval, Lineage, common_prefix, extends, remainder
 from absdb.catalog.schema import TableSchema
 from absdb.engine.covers import Image, Reverse
 from absdb.engine.pins import all_pins
@@ -114,16 +114,27 @@ def _needed(
     needed = _Needed()
     table = schemas[0].id
     lineage_of = engine.history.table_lineage
-    for state in states:
-        own = lineage_of(state, table)
+
+    def need(own: Lineage) -> None:
         start, image, steps = engine.covers.path(table, own)
         if image is not None:
             needed.images.add(id(image))
             needed.reverses.update(id(step) for step in steps)
         needed.add(remainder(own, start))
+
+    for state in states:
+        need(lineage_of(state, table))
     for earlier, later in spans:
         before, after = lineage_of(earlier, table), lineage_of(later, table)
         needed.add(remainder(after, common_prefix(before, after)))
+        for at, (era, _) in enumerate(later):
+            base = engine.history.eras[era].table_bases.get(table)
+            began = (*later[:at], (era, engine.history.eras[era].start_lsn))
+            if base is not None and not extends(earlier, began):
+                # Put back alone in between: what it was until then, and what it was put back to.
+                need(base)
+                prior = lineage_of(later[:at], table)
+                needed.add(remainder(prior, common_prefix(before, prior)))
     return needed
 
 

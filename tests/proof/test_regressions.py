@@ -18,6 +18,7 @@ from absdb.io.memory import MemoryFileSystem
 from absdb.pages.values import Converter
 from absdb.versioning.as_of import resolve
 from absdb.versioning.branch import create_branch, drop_database
+from absdb.versioning.restore import restore
 from tests.proof.scene import bulk, create, database, ids, numbered, put, reader, rows, start
 
 
@@ -213,4 +214,24 @@ def test_a_refused_definition_leaves_the_transaction_as_it_was(change):
             change(tx, table)
         assert tx.catalog.table("t") is table
     assert rows(engine, "t")[0] == {"id": 1, "value": "x1"}
+    engine.abandon()
+
+
+def test_history_before_a_table_was_put_back_alone_is_kept_in_branches():
+    """Only what the branch's head went through was kept, not what its table had been before within retention."""
+    engine = start(MemoryFileSystem())
+    main = engine.history.database("main")
+    with engine.begin(main.id) as tx:
+        create(tx, "t")
+    lsns = []
+    for number in range(3):
+        lsns.append(put(engine, "t", [number]))
+        checkpoint(engine)
+    restore(engine, resolve(engine, main, lsn=lsns[0]), tables=["t"])
+    put(engine, "t", [9])
+    create_branch(engine, "dev", resolve(engine, main))
+    drop_database(engine, main)
+    maintain(engine)
+    assert ids(engine, "t", "dev") == [0, 9]
+    assert [ids(engine, "t", "dev", lsn=lsn) for lsn in lsns] == [[0], [0, 1], [0, 1, 2]]
     engine.abandon()
