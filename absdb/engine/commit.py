@@ -20,12 +20,12 @@ from absdb.engine.changeset import TableChange, encode
 from absdb.engine.cover import EraCover, Mark
 from absdb.engine.refusals import shown_keys
 from absdb.engine.rows import logical_key
-from absdb.errors import AbsdbError, StateError, StorageError, WriteConflictError
+from absdb.errors import InvalidInputError, StateError, StorageError, WriteConflictError
 from absdb.ids import EraId, TableId
 from absdb.pages.key import length, to_list
 from absdb.pages.lookup import lookup
 from absdb.pages.section import Section
-from absdb.wal.format import RecordKind
+from absdb.wal.format import BODY_BYTES_MAX, RecordKind
 from absdb.wal.group import Request
 
 if TYPE_CHECKING:
@@ -46,6 +46,12 @@ class CommitRequest(Request):
         self.changes = changes
         self.meta = _meta(tx)
         self.body = encode(tx.era, changes, meta=self.meta, schema_changes=tx.schema_changes, used=tx.used)
+        if len(self.body) > BODY_BYTES_MAX:
+            raise InvalidInputError(
+                f"a commit of {len(self.body)} bytes does not fit into one log record, at most "
+                f"{BODY_BYTES_MAX} do",
+                hint="a smaller bulk_threshold writes more of it into page files",
+            )
         self.lsn = 0
         self.entry: CommitEntry | None = None
 
@@ -63,7 +69,7 @@ def lead(engine: Engine, batch: list[CommitRequest]) -> None:
     for request in batch:
         try:
             _check(engine, request)
-        except AbsdbError as error:
+        except Exception as error:  # nothing of it has been written yet: the others need not suffer
             request.error = error
             continue
         _write(engine, request, undo)
@@ -72,13 +78,17 @@ def lead(engine: Engine, batch: list[CommitRequest]) -> None:
         return
     try:
         engine.wal.flush()
-    except StorageError:
+    except StorageError as error:
         undo.run()
-        raise
+        raise Undone from error
     for request in accepted:
         assert request.entry is not None
         engine.log.append(request.entry)
     engine.publish(accepted[-1].lsn)
+
+
+class Undone(Exception):
+    """The batch could not be written, and memory is what it was before; the cause says why."""
 
 
 class Undo:
@@ -111,10 +121,11 @@ class Undo:
 def _check(engine: Engine, request: CommitRequest) -> None:
     tx = request.tx
     engine.check_writable()
+    engine.check_unprotected(tx)
     info = engine.history.databases.get(tx.database)
     if info is None:
         raise StateError("the database was dropped while the transaction was open")
-    if info.eras[-1] != tx.era:
+    if info.eras[-1] != tx.era or tx.snapshot_lsn < engine.history.eras[tx.era].start_lsn:
         raise WriteConflictError(
             f"database {info.name!r} was restored while the transaction was open",
             hint="run the transaction again",

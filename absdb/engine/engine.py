@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +24,8 @@ from absdb.catalog.lineage import Lineage
 from absdb.clock import Clock
 from absdb.engine.allocator import Allocator
 from absdb.engine.bulk import Bulk
-from absdb.engine.commit import CommitRequest, lead
+from absdb.engine.apply import Applied
+from absdb.engine.commit import CommitRequest, Undone, lead
 from absdb.engine.constraints import Constraints
 from absdb.engine.covers import Covers
 from absdb.engine.expressions import Evaluator
@@ -38,6 +39,7 @@ from absdb.paths import PAGES_DIR
 from absdb.settings import Settings
 from absdb.wal.format import RecordKind
 from absdb.wal.group import GroupCommit
+from absdb.wal.interrupt import HeldInterrupts
 from absdb.wal.tail import TornTail
 from absdb.wal.writer import LogWriter
 
@@ -145,21 +147,24 @@ class Engine:
     def _lead(self, batch: list[CommitRequest]) -> None:
         try:
             lead(self, batch)
+        except Undone as undone:
+            assert undone.__cause__ is not None
+            raise undone.__cause__ from None
         except BaseException as error:
-            # A batch that could not be written at all has been undone; after anything else memory and disk may differ.
-            if self.newest_is_unpublished():
-                self.poison(error)
+            # Part of the batch may be applied, or on disk, and nobody knows which.
+            self.poison(error)
             raise
-
-    def newest_is_unpublished(self) -> bool:
-        """Whether something applied has not been published: after a failed group, that memory cannot be trusted."""
-        return any(lsn > self.published for lsn in self.newest.values())
 
     @contextmanager
     def exclusive(self) -> Iterator[None]:
-        """Run with nobody committing, after everything queued before."""
-        with self._group.exclusive():
-            yield
+        """Run with nobody committing, after everything queued before. Ctrl-C waits until it is over."""
+        with self._group.exclusive(), HeldInterrupts():
+            try:
+                yield
+            finally:
+                if not self.read_only:
+                    # Of records that were appended and, because something went wrong, not flushed.
+                    self.wal.discard_buffered()
 
     def append(self, kind: RecordKind, database: int, body: dict[str, Any]) -> tuple[int, int, int]:
         """Put a record of JSON into the log's batch; (end LSN, time, transaction id). Inside `exclusive` only."""
@@ -173,9 +178,24 @@ class Engine:
         """Make what was appended durable. Inside `exclusive` only."""
         try:
             self.wal.flush()
-        except EnginePoisonedError as error:
-            self.poison(error)
+        except BaseException as error:
+            if self.wal.poisoned:
+                self.poison(error)
             raise
+
+    def write(
+        self, kind: RecordKind, database: DatabaseId, body: dict[str, Any], apply: Callable[..., None]
+    ) -> Lsn:
+        """Log one event, sync, `apply(engine, at, body)`, show it. Inside `exclusive` only."""
+        lsn, time_us, txid = self.append(kind, database, body)
+        self.flush()
+        try:
+            apply(self, Applied(lsn, time_us, txid, database), body)
+            self.publish(lsn)
+        except BaseException as error:
+            self.poison(error)  # it is on disk, and memory does not say so
+            raise
+        return Lsn(lsn)
 
     # time and numbers
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from absdb.catalog.history import DatabaseInfo
 from absdb.clock import MICROSECOND
-from absdb.engine.apply import Applied, apply_database
+from absdb.engine.apply import apply_database
 from absdb.engine.engine import Engine
 from absdb.errors import AlreadyExistsError, InvalidInputError, StateError
 from absdb.ids import DatabaseId, EraId, Lsn
@@ -142,8 +142,4 @@ def _current(engine: Engine, info: DatabaseInfo) -> DatabaseInfo:
 
 def write_database(engine: Engine, database: DatabaseId, body: dict[str, Any]) -> Lsn:
     """Log what happens to a database, sync, and apply it. Inside `engine.exclusive` only."""
-    lsn, time_us, txid = engine.append(RecordKind.DATABASE, database, body)
-    engine.flush()
-    apply_database(engine, Applied(lsn, time_us, txid, database), body)
-    engine.publish(lsn)
-    return Lsn(lsn)
+    return engine.write(RecordKind.DATABASE, database, body, apply_database)

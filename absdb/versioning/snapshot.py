@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from absdb.catalog.history import Snapshot
-from absdb.engine.apply import Applied, apply_snapshot
+from absdb.engine.apply import apply_snapshot
 from absdb.engine.engine import Engine
 from absdb.errors import AlreadyExistsError, NotFoundError
 from absdb.ids import Lsn
@@ -51,8 +51,4 @@ def drop_snapshot(engine: Engine, database_name: str, name: str) -> Lsn:
 
 def _write(engine: Engine, op: str, snapshot: Snapshot) -> Lsn:
     body = {"op": op, "snapshot": snapshot.to_json()}
-    lsn, time_us, txid = engine.append(RecordKind.SNAPSHOT, snapshot.database, body)
-    engine.flush()
-    apply_snapshot(engine, Applied(lsn, time_us, txid, snapshot.database), body)
-    engine.publish(lsn)
-    return Lsn(lsn)
+    return engine.write(RecordKind.SNAPSHOT, snapshot.database, body, apply_snapshot)

@@ -10,18 +10,31 @@ import pyarrow as pa
 import pytest
 
 from absdb.catalog.manifest import read_manifest
+from absdb.engine import commit as commit_module
+from absdb.engine import writes
 from absdb.engine.checkpoint import checkpoint
+from absdb.engine.commit import CommitRequest
 from absdb.engine.compaction import maintain
 from absdb.engine.garbage import retire
 from absdb.engine.recovery import open_engine
-from absdb.errors import AbsdbError
+from absdb.engine.transaction import Transaction
+from absdb.errors import (
+    AbsdbError,
+    EnginePoisonedError,
+    InvalidInputError,
+    StateError,
+    WriteConflictError,
+)
 from absdb.ids import EraId
 from absdb.io.base import FileSystem
 from absdb.io.memory import MemoryFileSystem
 from absdb.paths import PAGES_DIR
 from absdb.testing.faults import Fault, FaultyFileSystem
 from absdb.testing.wrapping import WrappedFileSystem
-from tests.versioning.conftest import SMALL, World
+from absdb.versioning import branch as branch_module
+from absdb.versioning.branch import alter_database, create_branch
+from absdb.versioning.restore import restore
+from tests.versioning.conftest import SCHEMA, SMALL, World
 
 T = TypeVar("T")
 
@@ -130,3 +143,120 @@ def test_a_control_that_could_not_be_written_decides_nothing() -> None:
     world.engine = open_engine(inner, arguments=SMALL, clock=world.clock)
     assert world.rows() == {1: (1, "x")}
     world.engine.close()
+
+
+def transaction(world: World, rows: dict[int, tuple[int, str]]) -> Transaction:
+    tx = world.engine.begin(world.info("main").id)
+    ids = list(rows)
+    given = {"id": ids, "v": [rows[i][0] for i in ids], "s": [rows[i][1] for i in ids]}
+    writes.upsert(tx, tx.catalog.table("t"), pa.table(given, schema=SCHEMA))
+    return tx
+
+
+def fails_once(monkeypatch: pytest.MonkeyPatch, where: Any, name: str, error: BaseException) -> None:
+    """The next call of a function raises before it has done anything."""
+    real = getattr(where, name)
+
+    def call(*args: Any, **named: Any) -> Any:
+        monkeypatch.setattr(where, name, real)
+        raise error
+
+    monkeypatch.setattr(where, name, call)
+
+
+def reopened(world: World) -> None:
+    world.engine.abandon()
+    world.engine = open_engine(world.fs, arguments=SMALL, clock=world.clock)
+
+
+def test_a_commit_that_failed_to_apply_is_not_written_with_the_next_one(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.create()
+    world.put({1: (1, "x")})
+    fails_once(monkeypatch, commit_module, "apply_changes", RuntimeError("a defect"))
+    with pytest.raises(AbsdbError):
+        world.put({2: (2, "lost")})
+    with pytest.raises(EnginePoisonedError):
+        world.put({3: (3, "y")})
+    reopened(world)
+    assert world.rows() == {1: (1, "x")}
+
+
+def test_a_request_that_cannot_be_checked_fails_alone(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.create()
+    requests = [transaction(world, {n: (n, "x")}) for n in (1, 2)]
+    batch = [CommitRequest(tx, tx.net_changes()) for tx in requests]
+    real = commit_module._check
+
+    def check(engine: Any, request: CommitRequest) -> None:
+        if request is batch[1]:
+            raise RuntimeError("a defect")
+        real(engine, request)
+
+    monkeypatch.setattr(commit_module, "_check", check)
+    world.engine._lead(batch)
+    assert isinstance(batch[1].error, RuntimeError)
+    assert world.rows() == {1: (1, "x")}
+    assert not world.engine.poisoned
+
+
+def test_an_event_interrupted_before_its_sync_does_not_happen_with_the_next_commit(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.create()
+    world.put({1: (1, "x")})
+    fails_once(monkeypatch, world.engine, "flush", KeyboardInterrupt())
+    with pytest.raises(KeyboardInterrupt):
+        create_branch(world.engine, "dev", world.point())
+    world.put({2: (2, "y")})
+    reopened(world)
+    assert [info.name for info in world.engine.history.databases.values()] == ["main"]
+    assert world.rows() == {1: (1, "x"), 2: (2, "y")}
+
+
+def test_an_event_on_disk_that_memory_does_not_know_stops_all_writing(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.create()
+    fails_once(monkeypatch, branch_module, "apply_database", MemoryError())
+    with pytest.raises(MemoryError):
+        create_branch(world.engine, "dev", world.point())
+    with pytest.raises(EnginePoisonedError):
+        world.put({1: (1, "x")})
+    reopened(world)
+    assert world.info("dev")
+
+
+def test_a_transaction_that_saw_the_state_before_a_restore_cannot_commit_behind_it(world: World) -> None:
+    world.create()
+    world.put({1: (1, "old")})
+    then = world.point()
+    world.put({1: (2, "new")})
+    tx = transaction(world, {1: (3, "from new")})
+    restore(world.engine, then)
+    # As if it had begun between the two moments at which a restore changes eras and is shown.
+    tx.era = world.engine.history.current_era(tx.database).id
+    with pytest.raises(WriteConflictError):
+        tx.commit()
+    assert world.rows() == {1: (1, "old")}
+
+
+def test_no_commit_follows_the_protection_of_a_database(world: World) -> None:
+    world.create()
+    tx = transaction(world, {1: (1, "x")})
+    request = CommitRequest(tx, tx.net_changes())
+    alter_database(world.engine, world.info("main"), protected=True)
+    world.engine._lead([request])
+    assert isinstance(request.error, StateError)
+    assert world.rows() == {}
+
+
+def test_a_commit_too_long_for_the_log_fails_alone(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.create()
+    monkeypatch.setattr(commit_module, "BODY_BYTES_MAX", 100)
+    with pytest.raises(InvalidInputError, match="log record"):
+        world.put({1: (1, "x" * 200)})
+    monkeypatch.undo()
+    world.put({2: (2, "y")})
+    assert world.rows() == {2: (2, "y")}
