@@ -53,18 +53,14 @@ class OpenBuffer:
         self.lsns.append(lsn)
         self.newest[key] = at
 
-    def truncate(self, count: int) -> None:
-        """Take back all but the first `count` versions."""
-        for at in range(len(self.rows) - 1, count - 1, -1):
-            key, before = self.keys[at], self.previous[at]
-            if before < 0:
-                del self.newest[key]
-            else:
-                self.newest[key] = before
-        for values in (self.rows, self.keys, self.ops, self.lsns, self.previous):
-            del values[count:]
-        self._sealed = None
-        self._indexes = {}
+    def first(self, count: int) -> OpenBuffer:
+        """A buffer with the first `count` versions only; this one stays as it is for those who read it."""
+        if count == len(self.rows):
+            return self
+        other = OpenBuffer(self.schema, self.lo)
+        for version in zip(self.keys[:count], self.rows, self.ops, self.lsns, strict=False):
+            other.append(*version)
+        return other
 
     def find(self, key: Key, upto: int) -> int:
         """Index of the newest version of `key` at or below LSN `upto`; -1 if there is none."""

@@ -103,9 +103,10 @@ class EraCover:
         """Forget what came after the mark: a savepoint, or a group that could not be written."""
         runs, buffer, count, hi = mark
         with self._mutex:
-            if buffer is not None:
-                buffer.truncate(count)
-            self.view = (runs, buffer)
+            # A checkpoint may have put stored runs in the place of some meanwhile; those stay.
+            kept = [run for run in self.view[0] if run.hi <= self._end(runs)]
+            rest = [run for run in runs if run.lo >= self._end(kept)]
+            self.view = ((*kept, *rest), None if buffer is None else buffer.first(count))
             self.hi = hi
 
     def _new_buffer(self, schema: TableSchema) -> OpenBuffer:

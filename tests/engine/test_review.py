@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 
 from absdb.catalog.manifest import read_manifest
+from absdb.engine import checkpoint as checkpoint_module
 from absdb.engine import commit as commit_module
 from absdb.engine import writes
 from absdb.engine.checkpoint import checkpoint
@@ -23,6 +24,7 @@ from absdb.errors import (
     EnginePoisonedError,
     InvalidInputError,
     StateError,
+    StorageError,
     WriteConflictError,
 )
 from absdb.ids import EraId
@@ -260,3 +262,46 @@ def test_a_commit_too_long_for_the_log_fails_alone(world: World, monkeypatch: py
     monkeypatch.undo()
     world.put({2: (2, "y")})
     assert world.rows() == {2: (2, "y")}
+
+
+def test_a_batch_without_room_takes_back_its_rows_and_not_what_a_checkpoint_stored(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.create()
+    world.put({1: (1, "x")})
+    engine = world.engine
+    (cover,) = engine.covers.eras.values()
+    cover.seal()
+    cover.frozen_upto = cover.hi
+
+    def flush() -> int:
+        monkeypatch.undo()
+        checkpoint_module._store_tails(engine)
+        engine.wal.discard_buffered()
+        raise StorageError("no space left on device")
+
+    monkeypatch.setattr(engine.wal, "flush", flush)
+    with pytest.raises(StorageError):
+        world.put({2: (2, "no room")})
+    assert all(run.is_stored for run in cover.view[0])
+    assert world.rows() == {1: (1, "x")}
+    world.put({3: (3, "y")})
+    reopened(world)
+    assert world.rows() == {1: (1, "x"), 3: (3, "y")}
+
+
+def test_a_reader_is_not_disturbed_by_rows_taken_back(world: World) -> None:
+    world.create()
+    world.put({1: (1, "x")})
+    (cover,) = world.engine.covers.eras.values()
+    assert cover.schema is not None
+    cover.append_row(cover.schema, 2, (2, 2, "y"), 0, cover.hi + 8)
+    mark, buffer = cover.mark(), cover.view[1]
+    assert buffer is not None
+    cover.append_row(cover.schema, 2, (2, 3, "later"), 0, cover.hi + 8)
+    at = buffer.newest[2]
+    cover.reset(mark)
+    assert buffer.rows[at] == (2, 3, "later")  # a reader was looking at it
+    hit = cover.find(2, 0, cover.hi + 100)
+    assert hit is not None
+    assert hit.row == (2, 2, "y")
