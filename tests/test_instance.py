@@ -379,6 +379,9 @@ def test_pins_tell_who_keeps_what(shop):
     assert sorted(found["kind"]) == ["branch", "head", "head", "reader", "snapshot", "transaction"]
     assert set(found["name"]) == {"", "b", "main", "s"}
     tx.rollback()
+    lost = main.transaction()["t"]
+    assert list(shop.pins()["kind"]).count("transaction") == 1
+    del lost
     del past
     branch.drop()
     main.drop_snapshot("s")

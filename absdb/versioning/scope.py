@@ -242,6 +242,8 @@ class TransactionScope:
         self.engine = tx.engine
         self.database = tx.database
         self._verbs = 0
+        # A transaction that nobody can commit any more would keep history from expiring for ever.
+        weakref.finalize(self, tx.rollback).atexit = False
 
     def info(self) -> DatabaseInfo:
         return database_info(self.engine, self.database, "")
