@@ -200,7 +200,10 @@ def _from_numpy(value: Any, dtype: np.dtype[Any], misfit: Misfit) -> int:
     """A numpy datetime or timedelta in the unit of `dtype`."""
     if value.dtype.kind == "m" and np.datetime_data(value.dtype)[0] in ("Y", "M"):
         raise misfit(value, "months and years have no fixed length")
-    converted = value.astype(dtype)
+    try:
+        converted = value.astype(dtype)
+    except OverflowError as error:  # from numpy 2.5 on; older ones wrap around
+        raise misfit(value, "out of range, or finer than the column's unit") from error
     units = int(converted.astype(np.int64))
     # numpy wraps around without a word, perhaps onto the same value on the way back.
     same_sign = (units < 0) == (int(value.astype(np.int64)) < 0)
