@@ -75,9 +75,11 @@ def test_python_runs_and_prints_what_is_shown(here: Path) -> None:
                 assert printed == block.text, f"README.md, line {block.line}"
                 printed = ""
                 told += 1
+    assert not printed, "nothing shows what the last block prints"
     assert told
 
 
+@pytest.mark.slow
 def test_shell_commands_work(here: Path) -> None:
     scripts = [block for block in blocks() if block.language == "sh" and "absdb " in block.text]
     assert scripts
