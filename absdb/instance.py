@@ -27,6 +27,7 @@ from absdb.reprs import counted, grid, page
 from absdb.sql.expressions import SqlEvaluator
 from absdb.versioning import branch
 from absdb.versioning.listing import branches, databases, pins, snapshots
+from absdb.versioning.retention import drop_outlived
 from absdb.versioning.scope import HeadScope
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ def connect(
         create=create,
         upkeep=True,
     )
+    engine.chores.append(drop_outlived)
     return Instance(engine)
 
 

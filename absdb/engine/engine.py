@@ -23,8 +23,8 @@ from absdb.catalog.history import History
 from absdb.catalog.lineage import Lineage
 from absdb.clock import Clock
 from absdb.engine.allocator import Allocator
-from absdb.engine.bulk import Bulk
 from absdb.engine.apply import Applied
+from absdb.engine.bulk import Bulk
 from absdb.engine.commit import CommitRequest, Undone, lead
 from absdb.engine.constraints import Constraints
 from absdb.engine.covers import Covers
@@ -82,6 +82,8 @@ class Engine:
         self.lease: Lease | None = None
         self.idle_bytes = 0
         """Log after the last checkpoint that is only about the checkpoint itself."""
+        self.chores: list[Callable[[Engine], int]] = []
+        """What upper floors want done at each upkeep; each returns how much it did."""
         self.closed = False
         self._finalizer: weakref.finalize[..., Engine] | None = None
         self.maintenance = threading.Lock()

@@ -37,7 +37,7 @@ def create_branch(
 ) -> DatabaseInfo:
     """A database that starts as `point`; costs one sync, independent of size.
 
-    `retain` is how long it should live: past that `absdb_branches` marks it and garbage collection may drop it.
+    `retain` is how long it should live: the first upkeep after that drops it, unless it is protected.
     """
     if retain is not None and retain <= dt.timedelta(0):
         raise InvalidInputError(f"a branch cannot be retained for {retain}")

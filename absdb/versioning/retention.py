@@ -1,11 +1,13 @@
-"""How long something should live, as a user writes it: "7 days", "12 h", or a timedelta."""
+"""Branches that should live for a while only: how a user writes it, and dropping them when the time is over."""
 
 from __future__ import annotations
 
 import datetime as dt
 
+from absdb.engine.engine import Engine
 from absdb.errors import InvalidInputError
 from absdb.setting_kinds import Kind, Setting
+from absdb.versioning.branch import drop_database
 
 _RETAIN = Setting("retain", Kind.DURATION, 7.0 * 24 * 3600, "how long a branch should live")
 
@@ -22,3 +24,14 @@ def retention_of(retain: str | dt.timedelta | None) -> dt.timedelta | None:
         raise InvalidInputError(
             f"retain = {retain!r}: {error}", hint='write it as "7 days" or "12 h", or pass a timedelta'
         ) from error
+
+
+def drop_outlived(engine: Engine) -> int:
+    """Drop the branches that are past the time they were to live for; returns how many. Protected ones stay."""
+    now, dropped = engine.clock.now_us(), 0
+    for info in list(engine.history.databases.values()):
+        outlived = info.retain_us is not None and info.created_us + info.retain_us <= now
+        if outlived and not info.protected and len(engine.history.databases) > 1:
+            drop_database(engine, info)
+            dropped += 1
+    return dropped
