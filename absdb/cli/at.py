@@ -47,4 +47,5 @@ def command(
         names = [schema.column(name.strip()).name for name in columns.split(",")] if columns else None
         rows = first_rows(reader, limit)
         call.output.note(f"{schema.full_name} of {database} @ {point.lsn}, {counted(reader.count(), 'row')}")
-        call.output.show(Rows(items(rows if names is None else rows.select(names))))
+        key = schema.key_names if names is None else ()
+        call.output.show(Rows(items(rows if names is None else rows.select(names)), key=key))

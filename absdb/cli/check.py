@@ -11,6 +11,7 @@ from absdb.cli.command import FAILED, Call, Verb
 from absdb.cli.output import Listing
 from absdb.cli.session import opened
 from absdb.engine.check import check
+from absdb.errors import CorruptionError
 from absdb.progress import reporting
 
 
@@ -22,15 +23,21 @@ def command(call: Call) -> None:
     Exit code 1 if there is an error; a remark is none.
     """
     output = call.output
-    with opened(call) as session, reporting(output.bars, "check files") as report:
+    findings: list[dict[str, Any]] = []
+    with reporting(output.bars, "check files") as report:
 
         def progress(done: int, total: int) -> None:
             if report is not None:
                 report(done)
 
-        findings: list[dict[str, Any]] = [
-            dataclasses.asdict(finding) for finding in check(session.engine, progress=progress)
-        ]
+        try:
+            with opened(call) as session:
+                for finding in check(session.engine, progress=progress):
+                    findings.append(dataclasses.asdict(finding))
+        except CorruptionError as error:
+            # So much is damaged that it could not be opened, or read to the end.
+            where = str(error.facts.get("path", "instance"))
+            findings.append({"severity": "error", "where": where, "problem": error.message})
     output.show(Listing(findings, "all is well"))
     if any(finding["severity"] == "error" for finding in findings):
         raise click.exceptions.Exit(FAILED)

@@ -7,7 +7,7 @@ import difflib
 import click
 
 from absdb.cli.command import Call, Noun
-from absdb.cli.output import Facts, Listing
+from absdb.cli.output import Facts, Listing, Row
 from absdb.cli.session import opened
 from absdb.errors import NotFoundError
 
@@ -30,7 +30,12 @@ def list_settings(call: Call, changed: bool) -> None:
     with opened(call) as session:
         found = session.engine.settings.rows()
     kept = [row for row in found if not changed or row["value"] != row["default"]]
-    call.output.show(Listing(kept, "all settings are at their defaults", left_out=("meaning",)))
+    call.output.show(Listing(kept, "all settings are at their defaults", short=_short))
+
+
+def _short(row: Row) -> Row:
+    """Without the meaning, which is long."""
+    return {name: row[name] for name in ("name", "value", "origin", "default")}
 
 
 @command.command("show", examples=["absdb config show history_retention", "absdb config show author --json"])

@@ -20,9 +20,11 @@ import pyarrow.compute as pc
 
 from absdb.cli.command import Call, Verb, When
 from absdb.cli.file_formats import Source, reading
+from absdb.cli.log import short_entry
 from absdb.cli.output import Facts, Listing, Output, Rows, items
 from absdb.cli.session import Session, is_instance, opened
 from absdb.cli.text import milliseconds, size
+from absdb.clock import format_time, parse_time
 from absdb.errors import AlreadyExistsError, NotFoundError, StateError
 from absdb.ids import Lsn
 from absdb.instance import connect
@@ -243,9 +245,7 @@ def _restore(story: Story) -> None:
 def _log(story: Story) -> None:
     with story.step("The log of main, newest first") as said:
         entries = items(log(story.session.engine, story.session.point("main"), limit=4))
-        shown = ("lsn", "time", "kind", "message", "rows_inserted", "rows_deleted")
-        short = [{name: entry[name] for name in shown} for entry in entries]
-        said.update(log=short, table=Listing(short))
+        said.update(log=entries, table=Listing(entries, short=short_entry))
 
 
 def _reopen(call: Call, story: Story, stack: ExitStack) -> None:
@@ -281,8 +281,9 @@ def _history(story: Story) -> None:
         )
         key = tuple(row[name][0].as_py() for name in KEY)
         versions = table_history(scope, schema, key)
-        shown = ["lsn", "operation", "message", *KEY, "arr_delay"]
-        said.update(versions=items(versions.select(shown)), table=Rows(items(versions.select(shown))))
+        shown = items(versions.select(["lsn", "time", "operation", "message", "arr_delay"]))
+        said.update(key=key, versions=shown, table=Rows(shown))
+        said["text"] = f"{CARRIER} {key[-1]}, scheduled for the hour of {format_time(parse_time(key[0]))}"
 
 
 def _farewell(output: Output, keep: str | None, took: float) -> None:

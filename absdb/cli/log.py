@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from absdb.cli.command import Call, Verb, When, database_option, point_options
-from absdb.cli.output import Listing, items
+from absdb.cli.output import Listing, Row, items
 from absdb.cli.session import opened
 from absdb.versioning.log import log
 
@@ -26,4 +26,12 @@ def command(call: Call, database: str, when: When, limit: int, everything: bool)
     """List the commits that led to a database, or to a point of it, newest first."""
     with opened(call) as session:
         found = log(session.engine, session.point(database, when), limit=None if everything else limit)
-        call.output.show(Listing(items(found), f"nothing has happened to {database} yet"))
+        call.output.show(Listing(items(found), f"nothing has happened to {database} yet", short_entry))
+
+
+def short_entry(entry: Row) -> Row:
+    """A commit in one line, with `+1,200 ~3 -17` for rows inserted, updated and deleted."""
+    counts = zip("+~-", ("rows_inserted", "rows_updated", "rows_deleted"), strict=True)
+    rows = " ".join(f"{sign}{entry[name]:,}" for sign, name in counts if entry[name])
+    named = {name: entry[name] for name in ("lsn", "time", "author", "kind", "tables")}
+    return {**named, "rows": rows, "message": entry["message"]}

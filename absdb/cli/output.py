@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 Row = Mapping[str, Any]
 GAP = 2
+KEPT_WHOLE = ("name", "lsn", "time", "created_at", "created_lsn")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,34 +54,38 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """Things of one kind. `empty` is said to people if there are none; `left_out` names columns only JSON has."""
+    """Things of one kind. `empty` is said to people if there are none; `short` makes of an item what they see."""
 
     items: Sequence[Row]
     empty: str = "there are none"
-    left_out: Sequence[str] = ()
+    short: Callable[[Row], Row] = dict
 
     def data(self) -> Any:
         return [dict(item) for item in self.items]
 
-    def names(self) -> list[str]:
-        return [name for name in self.items[0] if name not in self.left_out] if self.items else []
+    def seen(self) -> list[Row]:
+        """The items as people see them."""
+        return [self.short(item) for item in self.items]
 
-    def cells(self, names: Sequence[str]) -> list[list[str]]:
-        return [[readable(item[name], name) for name in names] for item in self.items]
+    def cell(self, value: Any, name: str) -> str:
+        """One value as people read it."""
+        return readable(value, name)
 
     def numeric(self, name: str) -> bool:
-        values = [item[name] for item in self.items if item[name] is not None]
+        """Whether a column holds numbers, which stand to the right."""
+        values = [item[name] for item in self.seen() if item[name] is not None]
         return bool(values) and all(isinstance(v, int | float) and not isinstance(v, bool) for v in values)
 
 
 @dataclass(frozen=True, slots=True)
 class Rows(Listing):
-    """Rows of a user's table."""
+    """Rows of a user's table. Columns in `key` are shown also where not all fit."""
 
     empty: str = "no rows"
+    key: Sequence[str] = ()
 
-    def cells(self, names: Sequence[str]) -> list[list[str]]:
-        return [["NULL" if row[name] is None else shown(row[name]) for name in names] for row in self.items]
+    def cell(self, value: Any, name: str) -> str:
+        return "NULL" if value is None else shown(value)
 
 
 Part = Facts | Done | Listing
@@ -146,16 +151,17 @@ class Output:
             click.echo(f"{label:{width}}{' ' * GAP}{readable(value, name)}".rstrip())
 
     def _table(self, listing: Listing) -> None:
-        names = listing.names()
+        items = listing.seen()
+        names = list(items[0])
+        cells = [[listing.cell(item[name], name) for name in names] for item in items]
         if sys.stdout.isatty():
-            rich_table(listing, names)
+            rich_table(listing, names, cells)
         else:
-            plain_table(listing, names)
+            plain_table(listing, names, cells)
 
 
-def plain_table(listing: Listing, names: Sequence[str]) -> None:
+def plain_table(listing: Listing, names: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
     """A table for files, pipes and logs: nothing is cut, columns are aligned by blanks."""
-    cells = listing.cells(names)
     widths = [max(len(name), *(len(row[at]) for row in cells)) for at, name in enumerate(names)]
     aligns = [">" if listing.numeric(name) else "<" for name in names]
     for row in ([*names], *cells):
@@ -163,30 +169,36 @@ def plain_table(listing: Listing, names: Sequence[str]) -> None:
         click.echo((" " * GAP).join(texts).rstrip())
 
 
-def rich_table(listing: Listing, names: Sequence[str]) -> None:
-    """A table for a terminal: columns that do not fit are left out, and it says so."""
+def rich_table(listing: Listing, names: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
+    """A table for a terminal: empty columns, and columns of rows that do not fit, are left out."""
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    console = Console(highlight=False, no_color=True if not colours(sys.stdout) else None)
-    cells = [[cut(text) for text in row] for row in listing.cells(names)]
-    fitting = _fitting(names, cells, console.width) if isinstance(listing, Rows) else list(range(len(names)))
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold")
+    console = Console(highlight=False, no_color=None if colours(sys.stdout) else True)
+    cells = [[cut(text) for text in row] for row in cells]
+    filled = [at for at in range(len(names)) if any(row[at] for row in cells)]
+    fitting = filled
+    if isinstance(listing, Rows):
+        fitting = _fitting(names, cells, console.width, [names.index(name) for name in listing.key])
+    table = Table(
+        box=SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, GAP - 1, 0, 0), header_style="bold"
+    )
     for at in fitting:
+        numeric = listing.numeric(names[at])
         table.add_column(
-            names[at],
-            justify="right" if listing.numeric(names[at]) else "left",
+            names[at] if isinstance(listing, Rows) else names[at].replace("_", " "),
+            justify="right" if numeric else "left",
             overflow="fold",
-            no_wrap=names[at] in ("name", "lsn", "time", "created_at", "created_lsn"),
+            no_wrap=numeric or names[at] in KEPT_WHOLE,
         )
     for row in cells:
         table.add_row(*(Text(row[at], style="dim" if row[at] == "NULL" else "") for at in fitting))
     console.print(table)
-    if len(fitting) < len(names):
+    if len(fitting) < len(names) and isinstance(listing, Rows):
         left = [name for at, name in enumerate(names) if at not in fitting]
-        console.print(Text(f"columns not shown: {', '.join(left)}", style="dim"))
+        console.print(Text(f"not shown: {', '.join(left)}", style="dim"))
 
 
 def colours(stream: Any) -> bool:
@@ -211,14 +223,14 @@ def _values(column: pa.ChunkedArray) -> list[Any]:
         return [None if not scalar.is_valid else str(scalar) for scalar in column]
 
 
-def _fitting(names: Sequence[str], cells: Sequence[Sequence[str]], width: int) -> list[int]:
-    """The columns that fit side by side, from the left; at least one."""
+def _fitting(
+    names: Sequence[str], cells: Sequence[Sequence[str]], width: int, first: Sequence[int]
+) -> list[int]:
+    """The columns that fit side by side: those in `first`, then from the left; at least one."""
     found: list[int] = []
-    used = 0
-    for at, name in enumerate(names):
-        need = max(len(name), *(len(row[at]) for row in cells)) + GAP + 1
-        if found and used + need > width:
+    for at in [*first, *(at for at in range(len(names)) if at not in first)]:
+        width -= max(len(names[at]), *(len(row[at]) for row in cells)) + GAP
+        if found and width < 0:
             break
         found.append(at)
-        used += need
-    return found
+    return sorted(found)

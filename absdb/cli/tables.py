@@ -75,7 +75,7 @@ def show_table(call: Call, table: str, database: str, when: When, rows: int) -> 
             "constraints": Listing(items(constraints(schema, scope.catalog())), "no constraints"),
         }
         if rows:
-            parts["first_rows"] = Rows(items(first_rows(reader, rows)))
+            parts["first_rows"] = Rows(items(first_rows(reader, rows)), key=schema.key_names)
         call.output.show_all(parts)
 
 
