@@ -85,9 +85,11 @@ def _side(values: Sequence[Any]) -> str:
 
 
 def cell(value: Any) -> str:
-    """One escaped cell; NULL is muted, long text is cut."""
+    """One escaped cell; NULL is muted, long text is cut, floats have no digits that only rounding made."""
     if value is None:
         return f'<span style="{_MUTED}">NULL</span>'
+    if isinstance(value, float):
+        value = float(f"{value:.15g}")  # 10.35702, not 10.357019999999999
     text = value if isinstance(value, str) else str(value)
     return escape(text if len(text) <= CELL_CHARACTERS_MAX else text[: CELL_CHARACTERS_MAX - 1] + "…")
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 import absdb
+from absdb.reprs import cell
 
 
 @pytest.fixture
@@ -46,3 +47,14 @@ def test_plain_texts_are_one_line_that_says_enough_for_a_log(main: absdb.Databas
     orders = main.create_table("orders", [{"id": 1}], key="id")
     assert repr(main) == f"<Database main @ {main.lsn}, 1 table>"
     assert repr(orders) == f"<Table orders of main @ {main.lsn}, 1 column, key id>"
+
+
+def test_floats_are_shown_without_the_noise_of_binary_fractions() -> None:
+    assert [cell(x) for x in (10.357019999999999, 0.1 + 0.2, 41.0, 1e-9, float("nan"), 1e300)] == [
+        "10.35702",
+        "0.3",
+        "41.0",
+        "1e-09",
+        "nan",
+        "1e+300",
+    ]
