@@ -22,6 +22,7 @@ Everything here may be used from many threads; a race at worst decodes something
 from __future__ import annotations
 
 import threading
+import weakref
 from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -45,38 +46,54 @@ UPSERT, DELETE = 0, 1
 
 Origin = tuple["PageFile", int]
 
+SWEEP_MIN = 1024
+
 
 class DecodedCache:
-    """Bounds the bytes that pages of files hold in memory of their own; second chance, then oldest first."""
+    """Bounds the bytes that pages of files hold in memory of their own; second chance, then oldest first.
+
+    It knows pages but keeps none: what a page that nobody uses any more held is forgotten with it.
+    """
 
     def __init__(self, bytes_max: int) -> None:
         self.bytes_max = bytes_max
         self.bytes_held = 0
-        self._entries: deque[tuple[Page, str, int]] = deque()
+        self._entries: deque[tuple[weakref.ref[Page], str, int]] = deque()
+        self._sweep_at = SWEEP_MIN
         self._lock = threading.Lock()
 
     def admit(self, page: Page, slot: str, nbytes: int) -> None:
         """Count what `page` now holds in `slot`, and take from other pages what no longer fits."""
         with self._lock:
-            self._entries.append((page, slot, nbytes))
+            self._entries.append((weakref.ref(page), slot, nbytes))
             self.bytes_held += nbytes
+            if len(self._entries) > self._sweep_at:
+                self._sweep()
             chances = len(self._entries)
             while self.bytes_held > self.bytes_max and self._entries:
                 entry = self._entries.popleft()
-                if chances > 0 and entry[0].used:
-                    entry[0].used = False
-                    self._entries.append(entry)
-                    chances -= 1
-                    continue
-                entry[0].drop(entry[1])
+                oldest = entry[0]()
+                if oldest is not None:
+                    if chances > 0 and oldest.used:
+                        oldest.used = False
+                        self._entries.append(entry)
+                        chances -= 1
+                        continue
+                    oldest.drop(entry[1])
                 self.bytes_held -= entry[2]
+
+    def _sweep(self) -> None:
+        """Forget what belonged to pages that are gone; often enough for it to cost next to nothing an entry."""
+        self._entries = deque(entry for entry in self._entries if entry[0]() is not None)
+        self.bytes_held = sum(nbytes for _, _, nbytes in self._entries)
+        self._sweep_at = max(SWEEP_MIN, 2 * len(self._entries))
 
 
 class Page:
     """One sorted record batch, in memory or in a page file. Its contents never change."""
 
     __slots__ = (
-        "_batch", "_cache", "_keys", "_load", "_lsns", "_ops", "_view",
+        "__weakref__", "_batch", "_cache", "_keys", "_load", "_lsns", "_ops", "_view",
         "deletes", "first", "last", "lsn", "origin", "rows", "spec", "used",
     )  # fmt: skip
 
