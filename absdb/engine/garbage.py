@@ -1,7 +1,8 @@
 """Garbage collection: removing what no retained state needs, after a checkpoint is in force.
 
 A page file goes when neither the manifest in force, nor an older manifest that a reader in another process holds
-a lease on, nor a commit under way names it. Log segments go when they end below the checkpoint. Nothing is
+a lease on, nor a commit under way names it, and no page of it is in anybody's hands in this process: covers,
+transactions and readers, however old. Log segments go when they end below the checkpoint. Nothing is
 removed before the new `control` is durable; a file that reappears after a crash is found again the next time.
 """
 
@@ -38,25 +39,13 @@ def retire(engine: Engine) -> list[str]:
 
 
 def needed_files(engine: Engine, manifests: Iterable[str]) -> set[str]:
-    """Names of the files in pages/ that the manifests, or commits since, refer to."""
-    needed = engine.bulk.in_flight()
+    """Names of the files in pages/ that the manifests, commits since, or anybody who reads refer to."""
+    needed = engine.bulk.in_flight() | engine.pages.in_use()
     for name in manifests:
         try:
             needed.update(read_manifest(engine.fs, name).files)
         except StorageError:
             continue  # a lease on a manifest that is gone protects nothing
-    for cover in list(engine.covers.eras.values()):
-        for run in cover.view[0]:
-            for section in (run.newest, run.superseded):
-                needed.update(page.origin[0].name for page in section.pages if page.origin is not None)
-    for layers in list(engine.covers.live):
-        for section in layers.fixed:
-            needed.update(page.origin[0].name for page in section.pages if page.origin is not None)
-    images, reverses = engine.covers.snapshot()
-    sections = [image.section for found in images.values() for image in found]
-    sections += [step.section for found in reverses.values() for step in found]
-    for section in sections:
-        needed.update(page.origin[0].name for page in section.pages if page.origin is not None)
     return needed
 
 

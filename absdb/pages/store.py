@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import secrets
 import threading
+import weakref
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any
@@ -49,6 +50,7 @@ class PageStore:
         self.cache = DecodedCache(cache_bytes)
         self._lock = threading.Lock()
         self._open: dict[str, _OpenFile] = {}
+        self._uses: weakref.WeakValueDictionary[str, _Use] = weakref.WeakValueDictionary()
         self._next_number = 0
         self._closed = False
 
@@ -135,6 +137,10 @@ class PageStore:
     ) -> Section:
         """Pages [start, stop) of a file as a section; nothing is read yet. `lsn` as in `Section.with_lsn`."""
         lsn = file.lsn if lsn is None else lsn
+        with self._lock:
+            use = self._uses.get(file.name)
+            if use is None:
+                use = self._uses[file.name] = _Use()
         return Section(
             Page(
                 spec,
@@ -144,11 +150,19 @@ class PageStore:
                 lsn=lsn,
                 deletes=ref.deletes,
                 origin=(file, index),
-                load=partial(self.page, file, index),
+                load=partial(self._load, use, file, index),
                 cache=self.cache,
             )
             for index, ref in enumerate(file.pages[start:stop], start)
         )
+
+    def _load(self, _: _Use, file: PageFile, index: int) -> pa.RecordBatch:
+        return self.page(file, index)
+
+    def in_use(self) -> set[str]:
+        """Names of the files of all pages there are in this process, read or not: none of them may go."""
+        with self._lock:
+            return set(self._uses.keys())
 
     def verify(self, file: PageFile) -> Iterator[CorruptionError]:
         """Read every byte again and yield what is wrong; relies on no mapping and no earlier result."""
@@ -202,6 +216,12 @@ class PageStore:
     def _check_open(self) -> None:
         if self._closed:
             raise StateError("the page store is closed")
+
+
+class _Use:
+    """Shared by all pages of a file: it lives for as long as one of them does."""
+
+    __slots__ = ("__weakref__",)
 
 
 class _OpenFile:
