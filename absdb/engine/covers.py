@@ -88,7 +88,7 @@ class Covers:
         self.eras: dict[tuple[EraId, TableId], EraCover] = {}
         self.expired: dict[tuple[EraId, TableId], tuple[tuple[int, int], ...]] = {}
         """Per era and table, the LSN intervals whose runs have been dropped."""
-        self.live: weakref.WeakSet[Layers] = weakref.WeakSet()
+        self._live: dict[int, weakref.ref[Layers]] = {}
 
     def era(self, era: EraId, schema: TableSchema) -> EraCover:
         """The cover to append to, made on first use. Only for the thread that holds the commit order."""
@@ -102,7 +102,6 @@ class Covers:
         own = history.table_lineage(lineage, table.id)
         start, fixed = self._start(table.id, own)
         intervals = remainder(own, start)
-        self.check_kept(table, own, intervals)
         layers = Layers(
             tuple(fixed),
             tuple(
@@ -113,8 +112,22 @@ class Covers:
             own,
             self.folded,
         )
-        self.live.add(layers)
+        number = id(layers)
+        self._live[number] = weakref.ref(layers, lambda _: self._live.pop(number, None))
+        # Only now: expiry writes down what it will drop, then looks who is reading.
+        self.check_kept(table, own, intervals)
         return layers
+
+    def read_of(self, cover: EraCover) -> list[tuple[int, int]]:
+        """The intervals of an era cover that layers in use rest on."""
+        live = [ref() for ref in list(self._live.values())]
+        return [
+            (after, upto)
+            for layers in live
+            if layers is not None
+            for one, after, upto in layers.intervals
+            if one is cover
+        ]
 
     def start(self, history: History, table: TableSchema, lineage: Lineage) -> tuple[Lineage, list[Section]]:
         """The state whose image (with reverse runs) `resolve` begins with, and those layers."""

@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING
 
 from absdb.catalog.lineage import Interval, Lineage, common_prefix, extends, remainder
 from absdb.catalog.schema import TableSchema
-from absdb.engine.covers import Image, Reverse
+from absdb.engine.cover import EraCover
+from absdb.engine.covers import Covers, Image, Reverse
 from absdb.engine.pins import all_pins
 from absdb.ids import EraId, TableId
 from absdb.pages.run import Run
@@ -145,10 +146,7 @@ def _drop(engine: Engine, table: TableId, needed: _Needed) -> int:
         runs, _ = cover.view
         gone = [run for run in runs if run.is_stored and not needed.wants(cover.era, run)]
         if gone:
-            cover.drop(gone)
-            known = covers.expired.get((cover.era, table), ())
-            covers.expired[cover.era, table] = _joined([*known, *((run.lo, run.hi) for run in gone)])
-            dropped += len(gone)
+            dropped += _drop_runs(covers, cover, gone)
     images: list[Image] = [i for i in covers.images.get(table, ()) if id(i) in needed.images]
     reverses: list[Reverse] = [r for r in covers.reverses.get(table, ()) if id(r) in needed.reverses]
     dropped += len(covers.images.get(table, ())) - len(images)
@@ -156,6 +154,19 @@ def _drop(engine: Engine, table: TableId, needed: _Needed) -> int:
     covers.images[table] = tuple(images)
     covers.reverses[table] = tuple(reverses)
     return dropped
+
+
+def _drop_runs(covers: Covers, cover: EraCover, gone: list[Run]) -> int:
+    """Drop runs that nobody reads right now. Who comes after their being written down as expired is told so."""
+    known = covers.expired.get((cover.era, cover.table), ())
+    covers.expired[cover.era, cover.table] = _joined([*known, *((run.lo, run.hi) for run in gone)])
+    read = covers.read_of(cover)
+    free = [run for run in gone if not any(run.hi > after and run.lo < upto for after, upto in read)]
+    covers.expired[cover.era, cover.table] = _joined([*known, *((run.lo, run.hi) for run in free)])
+    if not covers.expired[cover.era, cover.table]:
+        del covers.expired[cover.era, cover.table]
+    cover.drop(free)
+    return len(free)
 
 
 def _joined(intervals: list[tuple[int, int]]) -> tuple[tuple[int, int], ...]:

@@ -125,11 +125,12 @@ class TableDiff:
         parts = []
         for lineage in (source, target):
             intervals = remainder(lineage, prefix)
-            covers.check_kept(table, lineage, intervals)
             for era, after, upto in intervals:
                 cover = covers.eras.get((era, table.id))
                 if cover is not None:
                     parts.append(cover.keys_between(after, upto))
+            # After the keys were taken, not before: history may expire beside us.
+            covers.check_kept(table, lineage, intervals)
         return union_of(table.key_spec, parts)
 
     def _compare(self, keys: Keys) -> DiffSlice:

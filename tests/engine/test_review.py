@@ -15,13 +15,16 @@ from absdb.engine import commit as commit_module
 from absdb.engine import writes
 from absdb.engine.checkpoint import checkpoint
 from absdb.engine.commit import CommitRequest
-from absdb.engine.compaction import maintain
+from absdb.engine.compaction import compact_table, maintain
+from absdb.engine.expiry import expire
 from absdb.engine.garbage import retire
+from absdb.engine.reader import TableReader
 from absdb.engine.recovery import open_engine
 from absdb.engine.transaction import Transaction
 from absdb.errors import (
     AbsdbError,
     EnginePoisonedError,
+    HistoryExpiredError,
     InvalidInputError,
     StateError,
     StorageError,
@@ -30,10 +33,13 @@ from absdb.errors import (
 from absdb.ids import EraId
 from absdb.io.base import FileSystem
 from absdb.io.memory import MemoryFileSystem
+from absdb.pages.key import KeySpec
+from absdb.pages.section import DecodedCache, Page
 from absdb.paths import PAGES_DIR
 from absdb.testing.faults import Fault, FaultyFileSystem
 from absdb.testing.wrapping import WrappedFileSystem
 from absdb.versioning import branch as branch_module
+from absdb.versioning.as_of import Point
 from absdb.versioning.branch import alter_database, create_branch
 from absdb.versioning.restore import restore
 from tests.versioning.conftest import SCHEMA, SMALL, World
@@ -305,3 +311,59 @@ def test_a_reader_is_not_disturbed_by_rows_taken_back(world: World) -> None:
     hit = cover.find(2, 0, cover.hi + 100)
     assert hit is not None
     assert hit.row == (2, 2, "y")
+
+
+def reader_of(world: World, point: Point) -> TableReader:
+    schema = world.engine.history.catalog_at(point.lineage).table("t")
+    return TableReader(schema, world.engine.covers.resolve(world.engine.history, schema, point.lineage))
+
+
+def test_a_reader_keeps_the_files_of_pages_it_has_not_touched(world: World) -> None:
+    world.create()
+    for step in range(12):
+        world.put(dict.fromkeys(range(50), (step, "x")))
+        checkpoint(world.engine)
+    world.reopen()
+    reader = reader_of(world, world.point())
+    sections = reader.sections
+    assert len(sections) > 4
+    maintain(world.engine)
+    for section in sections:
+        for page in section.pages:
+            page.drop("_batch")  # what merging has read is let go of when room is needed
+    checkpoint(world.engine)
+    assert reader.to_table().column("v").to_pylist() == [11] * 50
+    assert sum(page.batch().num_rows for section in sections for page in section.pages) >= 50
+
+
+def test_history_a_reader_rests_on_does_not_expire_under_it() -> None:
+    world = World(history_retention="1h")
+    world.create()
+    world.put({1: (1, "old")})
+    then = world.point()
+    checkpoint(world.engine)
+    world.put({1: (2, "new"), 2: (2, "new")})
+    schema = world.engine.history.catalog_at(then.lineage).table("t")
+    compact_table(world.engine, world.info("main").id, schema)
+    checkpoint(world.engine)
+    world.put({3: (3, "newer")})
+    reader = reader_of(world, then)
+    world.clock.advance(hours=5)
+    expire(world.engine)
+    checkpoint(world.engine)
+    assert [row["v"] for row in reader.to_table().to_pylist()] == [1]
+    del reader
+    gc.collect()
+    assert expire(world.engine) > 0
+    with pytest.raises(HistoryExpiredError):
+        reader_of(world, then)
+    world.engine.close()
+
+
+def test_what_is_known_of_decoded_pages_goes_with_them() -> None:
+    cache = DecodedCache(1 << 30)
+    spec = KeySpec.of(("k",), (pa.int64(),))
+    for number in range(10_000):
+        cache.admit(Page(spec, 1, number, number), "_lsns", 8)
+    assert cache.bytes_held < 100_000
+    assert len(cache._entries) < 5_000
