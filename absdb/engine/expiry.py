@@ -58,7 +58,7 @@ def expire(engine: Engine) -> int:
         pins = [pin.lineage for pin in all_pins(engine)]
         spans = _spans(engine, horizon)
         states = [*pins, *(prefix for prefix, _ in spans)]
-        tables = _tables(engine, states)
+        tables = _tables(engine, states, spans)
         dropped = 0
         for table_id in {t for _, t in engine.covers.eras} | set(engine.covers.images):
             schemas = tables.get(table_id, [])
@@ -90,7 +90,9 @@ def _spans(engine: Engine, horizon: int) -> list[tuple[Lineage, Lineage]]:
     return spans
 
 
-def _tables(engine: Engine, states: Iterable[Lineage]) -> dict[TableId, list[TableSchema]]:
+def _tables(
+    engine: Engine, states: Iterable[Lineage], spans: Iterable[tuple[Lineage, Lineage]]
+) -> dict[TableId, list[TableSchema]]:
     """The definitions that kept states have of each table; one is enough to resolve it."""
     found: dict[TableId, list[TableSchema]] = {}
     for lineage in states:
@@ -98,11 +100,12 @@ def _tables(engine: Engine, states: Iterable[Lineage]) -> dict[TableId, list[Tab
             known = found.setdefault(schema.id, [])
             if not known:
                 known.append(schema)
-    for info in engine.history.databases.values():
-        for era in info.eras:
-            for _, catalog in engine.history.catalog_versions(era):
-                for schema in catalog.tables.values():
-                    found.setdefault(schema.id, [schema])
+    eras = {era for info in engine.history.databases.values() for era in info.eras}
+    eras.update(era for _, later in spans for era, _ in later)
+    for era in eras:
+        for _, catalog in engine.history.catalog_versions(era):
+            for schema in catalog.tables.values():
+                found.setdefault(schema.id, [schema])
     return found
 
 

@@ -235,3 +235,20 @@ def test_history_before_a_table_was_put_back_alone_is_kept_in_branches():
     assert ids(engine, "t", "dev") == [0, 9]
     assert [ids(engine, "t", "dev", lsn=lsn) for lsn in lsns] == [[0], [0, 1], [0, 1, 2]]
     engine.abandon()
+
+
+def test_history_of_a_table_dropped_in_a_source_that_is_gone_is_kept_in_branches():
+    """Tables were looked for in the eras of live databases, not in those that these run through."""
+    engine = start(MemoryFileSystem())
+    main = engine.history.database("main")
+    with engine.begin(main.id) as tx:
+        create(tx, "t")
+    lsn = put(engine, "t", [1])
+    checkpoint(engine)
+    with engine.begin(main.id) as tx:
+        ddl.drop_table(tx, tx.catalog.table("t"))
+    create_branch(engine, "dev", resolve(engine, main))
+    drop_database(engine, main)
+    maintain(engine)
+    assert ids(engine, "t", "dev", lsn=lsn) == [1]
+    engine.abandon()
