@@ -36,6 +36,11 @@ class DatabaseCatalog:
         merged = {**self.entities, **changes}
         return DatabaseCatalog({key: value for key, value in merged.items() if value is not None})
 
+    def changes_since(self, earlier: DatabaseCatalog) -> Changes:
+        """What `earlier` has to `apply` to become this."""
+        new = {key: value for key, value in self.entities.items() if earlier.entities.get(key) is not value}
+        return {**new, **{key: None for key in earlier.entities if key not in self.entities}}
+
     @cached_property
     def tables(self) -> dict[TableId, TableSchema]:
         return {value.id: value for (kind, _), value in self.entities.items() if kind == "table"}
@@ -81,13 +86,6 @@ class DatabaseCatalog:
         hint = f"did you mean {near[0]!r}?" if near else f"tables here: {', '.join(names[:20]) or 'none'}"
         asked = name if namespace in (None, DEFAULT_NAMESPACE) else f"{namespace}.{name}"
         return NotFoundError(f"there is no table {asked!r}", hint=hint, table=asked)
-
-    def to_json(self) -> dict[str, Any]:
-        return changes_to_json(self.entities)
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> DatabaseCatalog:
-        return cls(dict(changes_from_json(data)))
 
 
 EMPTY_CATALOG = DatabaseCatalog({})

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from absdb.catalog.database import EMPTY_CATALOG, DatabaseCatalog, changes_from_json
+from absdb.catalog.database import EMPTY_CATALOG, DatabaseCatalog, changes_from_json, changes_to_json
 from absdb.catalog.lineage import Lineage
 from absdb.errors import NotFoundError
 from absdb.ids import DatabaseId, EraId, TableId
@@ -210,10 +210,6 @@ class History:
                 return (*base, *lineage[at:])
         return lineage
 
-    def live_lineages(self, last_commit: LastCommit, lsn: int) -> dict[DatabaseId, Lineage]:
-        """The head of every database."""
-        return {database: self.lineage_at(database, lsn, last_commit) for database in self.databases}
-
     # the manifest
 
     def to_json(self) -> dict[str, Any]:
@@ -221,14 +217,17 @@ class History:
             "eras": [era.to_json() for era in self.eras.values()],
             "databases": [info.to_json() for info in self.databases.values()],
             "snapshots": [snapshot.to_json() for snapshot in self.snapshots.values()],
-            "catalogs": {
-                str(era): [
-                    [lsn, catalog.to_json()] for lsn, catalog in zip(lsns, self._versions[era], strict=True)
-                ]
-                for era, lsns in self._version_lsns.items()
-                if lsns
-            },
+            "catalogs": {str(era): self._changes(era) for era, lsns in self._version_lsns.items() if lsns},
         }
+
+    def _changes(self, era: EraId) -> list[dict[str, Any]]:
+        """What each schema change of an era changed, against the one before, or what the era started on."""
+        found = []
+        before = self.catalog_at(self.eras[era].base)
+        for lsn, catalog in self.catalog_versions(era):
+            found.append({"lsn": lsn, "changes": changes_to_json(catalog.changes_since(before))})
+            before = catalog
+        return found
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> History:
@@ -240,7 +239,11 @@ class History:
         for item in data["snapshots"]:
             snapshot = Snapshot.from_json(item)
             history.snapshots[snapshot.database, snapshot.name] = snapshot
-        for era, versions in data["catalogs"].items():
-            for lsn, catalog in versions:
-                history.put_catalog(EraId(int(era)), lsn, DatabaseCatalog(changes_from_json(catalog)))
+        for name, versions in data["catalogs"].items():
+            era = EraId(int(name))
+            catalog = history.catalog_at(history.eras[era].base)
+            for version in versions:
+                # One after the other, so that what did not change is the same object as before.
+                catalog = catalog.apply(changes_from_json(version["changes"]))
+                history.put_catalog(era, version["lsn"], catalog)
         return history
