@@ -15,11 +15,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import reduce
 from itertools import combinations
 from typing import TYPE_CHECKING
 
 from absdb.catalog.lineage import Interval, Lineage, common_prefix, extends, remainder
-from absdb.catalog.schema import TableSchema
 from absdb.engine.cover import EraCover
 from absdb.engine.covers import Covers, Image, Reverse
 from absdb.engine.pins import all_pins
@@ -37,86 +37,103 @@ PAIRS_MAX = 2_000
 class _Needed:
     """What the kept states of one table are made of."""
 
-    intervals: dict[EraId, list[tuple[int, int]]] = field(default_factory=dict)
+    intervals: dict[EraId, set[tuple[int, int]]] = field(default_factory=dict)
     images: set[int] = field(default_factory=set)
     reverses: set[int] = field(default_factory=set)
 
     def add(self, intervals: Iterable[Interval]) -> None:
         for era, after, upto in intervals:
-            self.intervals.setdefault(era, []).append((after, upto))
+            self.intervals.setdefault(era, set()).add((after, upto))
 
     def wants(self, era: EraId, run: Run) -> bool:
         return any(run.hi > after and run.lo < upto for after, upto in self.intervals.get(era, ()))
 
 
+Span = tuple[Lineage, Lineage]
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """What must stay readable: states, and all changes between two states (earlier, later)."""
+
+    states: set[Lineage]
+    spans: set[Span]
+
+    def beyond(self, other: _Kept) -> _Kept:
+        return _Kept(self.states - other.states, self.spans - other.spans)
+
+
 def expire(engine: Engine) -> int:
-    """Drop what is past retention; returns how many runs, images and reverse runs went."""
+    """Drop what is past retention; returns how many runs, images and reverse runs went.
+
+    What is needed is worked out beside commits; then, in commit order, for what has come up meanwhile.
+    """
     horizon = engine.log.lsn_at_time(
         engine.clock.now_us() - int(engine.settings.history_retention * 1_000_000)
     )
     with engine.exclusive():
-        pins = [pin.lineage for pin in all_pins(engine)]
-        spans = _spans(engine, horizon)
-        states = [*pins, *(prefix for prefix, _ in spans)]
-        tables = _tables(engine, states, spans)
-        dropped = 0
-        for table_id in {t for _, t in engine.covers.eras} | set(engine.covers.images):
-            schemas = tables.get(table_id, [])
-            needed = _needed(engine, schemas, states, spans) if schemas else _Needed()
-            dropped += _drop(engine, table_id, needed)
-        _forget_eras(engine, states, [later for _, later in spans])
+        upto = engine.published
+        kept = _kept(engine, horizon)
+    tables = {table for _, table in engine.covers.eras} | set(engine.covers.images)
+    plan = _Plan(engine, kept)
+    needed = {table: plan.needed(table) for table in tables}
+    dropped = 0
+    with engine.exclusive():
+        now = _kept(engine, horizon)
+        since = now.beyond(kept)
+        for table, need in needed.items():
+            if _has_more(engine.covers, table, need, upto):
+                _add(engine, need, table, since)
+                dropped += _drop(engine, table, need, upto)
+        _forget_eras(engine, now.states, [later for _, later in now.spans])
     return dropped
 
 
-def _spans(engine: Engine, horizon: int) -> list[tuple[Lineage, Lineage]]:
-    """(earlier, later): all changes between the two states are to be kept."""
-    last = engine.log.last_at_or_below
-    heads = {info.id: engine.head(info.id)[1] for info in engine.history.databases.values()}
-    spans = []
+def _kept(engine: Engine, horizon: int) -> _Kept:
+    spans = set(_spans(engine, horizon))
+    states = {pin.lineage for pin in all_pins(engine)} | {earlier for earlier, _ in spans}
+    return _Kept(states, {(earlier, later) for earlier, later in spans if earlier != later})
+
+
+def _spans(engine: Engine, horizon: int) -> Iterable[Span]:
+    history, last = engine.history, engine.log.last_at_or_below
+    heads = {info.id: engine.head(info.id)[1] for info in history.databases.values()}
     for database, head in heads.items():
-        for era in engine.history.databases[database].eras:
-            end = engine.history.cut(
-                (*engine.history.eras[era].base, (era, engine.published)), engine.published, last
-            )
-            spans.append((engine.history.cut(end, horizon, last), end))
-        spans.append((engine.history.cut(head, horizon, last), head))
-    pairs = list(combinations(heads.values(), 2))
-    for a, b in pairs[:PAIRS_MAX]:
-        shared = common_prefix(a, b)
-        if shared:
-            spans += [(shared, a), (shared, b)]
-    if len(pairs) > PAIRS_MAX:
-        spans += [((), head) for head in heads.values()]
-    return spans
+        for era in history.databases[database].eras:
+            end = history.cut((*history.eras[era].base, (era, engine.published)), engine.published, last)
+            yield history.cut(end, horizon, last), end
+        yield history.cut(head, horizon, last), head
+    related: dict[EraId, list[Lineage]] = {}
+    for head in heads.values():
+        if head:
+            related.setdefault(head[0][0], []).append(head)
+    for family in related.values():
+        pairs = len(family) * (len(family) - 1) // 2
+        groups = combinations(family, 2) if pairs <= PAIRS_MAX else [tuple(family)]
+        for group in groups:
+            shared = reduce(common_prefix, group)
+            yield from ((shared, head) for head in group)
 
 
-def _tables(
-    engine: Engine, states: Iterable[Lineage], spans: Iterable[tuple[Lineage, Lineage]]
-) -> dict[TableId, list[TableSchema]]:
-    """The definitions that kept states have of each table; one is enough to resolve it."""
-    found: dict[TableId, list[TableSchema]] = {}
-    for lineage in states:
-        for schema in engine.history.catalog_at(lineage).tables.values():
-            known = found.setdefault(schema.id, [])
-            if not known:
-                known.append(schema)
-    eras = {era for info in engine.history.databases.values() for era in info.eras}
-    eras.update(era for _, later in spans for era, _ in later)
-    for era in eras:
-        for _, catalog in engine.history.catalog_versions(era):
-            for schema in catalog.tables.values():
-                found.setdefault(schema.id, [schema])
-    return found
+class _Plan:
+    """Works out what tables need. Tables that have no image and were never put back alone need the same."""
+
+    def __init__(self, engine: Engine, kept: _Kept) -> None:
+        self._engine = engine
+        self._kept = kept
+        self._alone = {table for era in list(engine.history.eras.values()) for table in era.table_bases}
+        self._plain: _Needed | None = None
+
+    def needed(self, table: TableId) -> _Needed:
+        if table in self._alone or self._engine.covers.images.get(table):
+            return _add(self._engine, _Needed(), table, self._kept)
+        if self._plain is None:
+            self._plain = _add(self._engine, _Needed(), table, self._kept)
+        return _Needed({era: set(found) for era, found in self._plain.intervals.items()})
 
 
-def _needed(
-    engine: Engine,
-    schemas: list[TableSchema],
-    states: Iterable[Lineage],
-    spans: Iterable[tuple[Lineage, Lineage]],
-) -> _Needed:
-    needed = _Needed()
-    table = schemas[0].id
+def _add(engine: Engine, needed: _Needed, table: TableId, kept: _Kept) -> _Needed:
+    """Put what the kept states of one table are made of into `needed`, and give that."""
     lineage_of = engine.history.table_lineage
 
     def need(own: Lineage) -> None:
@@ -126,9 +143,9 @@ def _needed(
             needed.reverses.update(id(step) for step in steps)
         needed.add(remainder(own, start))
 
-    for state in states:
+    for state in kept.states:
         need(lineage_of(state, table))
-    for earlier, later in spans:
+    for earlier, later in kept.spans:
         before, after = lineage_of(earlier, table), lineage_of(later, table)
         needed.add(remainder(after, common_prefix(before, after)))
         for at, (era, _) in enumerate(later):
@@ -142,12 +159,25 @@ def _needed(
     return needed
 
 
-def _drop(engine: Engine, table: TableId, needed: _Needed) -> int:
+def _has_more(covers: Covers, table: TableId, needed: _Needed, upto: int) -> bool:
+    """Whether a table has anything that is not needed."""
+    return (
+        any(_unneeded(cover, needed, upto) for cover in covers.of_table(table))
+        or any(id(image) not in needed.images for image in covers.images.get(table, ()))
+        or any(id(reverse) not in needed.reverses for reverse in covers.reverses.get(table, ()))
+    )
+
+
+def _unneeded(cover: EraCover, needed: _Needed, upto: int) -> list[Run]:
+    """Stored runs of changes up to `upto` that are not needed."""
+    return [r for r in cover.view[0] if r.hi <= upto and r.is_stored and not needed.wants(cover.era, r)]
+
+
+def _drop(engine: Engine, table: TableId, needed: _Needed, upto: int) -> int:
     covers = engine.covers
     dropped = 0
     for cover in list(covers.of_table(table)):
-        runs, _ = cover.view
-        gone = [run for run in runs if run.is_stored and not needed.wants(cover.era, run)]
+        gone = _unneeded(cover, needed, upto)
         if gone:
             dropped += _drop_runs(covers, cover, gone)
     images: list[Image] = [i for i in covers.images.get(table, ()) if id(i) in needed.images]

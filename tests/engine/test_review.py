@@ -9,10 +9,12 @@ from typing import Any, TypeVar
 import pyarrow as pa
 import pytest
 
+from absdb.catalog.database import DatabaseCatalog
 from absdb.catalog.manifest import read_manifest
 from absdb.engine import checkpoint as checkpoint_module
 from absdb.engine import commit as commit_module
-from absdb.engine import writes
+from absdb.engine import ddl, writes
+from absdb.engine import expiry as expiry_module
 from absdb.engine.checkpoint import checkpoint
 from absdb.engine.commit import CommitRequest
 from absdb.engine.compaction import compact_table, maintain
@@ -42,6 +44,7 @@ from absdb.versioning import branch as branch_module
 from absdb.versioning.as_of import Point
 from absdb.versioning.branch import alter_database, create_branch
 from absdb.versioning.restore import restore
+from absdb.versioning.snapshot import create_snapshot
 from tests.versioning.conftest import SCHEMA, SMALL, World
 
 T = TypeVar("T")
@@ -367,3 +370,78 @@ def test_what_is_known_of_decoded_pages_goes_with_them() -> None:
         cache.admit(Page(spec, 1, number, number), "_lsns", 8)
     assert cache.bytes_held < 100_000
     assert len(cache._entries) < 5_000
+
+
+def test_schemas_that_did_not_change_are_one_object_after_recovery(world: World) -> None:
+    for name in ("t", "gone", "kept"):
+        world.create(table=name)
+    with world.engine.begin(world.info("main").id) as tx:
+        ddl.drop_table(tx, tx.catalog.table("gone"))
+    world.put({1: (1, "x")})
+    create_branch(world.engine, "dev", world.point())
+    world.create("dev", "more")
+    world.reopen()
+    world.reopen()
+    history = world.engine.history
+    assert [t.name for t in history.catalog_at(world.point().lineage).tables.values()] == ["t", "kept"]
+    assert len({id(c.tables_by_name["main", "t"]) for c in catalogs(world)}) == 1
+    assert sorted(t.name for t in history.catalog_at(world.point("dev").lineage).tables.values()) == [
+        "kept",
+        "more",
+        "t",
+    ]
+
+
+def catalogs(world: World) -> list[DatabaseCatalog]:
+    """Every version of every catalog that has the table `t`."""
+    history = world.engine.history
+    found = [catalog for era in history.eras for _, catalog in history.catalog_versions(era)]
+    return [catalog for catalog in found if ("main", "t") in catalog.tables_by_name]
+
+
+def test_what_is_pinned_or_committed_while_expiry_works_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(history_retention="1h", bulk_threshold=1)
+    world.create()
+    world.put({1: (1, "old")})
+    then = world.point()
+    world.put({1: (2, "new")})
+    compact_table(
+        world.engine,
+        world.info("main").id,
+        world.engine.history.catalog_at(then.lineage).table("t"),
+    )
+    world.put({2: (2, "new")})
+    checkpoint(world.engine)
+    world.clock.advance(hours=5)
+    real = expiry_module._Plan.needed
+
+    def needed(plan: Any, table: Any) -> Any:
+        found = real(plan, table)
+        monkeypatch.undo()
+        create_snapshot(world.engine, "held", then)
+        world.put({3: (3, "bulk")})
+        return found
+
+    monkeypatch.setattr(expiry_module._Plan, "needed", needed)
+    expire(world.engine)
+    checkpoint(world.engine)
+    assert world.rows() == {1: (2, "new"), 2: (2, "new"), 3: (3, "bulk")}
+    assert world.rows(world.point(snapshot="held")) == {1: (1, "old")}
+    world.engine.close()
+
+
+def test_a_state_that_was_the_newest_within_retention_is_kept_when_it_is_restored_away() -> None:
+    world = World(history_retention="1h")
+    world.create()
+    world.put({1: (1, "a")})
+    then = world.point()
+    world.put({1: (2, "b")})
+    checkpoint(world.engine)
+    world.clock.advance(hours=5)
+    before = world.point()
+    restore(world.engine, then)
+    checkpoint(world.engine)
+    expire(world.engine)
+    assert world.rows(before) == {1: (2, "b")}
+    assert world.rows() == {1: (1, "a")}
+    world.engine.close()
