@@ -238,6 +238,43 @@ def test_branches_restores_and_schema_changes_beside_writers(shop):
     assert main.at(snapshot="s5")["t"].schema.names[-1] == "c5"
 
 
+def test_listings_and_upkeep_beside_databases_that_come_and_go(shop):
+    main = shop["main"]
+    main.create_table("t", [{"id": n} for n in range(200)], key="id")
+    end = time.monotonic() + 1.5
+
+    def come_and_go(name: str) -> Callable[[], int]:
+        def work() -> int:
+            done = 0
+            while time.monotonic() < end:
+                branch = main.branch(name)
+                branch["t"].insert({"id": 1_000})
+                branch.snapshot("s")
+                branch.drop()
+                done += 1
+            return done
+
+        return work
+
+    def repeatedly(*verbs: Callable[[], object]) -> Callable[[], int]:
+        def work() -> int:
+            done = 0
+            while time.monotonic() < end:
+                for verb in verbs:
+                    verb()
+                done += 1
+            return done
+
+        return work
+
+    look = repeatedly(
+        shop.databases, shop.branches, shop.snapshots, shop.pins, shop.stats, main.log, main.tables
+    )
+    keep = repeatedly(shop.checkpoint, shop.maintain)
+    assert all(together(come_and_go("a"), come_and_go("b"), come_and_go("c"), look, keep))
+    assert set(shop.check()["severity"]) <= {"remark"}
+
+
 def bank(shop: absdb.Instance, seconds: float) -> tuple[int, int]:
     """Transfers of some threads, seen by others in every way there is; (transfers, looks)."""
     main = shop["main"]

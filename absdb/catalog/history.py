@@ -22,7 +22,7 @@ from typing import Any
 
 from absdb.catalog.database import EMPTY_CATALOG, DatabaseCatalog, changes_from_json, changes_to_json
 from absdb.catalog.lineage import Lineage
-from absdb.errors import NotFoundError
+from absdb.errors import NotFoundError, StateError
 from absdb.ids import DatabaseId, EraId, TableId
 from absdb.paths import normal_name
 
@@ -169,12 +169,22 @@ class History:
         return self.eras[self.databases[database].eras[-1]]
 
     def lineage_at(self, database: DatabaseId, lsn: int, last_commit: LastCommit) -> Lineage:
-        """The state of a database at `lsn`, normalised to commits; before its creation, that of its source."""
-        for era_id in reversed(self.databases[database].eras):
+        """The state of a database at `lsn`, normalised to commits; before its creation, that of its source.
+
+        StateError if the database was dropped.
+        """
+        info = self.databases.get(database)
+        if info is None:
+            raise StateError("the database was dropped", hint="databases() lists those there are")
+        return self.lineage_of(info, lsn, last_commit)
+
+    def lineage_of(self, info: DatabaseInfo, lsn: int, last_commit: LastCommit) -> Lineage:
+        """`lineage_at` of a database as it was listed, which may have been dropped since."""
+        for era_id in reversed(info.eras):
             era = self.eras[era_id]
             if era.start_lsn <= lsn:
                 return self._reached(era, lsn, last_commit)
-        return self.cut(self.eras[self.databases[database].eras[0]].base, lsn, last_commit)
+        return self.cut(self.eras[info.eras[0]].base, lsn, last_commit)
 
     def cut(self, lineage: Lineage, lsn: int, last_commit: LastCommit) -> Lineage:
         """What `lineage` was when the log stood at `lsn`."""

@@ -150,8 +150,7 @@ def _section(where: str, section: Section, run: Run | None, *, strict: bool) -> 
 
 
 def _states(engine: Engine) -> Iterator[Finding]:
-    for info in list(engine.history.databases.values()):
-        lineage = engine.head(info.id)[1]
+    for info, lineage in engine.heads():
         for schema in engine.history.catalog_at(lineage).tables.values():
             where = f"database {info.name!r}, table {schema.full_name!r}"
             try:

@@ -49,11 +49,10 @@ def maintain(engine: Engine) -> int:
         done += expire(engine)
         for cover in list(engine.covers.eras.values()):
             done += merge_cover(engine, cover)
-        for database in list(engine.history.databases):
-            lineage = engine.head(database)[1]
+        for _, lineage in engine.heads():
             for schema in engine.history.catalog_at(lineage).tables.values():
                 if _pays(engine, schema, lineage):
-                    done += compact_table(engine, database, schema)
+                    done += compact_state(engine, schema, lineage)
     return done
 
 
@@ -105,7 +104,11 @@ def _pays(engine: Engine, schema: TableSchema, lineage: Lineage) -> bool:
 
 def compact_table(engine: Engine, database: DatabaseId, schema: TableSchema) -> int:
     """Fold a table's changes since its image into a new image; 1 if one was made, 0 if nothing had changed."""
-    lineage = engine.head(database)[1]
+    return compact_state(engine, schema, engine.head(database)[1])
+
+
+def compact_state(engine: Engine, schema: TableSchema, lineage: Lineage) -> int:
+    """`compact_table` at a lineage that may be that of a database dropped since."""
     own = engine.history.table_lineage(lineage, schema.id)
     start, fixed = engine.covers.start(engine.history, schema, lineage)
     if start == own or not own:

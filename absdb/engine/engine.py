@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from absdb.catalog.commitlog import CommitLog
 from absdb.catalog.control import Control
-from absdb.catalog.history import History
+from absdb.catalog.history import DatabaseInfo, History
 from absdb.catalog.lineage import Lineage
 from absdb.clock import Clock
 from absdb.engine.allocator import Allocator
@@ -32,7 +32,7 @@ from absdb.engine.expressions import Evaluator
 from absdb.engine.pins import Pins
 from absdb.engine.transaction import Transaction
 from absdb.errors import EnginePoisonedError, StateError
-from absdb.ids import DatabaseId, Lsn
+from absdb.ids import DatabaseId, EraId, Lsn
 from absdb.io.base import FileSystem, Lock
 from absdb.pages.store import PageStore
 from absdb.paths import PAGES_DIR
@@ -80,6 +80,8 @@ class Engine:
         self.watermark: Watermark | None = None
         self.background: Background | None = None
         self.lease: Lease | None = None
+        self.dying: dict[EraId, float] = {}
+        """Eras that nothing runs through any more, and since when (`time.monotonic`)."""
         self.idle_bytes = 0
         """Log after the last checkpoint that is only about the checkpoint itself."""
         self.chores: list[Callable[[Engine], int]] = []
@@ -102,9 +104,18 @@ class Engine:
     # states
 
     def head(self, database: DatabaseId) -> tuple[int, Lineage]:
-        """(published LSN, lineage of the database there): what a transaction that begins now sees."""
+        """(published LSN, lineage of the database there): what a transaction that begins now sees.
+
+        StateError if the database was dropped.
+        """
         lsn = self.published
         return lsn, self.history.lineage_at(database, lsn, self.log.last_at_or_below)
+
+    def heads(self) -> list[tuple[DatabaseInfo, Lineage]]:
+        """Every database and its lineage at one published LSN, whatever is made or dropped meanwhile."""
+        lsn, last = self.published, self.log.last_at_or_below
+        infos = list(self.history.databases.values())
+        return [(info, self.history.lineage_of(info, lsn, last)) for info in infos]
 
     def newest_lineage(self, database: DatabaseId) -> Lineage:
         """The lineage with what the current group has applied and not yet published. For the leader only."""

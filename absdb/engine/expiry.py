@@ -13,6 +13,7 @@ are forgotten. Files become garbage at the next checkpoint. Called by the mainte
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import reduce
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
 
 PAIRS_MAX = 2_000
 """With more pairs of related databases than this, every change since their oldest common state is kept."""
+
+GRACE_S = 60.0
+"""How long eras are remembered that nothing runs through any more."""
 
 
 @dataclass(slots=True)
@@ -214,7 +218,11 @@ def _joined(intervals: list[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
 
 
 def _forget_eras(engine: Engine, states: Iterable[Lineage], more: Iterable[Lineage]) -> None:
-    """Eras that no live database, pin or kept state runs through go, with their covers."""
+    """Eras that no live database, pin or kept state runs through go, with their covers.
+
+    Not before GRACE_S after that was first so: whoever looked a database up just before it was dropped may
+    still be on the way to its tables, and shall be told so rather than find half of it.
+    """
     history = engine.history
     alive = {era for lineage in (*states, *more) for era, _ in lineage}
     todo = [era for info in history.databases.values() for era in info.eras] + list(alive)
@@ -225,7 +233,11 @@ def _forget_eras(engine: Engine, states: Iterable[Lineage], more: Iterable[Linea
             bases = [history.eras[era].base, *history.eras[era].table_bases.values()]
             todo += [e for base in bases for e, _ in base if e not in alive]
             alive.update(e for base in bases for e, _ in base)
-    for era in [era for era in history.eras if era not in alive]:
+    dead = {era for era in history.eras if era not in alive}
+    now = time.monotonic()
+    engine.dying = {era: engine.dying.get(era, now) for era in dead}
+    for era in [era for era, since in engine.dying.items() if now - since >= GRACE_S]:
+        del engine.dying[era]
         history.forget_era(era)
         for key in [key for key in engine.covers.eras if key[0] == era]:
             del engine.covers.eras[key]

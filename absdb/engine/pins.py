@@ -53,8 +53,8 @@ class Pins:
 def all_pins(engine: Engine) -> Iterator[Pin]:
     """Every state that must stay readable, with who wants it."""
     history = engine.history
-    for info in list(history.databases.values()):
-        yield Pin("head", info.name, engine.head(info.id)[1])
+    for info, head in engine.heads():
+        yield Pin("head", info.name, head)
         for era in info.eras:
             base = history.eras[era].base
             if base:

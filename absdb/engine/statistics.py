@@ -67,7 +67,7 @@ def stats(engine: Engine) -> pa.Table:
     `tables` counts those of every database; `torn_bytes` is what recovery cut off the log's end.
     """
     history, background = engine.history, engine.background
-    heads = [engine.head(database)[1] for database in list(history.databases)]
+    heads = [lineage for _, lineage in engine.heads()]
     files = _page_files(engine)
     row = (
         len(heads),

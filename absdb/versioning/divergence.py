@@ -15,7 +15,7 @@ def diverged_pages(engine: Engine, info: DatabaseInfo) -> int:
 
     0 for a database that was not branched. Costs a walk over page descriptors, not over pages.
     """
-    lineage = engine.head(info.id)[1]
+    lineage = engine.history.lineage_of(info, engine.published, engine.log.last_at_or_below)
     base = engine.history.eras[info.eras[0]].base
     if not base:
         return 0

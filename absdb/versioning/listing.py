@@ -10,7 +10,7 @@ from collections.abc import Iterable
 import pyarrow as pa
 
 from absdb.catalog.history import DatabaseInfo
-from absdb.catalog.lineage import position
+from absdb.catalog.lineage import Lineage, position
 from absdb.engine.engine import Engine
 from absdb.engine.listing import field, listed
 from absdb.engine.pins import all_pins
@@ -57,8 +57,7 @@ PINS = pa.schema([field("kind", pa.string()), field("name", pa.string()), field(
 def databases(engine: Engine) -> pa.Table:
     """Every database, in the order of creation. `lsn` is that of its last commit."""
     rows = []
-    for info in _in_order(engine):
-        lineage = engine.head(info.id)[1]
+    for info, lineage in _in_order(engine):
         tables = engine.history.catalog_at(lineage).tables
         lsn = str(Lsn(position(lineage)))
         rows.append(
@@ -74,7 +73,7 @@ def branches(engine: Engine) -> pa.Table:
     it, `expires_at` when it need not be kept any longer; all three are NULL or 0 for one that is no branch.
     """
     rows = []
-    for info in _in_order(engine):
+    for info, _ in _in_order(engine):
         source_lsn = None if info.source_lsn is None else str(Lsn(info.source_lsn))
         expires = None if info.retain_us is None else info.created_us + info.retain_us
         pages = diverged_pages(engine, info)
@@ -99,7 +98,12 @@ def snapshots(engine: Engine, database: DatabaseId | None = None) -> pa.Table:
     names = {info.id: info.name for info in list(engine.history.databases.values())}
     found.sort(key=lambda snapshot: (snapshot.created_us, snapshot.name))
     return listed(
-        SNAPSHOTS, ((s.name, names[s.database], str(Lsn(s.lsn)), s.created_us, s.comment) for s in found)
+        SNAPSHOTS,
+        (
+            (s.name, names[s.database], str(Lsn(s.lsn)), s.created_us, s.comment)
+            for s in found
+            if s.database in names
+        ),
     )
 
 
@@ -108,9 +112,8 @@ def pins(engine: Engine) -> pa.Table:
     return listed(PINS, ((p.kind, p.name, str(Lsn(position(p.lineage)))) for p in all_pins(engine)))
 
 
-def _in_order(engine: Engine) -> list[DatabaseInfo]:
-    found = list(engine.history.databases.values())
-    return sorted(found, key=lambda info: (info.created_us, info.id))
+def _in_order(engine: Engine) -> list[tuple[DatabaseInfo, Lineage]]:
+    return sorted(engine.heads(), key=lambda head: (head[0].created_us, head[0].id))
 
 
 CHANGES = pa.schema([field(name, pa.string()) for name in SchemaChange._fields])

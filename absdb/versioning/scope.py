@@ -26,7 +26,7 @@ from absdb.catalog.schema import TableSchema
 from absdb.engine.engine import Engine
 from absdb.engine.reader import TableReader
 from absdb.engine.transaction import Transaction
-from absdb.errors import InvalidInputError, StateError, WriteConflictError
+from absdb.errors import HistoryExpiredError, InvalidInputError, StateError, WriteConflictError
 from absdb.ids import DatabaseId, Lsn, TableId
 from absdb.versioning.as_of import Point, resolve
 
@@ -149,7 +149,12 @@ class HeadScope:
         return self.state().catalog
 
     def reader(self, schema: TableSchema) -> TableReader:
-        return self.state().reader(schema)
+        """A table of the newest state; StateError if the database was dropped, be it while we looked."""
+        try:
+            return self.state().reader(schema)
+        except HistoryExpiredError:
+            self.info()
+            raise
 
     def begin(self, *, message: str = "", author: str | None = None) -> Transaction:
         """A transaction on the newest state; StateError if nothing can be written."""

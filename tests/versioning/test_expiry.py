@@ -106,7 +106,8 @@ def test_an_open_transaction_holds_what_it_reads() -> None:
     world.engine.close()
 
 
-def test_a_dropped_branch_leaves_nothing_behind() -> None:
+def test_a_dropped_branch_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("absdb.engine.expiry.GRACE_S", 0.0)
     world = World(history_retention="1h")
     history_of(world, 3)
     checkpoint(world.engine)
