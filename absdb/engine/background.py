@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING
 
 from absdb.engine.checkpoint import checkpoint
 from absdb.engine.compaction import maintain
-from absdb.errors import AbsdbError
 
 if TYPE_CHECKING:
     from absdb.engine.engine import Engine
@@ -69,7 +68,7 @@ class Background:
             checkpoint(engine)
             if maintain(engine):
                 checkpoint(engine)
-        except AbsdbError as error:
+        except Exception as error:
             self.failures += 1
             self.last_failure = str(error)
             pause = min(PAUSE_S_MAX, TICK_S * 2**self.failures)

@@ -39,8 +39,8 @@ if TYPE_CHECKING:
 
 def checkpoint(engine: Engine) -> Lsn:
     """Take a checkpoint now; returns its LSN. One at a time; commits go on beside most of it."""
-    engine.check_writable()
     with engine.maintenance:
+        engine.check_writable()
         with engine.exclusive():
             lsn = engine.published
             for cover in engine.covers.eras.values():

@@ -280,7 +280,8 @@ class Engine:
 
                 try:
                     # First, since the checkpoint removes what it has made superfluous.
-                    self.wal.verify(self.control.checkpoint_lsn)
+                    with self.maintenance:
+                        self.wal.verify(self.control.checkpoint_lsn)
                 finally:
                     # Also if the log is damaged: from then on nothing rests on it.
                     if self.written_since_checkpoint:
@@ -289,16 +290,17 @@ class Engine:
             self.abandon()
 
     def abandon(self) -> None:
-        """Let go of files and lock without writing anything."""
-        self.closed = True
-        if self._finalizer is not None:
-            self._finalizer.detach()
+        """Let go of files and lock without writing anything, between two commits and two checkpoints."""
         if self.background is not None:
             self.background.close()
-        if self.lease is not None:
-            self.lease.release()
-        self.pages.close()
-        _let_go(None if self.read_only else getattr(self, "wal", None), self.watermark, self.lock)
+        with self.maintenance, self._group.exclusive():
+            self.closed = True
+            if self._finalizer is not None:
+                self._finalizer.detach()
+            if self.lease is not None:
+                self.lease.release()
+            self.pages.close()
+            _let_go(None if self.read_only else getattr(self, "wal", None), self.watermark, self.lock)
 
     def let_go_when_collected(self) -> None:
         """See to it that an engine that nobody holds any more gives up its files and its lock."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
@@ -11,10 +12,11 @@ import pytest
 
 from absdb.catalog.database import DatabaseCatalog
 from absdb.catalog.manifest import read_manifest
+from absdb.engine import background, ddl, writes
 from absdb.engine import checkpoint as checkpoint_module
 from absdb.engine import commit as commit_module
-from absdb.engine import ddl, writes
 from absdb.engine import expiry as expiry_module
+from absdb.engine.check import check
 from absdb.engine.checkpoint import checkpoint
 from absdb.engine.commit import CommitRequest
 from absdb.engine.compaction import compact_table, maintain
@@ -445,3 +447,50 @@ def test_a_state_that_was_the_newest_within_retention_is_kept_when_it_is_restore
     assert world.rows(before) == {1: (2, "b")}
     assert world.rows() == {1: (1, "a")}
     world.engine.close()
+
+
+def test_a_commit_under_way_while_the_engine_closes_is_written(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.create()
+    engine = world.engine
+    real = engine.wal._pieces
+    closing = threading.Thread(target=engine.abandon)
+
+    def pieces() -> Any:
+        monkeypatch.undo()
+        closing.start()
+        closing.join(0.2)
+        return real()
+
+    monkeypatch.setattr(engine.wal, "_pieces", pieces)
+    world.put({1: (1, "acknowledged")})
+    closing.join()
+    with pytest.raises(StateError):
+        world.put({2: (2, "x")})
+    world.engine = open_engine(world.fs, arguments=SMALL, clock=world.clock)
+    assert world.rows() == {1: (1, "acknowledged")}
+
+
+def test_upkeep_goes_on_after_a_defect(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    upkeep = background.Background(world.engine)
+    fails_once(monkeypatch, background, "checkpoint", RuntimeError("a defect"))
+    upkeep._work(world.engine)
+    assert (upkeep.failures, upkeep.last_failure) == (1, "a defect")
+    upkeep._work(world.engine)
+    assert upkeep.failures == 0
+    upkeep.close()
+
+
+def test_check_lets_others_commit(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.create()
+    real = world.engine.wal.verify
+
+    def verify(lsn: int) -> int:
+        monkeypatch.undo()
+        world.put({1: (1, "x")})
+        return real(lsn)
+
+    monkeypatch.setattr(world.engine.wal, "verify", verify)
+    assert list(check(world.engine)) == []
+    assert world.rows() == {1: (1, "x")}
