@@ -80,7 +80,7 @@ def lead(engine: Engine, batch: list[CommitRequest]) -> None:
         engine.wal.flush()
     except StorageError as error:
         undo.run()
-        raise Undone from error
+        raise Undone(error) from error
     for request in accepted:
         assert request.entry is not None
         engine.log.append(request.entry)
@@ -88,7 +88,7 @@ def lead(engine: Engine, batch: list[CommitRequest]) -> None:
 
 
 class Undone(Exception):
-    """The batch could not be written, and memory is what it was before; the cause says why."""
+    """The batch could not be written, and memory is what it was before; carries the error that says why."""
 
 
 class Undo:

@@ -161,8 +161,7 @@ class Engine:
         try:
             lead(self, batch)
         except Undone as undone:
-            assert undone.__cause__ is not None
-            raise undone.__cause__ from None
+            raise undone.args[0] from None
         except BaseException as error:
             # Part of the batch may be applied, or on disk, and nobody knows which.
             self.poison(error)

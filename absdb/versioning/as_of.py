@@ -94,4 +94,17 @@ def _at_lsn(engine: Engine, database: DatabaseInfo, lsn: int) -> Point:
             hint="log() lists the points there are",
         )
     lineage = engine.history.lineage_at(database.id, lsn, engine.log.last_at_or_below)
+    if not lineage and database.source is None and lsn < database.created_lsn:
+        raise HistoryExpiredError(
+            f"database {database.name!r} has no history at LSN {Lsn(lsn)}; it was created at "
+            f"{Lsn(database.created_lsn)}, {format_time(database.created_us)}",
+            hint="log() lists the points there are",
+        )
     return Point(database, Lsn(lsn), lineage)
+
+
+def check_readable(engine: Engine, point: Point) -> None:
+    """HistoryExpiredError unless every table of the point can be read. What a name is given to must be there."""
+    if engine.covers.expired:
+        for schema in engine.history.catalog_at(point.lineage).tables.values():
+            engine.covers.resolve(engine.history, schema, point.lineage)

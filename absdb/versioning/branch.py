@@ -17,13 +17,13 @@ from absdb.engine.engine import Engine
 from absdb.errors import AlreadyExistsError, InvalidInputError, StateError
 from absdb.ids import DatabaseId, EraId, Lsn
 from absdb.paths import check_name
-from absdb.versioning.as_of import Point
+from absdb.versioning.as_of import Point, check_readable
 from absdb.wal.format import RecordKind
 
 
 def create_database(engine: Engine, name: str) -> DatabaseInfo:
     """A new, empty database."""
-    return _create(engine, name, reason="created", base=(), source=None, lsn=None)
+    return _create(engine, name, None)
 
 
 def create_branch(
@@ -44,10 +44,7 @@ def create_branch(
     return _create(
         engine,
         name,
-        reason="branch",
-        base=point.lineage,
-        source=point.database,
-        lsn=point.lsn,
+        point,
         protected=protected,
         retain_us=None if retain is None else retain // MICROSECOND,
         comment=comment,
@@ -57,11 +54,8 @@ def create_branch(
 def _create(
     engine: Engine,
     name: str,
+    point: Point | None,
     *,
-    reason: str,
-    base: Any,
-    source: DatabaseInfo | None,
-    lsn: int | None,
     protected: bool = False,
     retain_us: int | None = None,
     comment: str = "",
@@ -74,8 +68,12 @@ def _create(
             raise AlreadyExistsError(
                 f"there is a database {name!r} already", hint="drop it, or take another name"
             )
+        source = None if point is None else point.database
         if source is not None and source.id not in engine.history.databases:
             raise StateError(f"database {source.name!r} was dropped meanwhile")
+        if point is not None:
+            check_readable(engine, point)
+        reason = "created" if point is None else "branch"
         info = DatabaseInfo(
             id=database,
             name=name,
@@ -84,7 +82,7 @@ def _create(
             created_lsn=0,
             created_from=None if source is None else source.name,
             source=None if source is None else source.id,
-            source_lsn=lsn,
+            source_lsn=None if point is None else point.lsn,
             protected=protected,
             retain_us=retain_us,
             comment=comment,
@@ -96,7 +94,7 @@ def _create(
                 "id": era,
                 "database": database,
                 "start_lsn": 0,
-                "base": base,
+                "base": () if point is None else point.lineage,
                 "table_bases": {},
                 "reason": reason,
             },

@@ -14,7 +14,7 @@ from absdb.catalog.database import changes_to_json
 from absdb.engine.engine import Engine
 from absdb.errors import NotFoundError, StateError
 from absdb.ids import EraId, Lsn
-from absdb.versioning.as_of import Point
+from absdb.versioning.as_of import Point, check_readable
 from absdb.versioning.branch import write_database
 
 
@@ -46,6 +46,7 @@ def restore(
             "era": {"id": era, "database": info.id, "start_lsn": 0, "reason": "restore", "table_bases": {}},
         }
         if tables is None:
+            check_readable(engine, point)
             body["era"]["base"] = point.lineage
         else:
             body["era"]["base"] = engine.head(info.id)[1]
@@ -61,6 +62,7 @@ def _some_tables(engine: Engine, point: Point, names: Sequence[str], body: dict[
     changes: dict[Any, Any] = {}
     for name in names:
         table = then.table(name)
+        engine.covers.resolve(history, table, point.lineage)  # HistoryExpiredError if it cannot be read
         body["era"]["table_bases"][str(table.id)] = history.table_lineage(point.lineage, table.id)
         holder = now.tables_by_name.get((table.namespace, table.name))
         if holder is not None and holder.id != table.id:

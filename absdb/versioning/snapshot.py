@@ -5,10 +5,10 @@ from __future__ import annotations
 from absdb.catalog.history import Snapshot
 from absdb.engine.apply import apply_snapshot
 from absdb.engine.engine import Engine
-from absdb.errors import AlreadyExistsError, NotFoundError
+from absdb.errors import AlreadyExistsError, NotFoundError, StateError
 from absdb.ids import Lsn
 from absdb.paths import check_name, normal_name
-from absdb.versioning.as_of import Point
+from absdb.versioning.as_of import Point, check_readable
 from absdb.wal.format import RecordKind
 
 
@@ -17,6 +17,9 @@ def create_snapshot(engine: Engine, name: str, point: Point, *, comment: str = "
     name = check_name("snapshot", name)
     with engine.exclusive():
         engine.check_writable()
+        if point.database.id not in engine.history.databases:
+            raise StateError(f"database {point.database.name!r} was dropped")
+        check_readable(engine, point)
         if (point.database.id, name) in engine.history.snapshots:
             raise AlreadyExistsError(
                 f"database {point.database.name!r} has a snapshot {name!r} already",
