@@ -14,7 +14,7 @@ from absdb.diff import Diff
 from absdb.engine.engine import Engine
 from absdb.engine.frames import listing
 from absdb.ids import Lsn
-from absdb.reprs import counted, grid, page
+from absdb.reprs import counted, grid, html, page, plain
 from absdb.transaction import TransactionHandle
 from absdb.versioning import branch, restore, snapshot
 from absdb.versioning import diff as states
@@ -208,13 +208,16 @@ class Database(DatabaseTables):
     # -- what Python and notebooks ask
 
     def __repr__(self) -> str:
-        try:
-            tables = counted(len(self._scope.catalog().tables), "table")
-            return f"<Database {self._scope.describe()}, {tables}{', read-only' if self.read_only else ''}>"
-        except Exception as error:  # a repr never fails; it says why it cannot say more
-            return f"<Database: {str(error).splitlines()[0]}>"
+        return plain("Database", self._described)
 
-    def _repr_html_(self) -> str:
+    def _described(self) -> str:
+        tables = counted(len(self._scope.catalog().tables), "table")
+        return f"{self._scope.describe()}, {tables}{', read-only' if self.read_only else ''}"
+
+    def _repr_html_(self) -> str | None:
+        return html(self._shown)
+
+    def _shown(self) -> str:
         found = sorted(self._scope.catalog().tables.values(), key=lambda table: table.full_name)
         rows = [[t.full_name, len(t.columns), ", ".join(t.key_names) or None, t.comment] for t in found]
         names = ["table", "columns", "key", "comment"]

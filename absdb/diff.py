@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from absdb.engine.frames import listing
-from absdb.reprs import grid, page, rows_of
+from absdb.reprs import grid, html, page, rows_of
 from absdb.versioning import diff as states
 from absdb.versioning.listing import schema_changes
 
@@ -40,7 +40,10 @@ class Diff:
         target, source = self._diff.target, self._diff.source
         return f"<Diff {target.database.name} @ {target.lsn} against {source.database.name} @ {source.lsn}>"
 
-    def _repr_html_(self) -> str:
+    def _repr_html_(self) -> str | None:
+        return html(self._shown)
+
+    def _shown(self) -> str:
         target, source = self._diff.target, self._diff.source
         summary = self._diff.summary()
         facts = [f"against {source.database.name} @ {source.lsn}", *([] if summary else ["no difference"])]

@@ -8,19 +8,38 @@ JupyterLab's CSS variables carry the theme, with fall-backs for other front ends
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from html import escape
 from typing import Any
 
 import pyarrow as pa
 
+from absdb.errors import AbsdbError
+
 ROWS_SHOWN = 10
+COLUMNS_SHOWN = 20
 CELL_CHARACTERS_MAX = 60
 _MUTED = "color:var(--jp-content-font-color2,#666)"
 _HEAD = "color:var(--jp-content-font-color1,inherit)"
 _CELL = (
     "padding:2px 16px 2px 0;white-space:nowrap;border:0;border-bottom:1px solid var(--jp-border-color2,#ddd)"
 )
+
+
+def html(make: Callable[[], str]) -> str | None:
+    """What `make` makes; None, for which front ends show the plain repr, if what is shown is closed or gone."""
+    try:
+        return make()
+    except AbsdbError:
+        return None
+
+
+def plain(kind: str, make: Callable[[], str]) -> str:
+    """`<kind …>`, as `make` goes on; what is closed or gone says so, for a plain repr never fails."""
+    try:
+        return f"<{kind} {make()}>"
+    except AbsdbError as error:
+        return f"<{kind}: {error.message}>"
 
 
 def page(kind: str, name: str, facts: Iterable[str], *parts: str) -> str:
@@ -40,13 +59,15 @@ def grid(
     types: Sequence[str] = (),
     total: int | None = None,
 ) -> str:
-    """A small table of cells, numbers to the right; says how many rows of `total` are left out.
+    """A small table of cells, numbers to the right; says how many columns, and rows of `total`, are left out.
 
     `types` are those of the columns, shown under their names also if there is no row.
     """
     if not rows and not types:
         return ""
-    shown = rows[:ROWS_SHOWN]
+    beyond = len(names) - COLUMNS_SHOWN
+    names, types = names[:COLUMNS_SHOWN], types[:COLUMNS_SHOWN]
+    shown = [row[:COLUMNS_SHOWN] for row in rows[:ROWS_SHOWN]]
     cells = [f"{_CELL};text-align:{_side([row[at] for row in shown])}" for at in range(len(names))]
     heads = [escape(name) for name in names]
     if types:
@@ -64,8 +85,10 @@ def grid(
         + "</tr>"
         for row in shown
     )
-    left = (len(rows) if total is None else total) - min(len(rows), ROWS_SHOWN)
-    more = f'<div style="{_MUTED}">… and {left:,} more</div>' if left > 0 else ""
+    left = (len(rows) if total is None else total) - len(shown)
+    notes = [f"{left:,} more"] if left > 0 else []
+    notes += [counted(beyond, "more column")] if beyond > 0 else []
+    more = f'<div style="{_MUTED}">… and {", ".join(notes)}</div>' if notes else ""
     table = f'<table style="border-collapse:collapse;margin:4px 0"><thead><tr>{head}</tr></thead>'
     return f"{table}<tbody>{body}</tbody></table>{more}"
 

@@ -19,7 +19,7 @@ from absdb.engine.intake import SyncCounts
 from absdb.engine.reader import TableReader
 from absdb.pages.types import describe_type
 from absdb.progress import Progress, reporting
-from absdb.reprs import ROWS_SHOWN, counted, grid, page, rows_of
+from absdb.reprs import ROWS_SHOWN, counted, grid, html, page, plain, rows_of
 from absdb.table_columns import TableColumns
 from absdb.versioning.row_read import first_rows, stream, table_history
 
@@ -176,14 +176,17 @@ class Table(TableColumns):
         return self.to_batches().__arrow_c_stream__(requested_schema)
 
     def __repr__(self) -> str:
-        try:
-            schema = self._definition()
-            shape = f"{counted(len(schema.columns), 'column')}, key {', '.join(schema.key_names) or 'none'}"
-            return f"<Table {schema.full_name} of {self._scope.describe()}, {shape}>"
-        except Exception as error:  # a repr never fails; it says why it cannot say more
-            return f"<Table {self._name}: {str(error).splitlines()[0]}>"
+        return plain("Table", self._described)
 
-    def _repr_html_(self) -> str:
+    def _described(self) -> str:
+        schema = self._definition()
+        shape = f"{counted(len(schema.columns), 'column')}, key {', '.join(schema.key_names) or 'none'}"
+        return f"{schema.full_name} of {self._scope.describe()}, {shape}"
+
+    def _repr_html_(self) -> str | None:
+        return html(self._shown)
+
+    def _shown(self) -> str:
         schema = self._definition()
         names = [column.name for column in schema.columns]
         types = [describe_type(column.type) for column in schema.columns]

@@ -11,7 +11,7 @@ from typing import Self
 from absdb.database_tables import DatabaseTables
 from absdb.engine.transaction import Transaction
 from absdb.ids import Lsn
-from absdb.reprs import counted
+from absdb.reprs import counted, plain
 from absdb.versioning.scope import TransactionScope
 
 
@@ -85,4 +85,4 @@ class TransactionHandle(DatabaseTables):
         if not self._tx.open or self._tx.engine.closed:
             return f"<Transaction {'committed @ ' + str(self._tx.lsn) if self._tx.lsn else 'ended'}>"
         changed = counted(len(self._tx.writes), "table")
-        return f"<Transaction on {self._scope.describe()}, {changed} written>"
+        return plain("Transaction", lambda: f"on {self._scope.describe()}, {changed} written")

@@ -1,0 +1,177 @@
+"""What instances, databases, tables and the rest show of themselves, in a log and in a notebook."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+import absdb
+from absdb import reprs
+
+EVIL = "<script>alert('&\"')</script>"
+
+
+class Shown(HTMLParser):
+    """The text of some HTML, and whether its tags are balanced and harmless."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.text: list[str] = []
+        self.cells: list[str] = []
+        self.feed(html)
+        assert not self.open
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        assert tag in {"div", "span", "b", "table", "thead", "tbody", "tr", "th", "td", "br"}
+        assert {name for name, _ in attributes} <= {"style", "class"}
+        if tag == "td":
+            self.cells.append("")
+        if tag != "br":
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text.append(data)
+        if "td" in self.open:
+            self.cells[-1] += data
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Iterator[absdb.Instance]:
+    clock = absdb.ManualClock(tick_us=1)
+    with absdb.connect(tmp_path / "shop", clock=clock) as shop:
+        yield shop
+
+
+@pytest.fixture
+def main(shop: absdb.Instance) -> absdb.Database:
+    main = shop["main"]
+    main.create_table("orders", [{"id": n, "status": "new"} for n in range(12)], key="id", comment="bought")
+    return main
+
+
+def test_plain_reprs_say_enough_for_a_log(shop, main):
+    lsn = shop.lsn
+    assert repr(shop) == f"<Instance {shop.path} @ {lsn}, 1 database>"
+    assert repr(main) == f"<Database main @ {lsn}, 1 table>"
+    assert repr(main["orders"]) == f"<Table orders of main @ {lsn}, 2 columns, key id>"
+    past = main.at(lsn=lsn)
+    assert repr(past) == f"<Database main as of {lsn}, 1 table, read-only>"
+    assert repr(past["orders"]) == f"<Table orders of main as of {lsn}, 2 columns, key id>"
+    assert repr(past.diff(main)) == f"<Diff main @ {lsn} against main @ {lsn}>"
+    with main.transaction() as tx:
+        tx["orders"].delete(1)
+        assert repr(tx) == f"<Transaction on main in a transaction begun at {lsn}, 1 table written>"
+    assert repr(tx) == f"<Transaction committed @ {tx.lsn}>"
+    with main.transaction() as nothing:
+        pass
+    assert repr(nothing) == "<Transaction ended>"
+
+
+def test_reprs_of_what_is_gone(shop, main):
+    table, branch = main["orders"], main.branch("b")
+    main.drop_table("orders")
+    branch.drop()
+    assert repr(table) == "<Table: there is no table 'orders'>"
+    assert repr(branch) == "<Database: database 'b' was dropped>"
+    assert table._repr_html_() is None
+    assert branch._repr_html_() is None
+    shop.close()
+    assert repr(shop) == f"<Instance {shop.path}, closed>"
+    assert repr(main) == "<Database: the instance is closed>"
+    assert main._repr_html_() is None
+    assert "closed" in shop._repr_html_()
+
+
+def test_html_shows_what_matters(shop, main):
+    shown = Shown(main["orders"]._repr_html_())
+    assert {"Table", "orders", "id", "int64", "status", "string"} <= set(shown.text)
+    assert "key id · 12 rows" in "".join(shown.text)
+    assert shown.cells[:4] == ["0", "new", "1", "new"]
+    assert len(shown.cells) == 2 * reprs.ROWS_SHOWN
+    assert "… and 2 more" in shown.text
+    main.create_table("plain", {"s": "string"})
+    assert Shown(main._repr_html_()).cells == ["orders", "2", "id", "bought", "plain", "1", "NULL", ""]
+    assert Shown(shop._repr_html_()).cells == ["main", "2", str(shop.lsn), "NULL"]
+    branch = main.branch("b")
+    branch["orders"].delete([1, 2])
+    assert Shown(branch.diff(main)._repr_html_()).cells == ["orders", "removed", "2"]
+    assert "no difference" in "".join(Shown(main.diff(main)._repr_html_()).text)
+
+
+def test_html_of_an_empty_table_shows_its_columns(main):
+    main["orders"].truncate()
+    shown = Shown(main["orders"]._repr_html_())
+    assert shown.cells == []
+    assert {"id", "int64", "status", "string"} <= set(shown.text)
+
+
+def test_html_is_escaped(shop, main):
+    name = EVIL.replace("/", "")
+    main.create_table(name, [{name: EVIL, "id": 1}], key="id", comment=EVIL)
+    main.branch(name)
+    for shown in (main[name], main, shop, main.diff(main.at(lsn=0))):
+        html = shown._repr_html_()
+        assert "<script" not in html
+        Shown(html)
+    assert EVIL in Shown(main[name]._repr_html_()).cells
+
+
+def test_html_stays_small(main):
+    wide = pa.table({f"column{n}": ["x" * 1_000] * 50 for n in range(60)})
+    main.create_table("wide", wide)
+    html = main["wide"]._repr_html_()
+    shown = Shown(html)
+    assert len(html) < 60_000
+    assert "… and 40 more, 40 more columns" in shown.text
+    assert all(len(cell) <= reprs.CELL_CHARACTERS_MAX for cell in shown.cells)
+
+
+def test_html_has_no_side_effects(shop, main):
+    before = (shop.lsn, list(shop.pins()["kind"]), len(main.log()))
+    for shown in (shop, main, main["orders"], main.at()["orders"], main.diff(main)):
+        assert shown._repr_html_()
+        assert repr(shown)
+    assert (shop.lsn, list(shop.pins()["kind"]), len(main.log())) == before
+
+
+def test_html_of_values_that_python_has_no_type_for(main):
+    table = main.create_table(
+        "t", {"id": "int64", "at": "timestamp[ns]", "n": "float64", "b": "binary"}, key="id"
+    )
+    table.insert(
+        pa.table({"id": [1], "at": pa.array([1], pa.timestamp("ns")), "n": [0.1 + 0.2], "b": [b"\0"]})
+    )
+    table.insert(pa.table({"id": [2], "at": pa.array([None], pa.timestamp("ns")), "n": [None], "b": [None]}))
+    cells = Shown(table._repr_html_()).cells
+    assert cells[0] == "1"
+    assert cells[1].startswith("1970-01-01 00:00:00.000000001")
+    assert cells[2:] == ["0.3", "b'\\x00'", "2", "NULL", "NULL", "NULL"]
+
+
+@pytest.mark.parametrize(
+    ("number", "noun", "text"),
+    [(0, "row", "0 rows"), (1, "row", "1 row"), (1_200, "row", "1,200 rows"), (2, "branch", "2 branches")],
+)
+def test_counted(number, noun, text):
+    assert reprs.counted(number, noun) == text
+
+
+def test_key_completion(shop, main):
+    main.branch("staging")
+    assert shop._ipython_key_completions_() == ["main", "staging"]
+    assert main._ipython_key_completions_() == ["orders"]
+
+
+def test_a_past_shows_the_same_whenever_it_is_made(main):
+    main["orders"].insert({"id": 100, "status": "late"})
+    when = dt.datetime(2026, 1, 1, tzinfo=dt.UTC) + dt.timedelta(days=1)
+    assert main.at(time=when)["orders"]._repr_html_() == main.at(lsn=main.lsn)["orders"]._repr_html_()
