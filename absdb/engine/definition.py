@@ -16,7 +16,7 @@ from absdb.catalog.schema import Column, Default
 from absdb.engine.type_text import as_type
 from absdb.errors import InvalidInputError, NotFoundError
 from absdb.ids import ColumnId
-from absdb.pages.types import describe_type, physical_type, to_physical
+from absdb.pages.types import describe_type, is_orderable, physical_type, to_physical
 from absdb.pages.values import Converter
 from absdb.paths import check_name, normal_name
 
@@ -64,7 +64,6 @@ def fresh_column(tx: Transaction, definition: ColumnDefinition) -> Column:
         value = Converter.of(definition.type, name).to_physical(definition.default)
         default = Default("value", value)
     elif definition.default_sql is not None:
-        tx.engine.evaluator.columns_of(definition.default_sql)
         default = Default("expression", definition.default_sql)
     elif definition.identity:
         default = Default("sequence", _identity(tx, definition))
@@ -100,17 +99,34 @@ def default_of(values: pa.Array, kind: pa.DataType) -> Default:
 
 def key_columns_of(table: str, columns: Sequence[Column], names: Sequence[str]) -> tuple[ColumnId, ...]:
     """The ids of the key columns named."""
-    by_name = {column.name: column.id for column in columns}
+    by_name = {column.name: column for column in columns}
     names = [normal_name(name) for name in names]
     if len(set(names)) < len(names):
-        raise InvalidInputError(f"table {table!r}: a column is named twice in the key")
+        raise InvalidInputError(f"table {table!r}: a column is named twice in the key: {', '.join(names)}")
     for name in names:
         if name not in by_name:
             raise NotFoundError(
                 f"table {table!r}: the key names {name!r}, which is not one of its columns",
                 hint=f"its columns are {', '.join(by_name)}",
             )
-    return tuple(by_name[name] for name in names)
+        _check_may_be_key(table, by_name[name])
+    return tuple(by_name[name].id for name in names)
+
+
+def _check_may_be_key(table: str, column: Column) -> None:
+    if not is_orderable(physical_type(column.type)):
+        raise InvalidInputError(
+            f"table {table!r}: column {column.name!r} is {describe_type(column.type)} and cannot be part of the key: "
+            "its values have no order",
+            hint="a key has columns of numbers, text, bytes, dates or times",
+            column=column.name,
+        )
+    if column.generated is not None:
+        raise InvalidInputError(
+            f"table {table!r}: column {column.name!r} is generated and cannot be part of the key",
+            hint="rows are found by their key before generated columns are computed",
+            column=column.name,
+        )
 
 
 def definitions_of(schema: pa.Schema) -> list[ColumnDefinition]:

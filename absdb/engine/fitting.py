@@ -22,6 +22,25 @@ from absdb.pages.compare import equal_rows
 from absdb.pages.types import describe_type
 
 
+def from_text(values: pa.Array, wanted: pa.DataType) -> pa.Array:
+    """Text that stands for values of a logical type which its physical type cannot read: that of UUIDs."""
+    text = pt.is_string(values.type) or pt.is_large_string(values.type)
+    if not text or not isinstance(wanted, pa.UuidType):
+        return values
+    digits = pc.replace_substring(values, "-", "")
+    fine = pc.match_substring_regex(digits, "^[0-9A-Fa-f]{32}$")
+    if not pc.all(fine).as_py() and pc.any(pc.invert(fine)).as_py():
+        shown = values[
+            int(np.flatnonzero(~pc.fill_null(fine, True).to_numpy(zero_copy_only=False))[0])
+        ].as_py()
+        raise MisfitError(f"{shown!r} is no UUID")
+    data = bytes.fromhex("".join(pc.fill_null(digits, "0" * 32).to_pylist()))
+    mask = (
+        pa.array(~values.is_null().to_numpy(zero_copy_only=False)).buffers()[1] if values.null_count else None
+    )
+    return pa.Array.from_buffers(pa.binary(16), len(values), [mask, pa.py_buffer(data)])
+
+
 class MisfitError(ValueError):
     """Values that do not fit; says why."""
 

@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 
 from absdb.catalog.schema import Check, Column, TableSchema
 from absdb.engine.expressions import columns_read
-from absdb.engine.fitting import MisfitError, cast, fit
+from absdb.engine.fitting import MisfitError, cast, fit, from_text
 from absdb.engine.refusals import key_missing, key_null, shown_keys
 from absdb.errors import ConstraintError, QueryError, SchemaMismatchError
 from absdb.pages.key import Keys
@@ -98,7 +98,8 @@ def _fitted(schema: TableSchema, column: Column, values: pa.ChunkedArray) -> pa.
     """A column given, as pages hold it, in one piece."""
     wanted = physical_type(column.type)
     try:
-        pieces = [fit(to_physical(chunk, values.type), wanted) for chunk in values.chunks]
+        chunks = (to_physical(chunk, values.type) for chunk in values.chunks)
+        pieces = [fit(from_text(chunk, column.type), wanted) for chunk in chunks]
     except MisfitError as problem:
         raise SchemaMismatchError(
             f"column {column.name!r} of table {schema.full_name!r} is {describe_type(column.type)}, "
@@ -236,7 +237,8 @@ def _evaluate(
     arrays = []
     for expression, kind, array in zip(expressions, types, found, strict=True):
         try:
-            arrays.append(cast(to_physical(array, array.type), physical_type(kind)))
+            stored = from_text(to_physical(array, array.type), kind)
+            arrays.append(cast(stored, physical_type(kind)))
         except MisfitError as problem:
             raise QueryError(
                 f"table {schema.full_name!r}: {expression} does not give {describe_type(kind)}: {problem}",

@@ -193,7 +193,11 @@ class Transaction:
         self.check_open()
         self.engine.check_writable()
         self._sequence += 1
-        self.schema_changes.update(changes)
+        for entity, value in changes.items():
+            if value is None and entity not in self.base_catalog.entities:
+                self.schema_changes.pop(entity, None)
+            else:
+                self.schema_changes[entity] = value
         self._catalog = self.base_catalog.apply(self.schema_changes)
 
     # savepoints

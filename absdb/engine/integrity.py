@@ -1,0 +1,58 @@
+"""Whether the definitions of a database fit together: names are there once, and references lead somewhere.
+
+The verbs of ddl see to it inside a transaction. Two transactions that each change one side of a reference, or
+take the same name, are found out when the second one commits: see commit.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from absdb.catalog.database import DatabaseCatalog
+from absdb.catalog.schema import ForeignKey, TableSchema, Unique
+from absdb.ids import ColumnId
+from absdb.pages.types import physical_type
+
+
+def can_be_referred_to(target: TableSchema, columns: Iterable[ColumnId]) -> bool:
+    """Whether columns are the key of a table or UNIQUE there."""
+    wanted = set(columns)
+    return wanted == set(target.key) or any(
+        isinstance(c, Unique) and set(c.columns) == wanted for c in target.constraints
+    )
+
+
+def broken_reference(catalog: DatabaseCatalog) -> tuple[TableSchema, ForeignKey] | None:
+    """A foreign key whose table, columns or UNIQUE are not there or of other types; None if all are."""
+    for target_id, pairs in catalog.referencing.items():
+        target = catalog.tables.get(target_id)
+        for table, reference in pairs:
+            if target is None or not _leads(table, target, reference):
+                return table, reference
+    return None
+
+
+def _leads(table: TableSchema, target: TableSchema, reference: ForeignKey) -> bool:
+    own = {column.id: physical_type(column.type) for column in table.columns}
+    theirs = {column.id: physical_type(column.type) for column in target.columns}
+    pairs = zip(reference.columns, reference.references, strict=True)
+    same = all(a in own and b in theirs and own[a] == theirs[b] for a, b in pairs)
+    return same and can_be_referred_to(target, reference.references)
+
+
+def clash(catalog: DatabaseCatalog) -> str:
+    """What is there twice, or in a schema that is not there, as a message says it; "" if nothing is."""
+    names: set[tuple[str, str, str]] = set()
+    for (kind, _), value in catalog.entities.items():
+        if kind == "table":
+            name, shown = ("table", value.namespace, value.name), value.full_name
+            if value.namespace not in catalog.namespaces:
+                return f"the schema of table {shown!r}"
+        elif kind == "sequence":
+            name, shown = ("sequence", "", value["name"]), value["name"]
+        else:
+            continue
+        if name in names:
+            return f"the {kind} {shown!r}"
+        names.add(name)
+    return ""
