@@ -10,18 +10,17 @@ only then are they published. Readers cut at the published LSN and never see a c
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from absdb.catalog.commitlog import CommitEntry
-from absdb.catalog.schema import ForeignKey, TableSchema
 from absdb.engine.apply import Applied, apply_changes, entry_of
 from absdb.engine.changeset import TableChange, encode
 from absdb.engine.cover import EraCover, Mark
+from absdb.engine.definition_conflicts import check_definitions
 from absdb.engine.refusals import shown_keys
 from absdb.engine.rows import logical_key
 from absdb.errors import InvalidInputError, StateError, StorageError, WriteConflictError
-from absdb.ids import EraId, TableId
+from absdb.ids import EraId
 from absdb.pages.key import length, to_list
 from absdb.pages.lookup import lookup
 from absdb.pages.section import Section
@@ -134,79 +133,12 @@ def _check(engine: Engine, request: CommitRequest) -> None:
     if newest == tx.lineage:
         return
     catalog = engine.history.catalog_at(newest)
-    if catalog is not tx.base_catalog:
-        _check_schema(request, catalog.entities)
-    for table, others in _definitions_resting_on_rows(tx):
-        for other in others:
-            cover = engine.covers.eras.get((tx.era, other))
-            if cover is not None and cover.hi > tx.snapshot_lsn:
-                raise WriteConflictError(
-                    f"rows that the new definition of table {table.full_name!r} rests on changed while the "
-                    f"transaction was open",
-                    hint="run the transaction again",
-                    table=table.full_name,
-                )
+    check_definitions(engine, tx, request.changes, catalog)
     for change in request.changes:
         cover = engine.covers.eras.get((tx.era, change.schema.id))
         if cover is not None and cover.hi > tx.snapshot_lsn:
             check_keys(change, cover, tx.snapshot_lsn)
     engine.constraints.recheck(tx, request.changes, newest, catalog)
-
-
-def _definitions_resting_on_rows(tx: Transaction) -> Iterator[tuple[TableSchema, list[TableId]]]:
-    """Tables redefined in a way that all rows were rewritten or checked for, and whose rows these were."""
-    for (kind, _), after in tx.schema_changes.items():
-        if kind != "table" or after is None:
-            continue
-        before = tx.base_catalog.tables.get(after.id)
-        if before is None:
-            continue
-        tables = [] if _keeps_rows(before, after) else [after.id]
-        added = [c for c in after.constraints if c not in before.constraints]
-        tables += [after.id for _ in added] + [c.table for c in added if isinstance(c, ForeignKey)]
-        if tables:
-            yield after, tables
-
-
-def _keeps_rows(before: TableSchema, after: TableSchema) -> bool:
-    """Whether any row that fits `before` is one of `after` too, whoever writes it."""
-    for column in after.columns:
-        old = before.by_id.get(column.id)
-        if old is None:
-            constant = column.default is None or column.default.kind == "value"
-            computed = column.replaces is not None or column.generated is not None or not constant
-            if computed or (not column.nullable and column.initial_default is None):
-                return False
-        elif old.nullable and not column.nullable:
-            return False
-    return True
-
-
-def _check_schema(request: CommitRequest, entities: object) -> None:
-    """Tables written and entities changed must be what they were at the snapshot."""
-    assert isinstance(entities, dict)
-    before = request.tx.base_catalog.entities
-    wanted = [("table", change.schema.id) for change in request.changes]
-    for entity in (*wanted, *request.tx.schema_changes):
-        if entities.get(entity) is not before.get(entity):
-            kind, name = entity
-            raise WriteConflictError(
-                f"the definition of {kind} {name} changed while the transaction was open",
-                hint="run the transaction again",
-            )
-    names = {(t.namespace, t.name): t.id for (kind, _), t in entities.items() if kind == "table"}
-    for (kind, _), value in request.tx.schema_changes.items():
-        if kind == "table" and value is not None:
-            holder = names.get((value.namespace, value.name))
-            if (
-                holder is not None
-                and holder != value.id
-                and ("table", holder) not in request.tx.schema_changes
-            ):
-                raise WriteConflictError(
-                    f"a table {value.full_name!r} was created while the transaction was open",
-                    hint="run the transaction again",
-                )
 
 
 def check_keys(change: TableChange, cover: EraCover, snapshot_lsn: int) -> None:
