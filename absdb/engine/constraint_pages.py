@@ -70,10 +70,10 @@ def written_by(change: TableChange) -> Iterator[Side]:
         return
     section = change.run.newest if change.run is not None else Section.of([change.batch], schema.key_spec)
     for page in section.pages:
-        batch, ops = page.batch(), page.ops()
+        batch, ops = schema.physical_projection.apply(page.batch()), page.ops()
         if ops is not None:
             batch = batch.take(pa.array(np.flatnonzero(ops != DELETE)))
-        yield from _chunks(schema, schema.physical_projection.apply(batch))
+        yield from _chunks(schema, batch)
 
 
 def removed_by(change: TableChange, base: TableReader) -> Iterator[Side]:

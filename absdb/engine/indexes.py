@@ -27,7 +27,8 @@ from absdb.engine.rows import row_translator
 from absdb.engine.values import Columns, Value, ValueOf, encode_value, value_of, value_spec
 from absdb.pages.index import IndexSpec, build_index, probe_each, probe_parts
 from absdb.pages.key import Key, Keys
-from absdb.pages.section import Section
+from absdb.pages.projection import Projection
+from absdb.pages.section import UPSERT, Section
 
 IndexRun = list[pa.RecordBatch]
 
@@ -153,14 +154,14 @@ def _build(schema: TableSchema, section: Section, columns: Columns) -> IndexRun:
     values = value_spec(schema, columns).spec
     projection = schema.page_projection((*columns, *(key for key in schema.key if key not in columns)))
     spec = IndexSpec(values, schema.key_spec)
-    batches = (
-        schema.key_spec.with_key(projection.apply(batch)) for batch in _upserts(section) if batch.num_rows
-    )
-    return build_index(spec, batches)
+    return build_index(spec, _upserts(schema, section, projection))
 
 
-def _upserts(section: Section) -> Iterator[pa.RecordBatch]:
+def _upserts(schema: TableSchema, section: Section, projection: Projection) -> Iterator[pa.RecordBatch]:
     for page in section.pages:
-        batch = page.batch()
-        ops = page.ops()
-        yield batch if ops is None else batch.take(pa.array(np.flatnonzero(ops == 0)))
+        # Projected first: a run-end encoded `_lsn` cannot be taken from.
+        batch, ops = projection.apply(page.batch()), page.ops()
+        if ops is not None:
+            batch = batch.take(pa.array(np.flatnonzero(ops == UPSERT)))
+        if batch.num_rows:
+            yield schema.key_spec.with_key(batch)
