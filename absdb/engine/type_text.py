@@ -172,7 +172,7 @@ class _Parser:
 
     def list(self) -> pa.DataType:
         item = self.type()
-        return pa.list_(item, self.number()) if self.comma() else pa.list_(item)
+        return pa.list_(item, self.size()) if self.comma() else pa.list_(item)
 
     def struct(self) -> pa.DataType:
         fields = []
@@ -192,6 +192,12 @@ class _Parser:
         key = self.type()
         self._expect(",")
         return pa.map_(key, self.type())
+
+    def size(self) -> int:
+        number = self.number()
+        if number < 1:
+            raise self.wrong(f"{number} is no size")
+        return number
 
     def number(self) -> int:
         return int(self._token(_NUMBER, "a number"))
@@ -248,7 +254,7 @@ _MAKERS: dict[str, Callable[[_Parser], pa.DataType]] = {
     "time32": _Parser.time,
     "time64": _Parser.time,
     "duration": _Parser.duration,
-    "binary": lambda parser: pa.binary(parser.number()),
+    "binary": lambda parser: pa.binary(parser.size()),
     "list": _Parser.list,
     "large_list": lambda parser: pa.large_list(parser.type()),
     "struct": _Parser.struct,
