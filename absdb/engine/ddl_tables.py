@@ -98,9 +98,12 @@ def undrop_table(tx: Transaction, name: str, namespace: str = DEFAULT_NAMESPACE)
     name = normal_name(name)
     check_namespace(tx, namespace)
     check_free(tx, namespace, name)
+    known = set(tx.catalog.tables)
     for catalog in _catalogs_back(tx):
         found = catalog.tables_by_name.get((namespace, name))
-        if found is None or found.id in tx.catalog.tables:
+        if found is None or found.id in known:
+            # A table counts by the last name it had; what these had been called before does not matter.
+            known.update(catalog.tables)
             continue
         back: list[EntityId] = [("table", found.id), *(("sequence", own) for own in sequences_of(found))]
         tx.change_schema({entity: catalog.entities[entity] for entity in back})

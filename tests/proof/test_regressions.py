@@ -13,7 +13,7 @@ from absdb.engine import ddl, small
 from absdb.engine.checkpoint import checkpoint
 from absdb.engine.compaction import compact_table, maintain
 from absdb.engine.definition import ColumnDefinition
-from absdb.errors import ConstraintError, WriteConflictError
+from absdb.errors import ConstraintError, NotFoundError, WriteConflictError
 from absdb.io.memory import MemoryFileSystem
 from absdb.pages.values import Converter
 from absdb.versioning.as_of import resolve
@@ -251,4 +251,20 @@ def test_history_of_a_table_dropped_in_a_source_that_is_gone_is_kept_in_branches
     drop_database(engine, main)
     maintain(engine)
     assert ids(engine, "t", "dev", lsn=lsn) == [1]
+    engine.abandon()
+
+
+def test_undrop_does_not_take_a_table_for_one_by_a_name_it_had_before():
+    """It came back under its old name, in a definition that later commits had replaced."""
+    engine = start(MemoryFileSystem())
+    with engine.begin(database(engine)) as tx:
+        create(tx, "old")
+    with engine.begin(database(engine)) as tx:
+        ddl.rename_table(tx, tx.catalog.table("old"), "new")
+    with engine.begin(database(engine)) as tx:
+        ddl.drop_table(tx, tx.catalog.table("new"))
+    with engine.begin(database(engine)) as tx:
+        with pytest.raises(NotFoundError):
+            ddl.undrop_table(tx, "old")
+        assert ddl.undrop_table(tx, "new").name == "new"
     engine.abandon()
