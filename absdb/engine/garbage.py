@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from absdb.catalog.manifest import list_manifests, read_manifest, remove_manifest
-from absdb.engine.leases import leased_manifests
+from absdb.engine.leases import leased
 from absdb.errors import StorageError
 from absdb.paths import PAGES_DIR, WAL_DIR, parse_page_file_name, parse_wal_segment_name
 
@@ -27,13 +27,14 @@ def retire(engine: Engine) -> list[str]:
     """
     if engine.poisoned:
         return []
-    kept = {engine.control.manifest, *leased_manifests(engine.fs)}
+    manifests, files = leased(engine.fs, engine.clock)
+    kept = {engine.control.manifest, *manifests}
     removed = []
     for name in list_manifests(engine.fs):
         if name not in kept:
             remove_manifest(engine.fs, name)
             removed.append(name)
-    removed += _remove_page_files(engine, kept)
+    removed += _remove_page_files(engine, kept, files)
     removed += _remove_segments(engine)
     return removed
 
@@ -49,11 +50,11 @@ def needed_files(engine: Engine, manifests: Iterable[str]) -> set[str]:
     return needed
 
 
-def _remove_page_files(engine: Engine, manifests: Iterable[str]) -> list[str]:
+def _remove_page_files(engine: Engine, manifests: Iterable[str], leased_files: set[str]) -> list[str]:
     # In this order: a file that is listed is in the making still, or somebody has said by then what needs it.
     listed = engine.fs.list(PAGES_DIR)
     protected = engine.bulk.protected_from()
-    needed = needed_files(engine, manifests)
+    needed = needed_files(engine, manifests) | leased_files
     removed = []
     for name in listed:
         parsed = parse_page_file_name(name)

@@ -1,7 +1,8 @@
 """Leases of readers in other processes: a file each in `readers/`, naming the manifest they read from.
 
-A lease holds while its process lives on this host and for LEASE_S after its last renewal otherwise; then
-garbage collection ignores it and removes the file. A lease is JSON: {"manifest", "pid", "host", "renewed_us"}.
+A lease holds while its process lives on this host, and for LEASE_S after its last renewal on another; then
+garbage collection ignores it and removes the file. Each refresh renews it. A lease is JSON: {"manifest", "files",
+"pid", "host", "renewed_us"}; `files` are page files the reader uses that its manifest need not name.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import json
 import os
 import secrets
 import socket
+from collections.abc import Collection
 from typing import Any
 
 from absdb.clock import Clock
@@ -17,40 +19,51 @@ from absdb.errors import StorageError
 from absdb.io.base import FileSystem, read_file, write_atomic
 from absdb.paths import READERS_DIR, parse_reader_lease_name, reader_lease_name
 
+LEASE_S = 7 * 86_400
+
 
 class Lease:
-    """This process's claim on a manifest and what it names."""
+    """This process's claim on a manifest, what it names, and more page files."""
 
     def __init__(self, fs: FileSystem, clock: Clock, manifest: str) -> None:
         self._fs = fs
         self._clock = clock
         self._path = f"{READERS_DIR}/{reader_lease_name(os.getpid(), secrets.token_hex(4))}"
+        self._claim = ("", frozenset[str]())
+        self._renewed_us = 0
         self.renew(manifest)
 
-    def renew(self, manifest: str) -> None:
-        """Hold `manifest` from now on."""
+    def renew(self, manifest: str, files: Collection[str] = ()) -> None:
+        """Hold `manifest` and `files`, and nothing else, from now on. Costs nothing while that is so and fresh."""
+        now_us = self._clock.now_us()
+        claim = manifest, frozenset(files)
+        if claim == self._claim and now_us - self._renewed_us < LEASE_S * 1_000_000 // 10:
+            return
         body = {
             "manifest": manifest,
+            "files": sorted(files),
             "pid": os.getpid(),
             "host": socket.gethostname(),
-            "renewed_us": self._clock.now_us(),
+            "renewed_us": now_us,
         }
         write_atomic(self._fs, self._path, json.dumps(body).encode())
+        self._claim, self._renewed_us = claim, now_us
 
     def release(self) -> None:
         if self._fs.exists(self._path):
             self._fs.unlink(self._path)
 
 
-def leased_manifests(fs: FileSystem) -> set[str]:
-    """Names of the manifests that live readers hold; leases of dead processes are removed."""
-    held = set()
+def leased(fs: FileSystem, clock: Clock) -> tuple[set[str], set[str]]:
+    """Names of the manifests and of the page files that live readers hold; leases of dead ones are removed."""
+    manifests, files = set[str](), set[str]()
     for name, body in leases(fs):
-        if _is_dead(body):
+        if _is_dead(body, clock.now_us()):
             fs.unlink(f"{READERS_DIR}/{name}")
         else:
-            held.add(str(body["manifest"]))
-    return held
+            manifests.add(str(body["manifest"]))
+            files.update(body.get("files", ()))
+    return manifests, files
 
 
 def leases(fs: FileSystem) -> list[tuple[str, dict[str, Any]]]:
@@ -61,14 +74,14 @@ def leases(fs: FileSystem) -> list[tuple[str, dict[str, Any]]]:
             continue
         try:
             found.append((name, json.loads(read_file(fs, f"{READERS_DIR}/{name}"))))
-        except StorageError:
-            continue  # released while we looked
+        except (StorageError, ValueError):
+            continue  # released while we looked, or nothing of ours
     return found
 
 
-def _is_dead(body: dict[str, Any]) -> bool:
-    if body.get("host") != socket.gethostname():
-        return False
+def _is_dead(body: dict[str, Any], now_us: int) -> bool:
+    if body["host"] != socket.gethostname():
+        return now_us - int(body["renewed_us"]) > LEASE_S * 1_000_000
     try:
         os.kill(int(body["pid"]), 0)
     except ProcessLookupError:

@@ -25,7 +25,6 @@ from absdb.engine.allocator import Allocator
 from absdb.engine.apply import replay
 from absdb.engine.background import Background
 from absdb.engine.checkpoint import manifest_of, read_covers
-from absdb.engine.covers import Covers
 from absdb.engine.engine import Engine
 from absdb.engine.expressions import Evaluator, NoEvaluator
 from absdb.engine.leases import Lease
@@ -93,6 +92,8 @@ def open_engine(
         )
         _recover(engine)
         engine.lock = lock
+        if read_only:
+            _hold_files(engine)
         if upkeep and not read_only:
             engine.background = Background(engine)
         engine.let_go_when_collected()
@@ -220,20 +221,21 @@ def _last_checkpoint(fs: FileSystem) -> tuple[Control, Manifest]:
 
 
 def _leased(engine: Engine) -> tuple[Control, Manifest]:
-    """The last checkpoint, under a lease that keeps its files while a writer goes on.
+    """The last checkpoint, under a lease that keeps its files while a writer goes on, and those in use already.
 
     The writer may replace it between our look at `control` and our lease; then we look again.
     """
     fs = engine.fs
     control = read_control(fs)
     try:
-        engine.lease = Lease(fs, engine.clock, control.manifest)
+        if engine.lease is None:
+            engine.lease = Lease(fs, engine.clock, control.manifest)
     except StorageError:
         # A medium we cannot write to has no writer either who would need to know of us.
         return _last_checkpoint(fs)
     for _ in range(LEASE_TRIES):
         control = read_control(fs)
-        engine.lease.renew(control.manifest)
+        engine.lease.renew(control.manifest, engine.pages.in_use())
         if read_control(fs).manifest == control.manifest:
             return control, read_manifest(fs, control.manifest)
     raise StateError(f"{fs.root}: the writer takes checkpoints faster than this reader can follow")
@@ -288,16 +290,45 @@ def refresh(engine: Engine) -> int:
     """
     if not engine.read_only:
         return engine.published
-    engine.check_open()
-    try:
-        end = _readable_end(engine, _log_of(engine.control))
-        if end > engine.published:
-            replay_upto(engine, engine.published, end)
-    except (HistoryExpiredError, StorageError, CorruptLogError):
-        if read_control(engine.fs).checkpoint_lsn <= engine.published:
-            raise
-        engine.covers, engine.newest = Covers(cache_bytes=engine.settings.cache_bytes), {}
-        if engine.lease is not None:
-            engine.lease.release()
-        _recover(engine)
+    with engine.maintenance:
+        engine.check_open()
+        try:
+            end = _readable_end(engine, _log_of(engine.control))
+            if end > engine.published:
+                replay_upto(engine, engine.published, end)
+        except (HistoryExpiredError, StorageError, CorruptLogError):
+            if read_control(engine.fs).checkpoint_lsn <= engine.published:
+                raise
+            _start_over(engine)
+        _hold_files(engine)
     return engine.published
+
+
+def _hold_files(engine: Engine) -> None:
+    """Claim the page files that the replayed log has named, starting over if one of them is gone already."""
+    for _ in range(LEASE_TRIES):
+        used = engine.pages.in_use()
+        if engine.lease is not None:
+            engine.lease.renew(engine.control.manifest, used)
+        if used <= set(engine.pages.names()):
+            return
+        _start_over(engine)
+        gc.collect()
+
+
+def _start_over(engine: Engine) -> None:
+    """Read the newest checkpoint and what follows it aside, then show it: who reads meanwhile sees all or nothing."""
+    fresh = Engine(
+        engine.fs,
+        settings=engine.settings,
+        clock=engine.clock,
+        evaluator=engine.evaluator,
+        read_only=True,
+    )
+    fresh.pages, fresh.bulk, fresh.lease = engine.pages, engine.bulk, engine.lease
+    _recover(fresh)
+    # Lineages name the same states before and after, so that it does no harm to see some of these only.
+    engine.history, engine.log, engine.covers = fresh.history, fresh.log, fresh.covers
+    engine.allocator, engine.control, engine.lease = fresh.allocator, fresh.control, fresh.lease
+    engine.idle_bytes = fresh.idle_bytes
+    engine.publish(fresh.published)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import json
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
@@ -12,7 +13,7 @@ import pytest
 
 from absdb.catalog.database import DatabaseCatalog
 from absdb.catalog.manifest import read_manifest
-from absdb.engine import background, ddl, writes
+from absdb.engine import background, ddl, recovery, writes
 from absdb.engine import checkpoint as checkpoint_module
 from absdb.engine import commit as commit_module
 from absdb.engine import expiry as expiry_module
@@ -20,10 +21,12 @@ from absdb.engine.check import check
 from absdb.engine.checkpoint import checkpoint
 from absdb.engine.commit import CommitRequest
 from absdb.engine.compaction import compact_table, maintain
+from absdb.engine.engine import Engine
 from absdb.engine.expiry import expire
 from absdb.engine.garbage import retire
+from absdb.engine.leases import leased
 from absdb.engine.reader import TableReader
-from absdb.engine.recovery import open_engine
+from absdb.engine.recovery import open_engine, refresh
 from absdb.engine.transaction import Transaction
 from absdb.errors import (
     AbsdbError,
@@ -35,11 +38,11 @@ from absdb.errors import (
     WriteConflictError,
 )
 from absdb.ids import EraId
-from absdb.io.base import FileSystem
+from absdb.io.base import FileSystem, write_atomic
 from absdb.io.memory import MemoryFileSystem
 from absdb.pages.key import KeySpec
 from absdb.pages.section import DecodedCache, Page
-from absdb.paths import PAGES_DIR
+from absdb.paths import PAGES_DIR, reader_lease_name
 from absdb.testing.faults import Fault, FaultyFileSystem
 from absdb.testing.wrapping import WrappedFileSystem
 from absdb.versioning import branch as branch_module
@@ -494,3 +497,94 @@ def test_check_lets_others_commit(world: World, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(world.engine.wal, "verify", verify)
     assert list(check(world.engine)) == []
     assert world.rows() == {1: (1, "x")}
+
+
+def rows_seen(engine: Engine, reader: TableReader | None = None) -> dict[int, int]:
+    if reader is None:
+        lineage = engine.head(engine.history.database("main").id)[1]
+        schema = engine.history.catalog_at(lineage).table("t")
+        reader = TableReader(schema, engine.covers.resolve(engine.history, schema, lineage))
+    return {row["id"]: row["v"] for row in reader.to_table().to_pylist()}
+
+
+def rework(world: World, rounds: int = 8) -> None:
+    """Give the covers other files than they had, and let the log before go."""
+    for step in range(rounds):
+        world.put({1000 + step: (step, "x" * 20_000)})
+        checkpoint(world.engine)
+        maintain(world.engine)
+        compact_table(
+            world.engine,
+            world.info("main").id,
+            world.engine.history.catalog_at(world.point().lineage).table("t"),
+        )
+    checkpoint(world.engine)
+
+
+def test_a_read_only_engine_keeps_page_files_that_the_log_has_named() -> None:
+    world = World(bulk_threshold=1, history_retention="1h")
+    world.create()
+    follower = open_engine(world.fs, read_only=True, clock=world.clock)
+    world.put({1: (1, "bulk")})
+    refresh(follower)
+    world.clock.advance(hours=5)
+    rework(world)
+    assert rows_seen(follower) == {1: 1}
+    follower.close()
+    world.engine.close()
+
+
+def test_what_is_open_on_a_read_only_engine_is_read_after_it_has_started_over() -> None:
+    world = World(history_retention="1h")
+    world.create()
+    world.put({1: (1, "old")})
+    checkpoint(world.engine)
+    follower = open_engine(world.fs, read_only=True, clock=world.clock)
+    lineage = follower.head(follower.history.database("main").id)[1]
+    schema = follower.history.catalog_at(lineage).table("t")
+    reader = TableReader(schema, follower.covers.resolve(follower.history, schema, lineage))
+    world.put({1: (2, "new")})
+    world.clock.advance(hours=5)
+    rework(world)
+    before = follower.covers
+    refresh(follower)
+    assert follower.covers is not before
+    world.clock.advance(hours=5)
+    rework(world)
+    assert rows_seen(follower, reader) == {1: 1}
+    follower.close()
+    world.engine.close()
+
+
+def test_nobody_sees_a_read_only_engine_half_started_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World()
+    world.create()
+    world.put({1: (1, "old")})
+    checkpoint(world.engine)
+    follower = open_engine(world.fs, read_only=True, clock=world.clock)
+    rework(world)
+    real, seen = recovery._recover, list[dict[int, int]]()
+
+    def recover(engine: Engine) -> None:
+        seen.append(rows_seen(follower))
+        real(engine)
+        seen.append(rows_seen(follower))
+
+    monkeypatch.setattr(recovery, "_recover", recover)
+    refresh(follower)
+    assert seen == [{1: 1}, {1: 1}]
+    assert len(rows_seen(follower)) == 9
+    follower.close()
+    world.engine.close()
+
+
+def test_leases_of_other_hosts_run_out_and_strange_ones_hold_nothing(world: World) -> None:
+    now = world.clock.now_us()
+    lease = {"manifest": "m1", "files": ["f"], "pid": 1, "host": "elsewhere", "renewed_us": now}
+    paths = [f"readers/{reader_lease_name(7, tag * 8)}" for tag in "ab"]
+    write_atomic(world.fs, paths[0], json.dumps(lease).encode())
+    write_atomic(world.fs, paths[1], b"not a lease")
+    assert leased(world.fs, world.clock) == ({"m1"}, {"f"})
+    world.clock.advance(hours=24 * 8)
+    assert leased(world.fs, world.clock) == (set(), set())
+    assert not world.fs.exists(paths[0])
