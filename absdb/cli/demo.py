@@ -146,7 +146,7 @@ def _load(story: Story) -> None:
         for name, key in KEYS.items():
             path = story.data / f"{name}.parquet"
             started = time.perf_counter()
-            with reading(Source(str(path), "parquet", {})) as (rows, _):
+            with reading(Source(str(path), "parquet")) as (rows, _):
                 table = main.create_table(name, rows, key=key, message=f"load {name}")
             took = round((time.perf_counter() - started) * 1000, 3)
             facts = {

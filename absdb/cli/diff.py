@@ -22,7 +22,9 @@ from absdb.versioning.diff import Diff
 @click.argument("source")
 @click.argument("target", required=False)
 @point_options()
-@click.option("--stat", is_flag=True, help="A summary: rows added, modified and removed, a table at a time.")
+@click.option(
+    "--stat", is_flag=True, help="The summary: rows added, modified, removed in each table. The default."
+)
 @click.pass_obj
 def command(call: Call, source: str, target: str | None, when: When, stat: bool) -> None:
     """Show what TARGET has that SOURCE has not. Both are databases; SOURCE..TARGET says the same.

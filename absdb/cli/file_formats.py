@@ -12,7 +12,7 @@ import os
 import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
@@ -43,11 +43,15 @@ BATCH_ROWS = 65536
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A file to read: where, in which format, and what is known of its columns' types."""
+    """A file to read: where, in which format, what types columns have, and what stands for NULL in text.
+
+    An empty field of a CSV file is NULL, unless it is quoted. Nothing else is by itself: NA may be a name.
+    """
 
     path: str
     format: str
-    types: Mapping[str, pa.DataType]
+    types: Mapping[str, pa.DataType] = field(default_factory=dict)
+    nulls: tuple[str, ...] = ()
 
     @property
     def stem(self) -> str:
@@ -116,7 +120,10 @@ def _csv(source: Source, data: pa.Buffer) -> tuple[pa.RecordBatchReader, int | N
         read_options=pc.ReadOptions(block_size=BLOCK_BYTES),
         parse_options=pc.ParseOptions(delimiter=delimiter, newlines_in_values=True),
         convert_options=pc.ConvertOptions(
-            column_types=dict(source.types), strings_can_be_null=True, quoted_strings_can_be_null=False
+            column_types=dict(source.types),
+            null_values=["", *source.nulls],
+            strings_can_be_null=True,
+            quoted_strings_can_be_null=False,
         ),
     )
     return _plain(reader), None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import click
@@ -16,8 +17,8 @@ from absdb.cli.session import opened
 from absdb.cli.text import milliseconds
 from absdb.database import Database
 from absdb.engine.type_text import as_type
-from absdb.errors import InvalidInputError
-from absdb.progress import reporting
+from absdb.errors import AlreadyExistsError, InvalidInputError
+from absdb.progress import Report, reporting
 from absdb.reprs import counted
 
 MODES = ("create", "insert", "upsert", "replace", "sync")
@@ -45,6 +46,9 @@ MODES = ("create", "insert", "upsert", "replace", "sync")
 )
 @click.option("--format", type=click.Choice(READABLE), help="[default: as the file's name says]")
 @click.option("--type", "types", multiple=True, metavar="NAME=TYPE", help="A column's type; may be repeated.")
+@click.option(
+    "--null", "nulls", multiple=True, metavar="TEXT", help="Text that is NULL in CSV; may be repeated."
+)
 @database_option
 @message_option
 @author_option
@@ -57,6 +61,7 @@ def command(
     mode: str,
     format: str | None,
     types: Sequence[str],
+    nulls: Sequence[str],
     database: str,
     message: str,
     author: str | None,
@@ -69,7 +74,7 @@ def command(
     if table is not None and len(files) > 1 and mode in ("create", "replace", "sync"):
         raise click.UsageError(f"several files in one table need --mode insert or upsert, not {mode}")
     given = dict(_typed(text) for text in types)
-    sources = [Source(file, format_of(file, format, READABLE), given) for file in files]
+    sources = [Source(file, format_of(file, format, READABLE), given, tuple(nulls)) for file in files]
     names = [part.strip() for part in key.split(",")] if key else None
     done: list[dict[str, Any]] = []
     with opened(call, write=True, author=author) as session:
@@ -111,12 +116,11 @@ def _load(
                 hint="--key is needed for new tables only",
             )
         known = {field.name: field.type for field in table.schema}
-        source = Source(source.path, source.format, {**known, **source.types})
+        source = replace(source, types={**known, **source.types})
     facts: dict[str, Any] = {"file": source.path, "table": name, "mode": mode}
     with reading(source) as (rows, total), reporting(call.output.bars, f"import {name}", total) as report:
         if mode == "create":
-            made = database.create_table(name, rows, key=key, progress=report, message=message)
-            facts["rows"] = made.count()
+            facts["rows"] = _create(database, name, rows, key, report, message)
         else:
             done = getattr(database[name], mode)(rows, progress=report, message=message)
             if mode == "sync":
@@ -124,6 +128,22 @@ def _load(
             else:
                 facts["rows"] = done
     return {**facts, "lsn": database.lsn, "ms": round((time.perf_counter() - started) * 1000, 3)}
+
+
+def _create(
+    database: Database,
+    name: str,
+    rows: pa.RecordBatchReader,
+    key: list[str] | None,
+    report: Report | None,
+    message: str,
+) -> int:
+    """A new table of the rows; how many there were."""
+    try:
+        return database.create_table(name, rows, key=key, progress=report, message=message).count()
+    except AlreadyExistsError as error:
+        error.hint = "--mode insert, upsert, replace or sync loads into a table that is there"
+        raise
 
 
 def _sentence(facts: dict[str, Any]) -> str:

@@ -18,7 +18,7 @@ from absdb.database import Database
 from absdb.engine.engine import Engine
 from absdb.engine.location import MEMORY, file_system
 from absdb.engine.recovery import open_engine
-from absdb.errors import NotFoundError
+from absdb.errors import LockedError, NotFoundError
 from absdb.instance import Instance
 from absdb.paths import CONTROL
 from absdb.sql.expressions import SqlEvaluator
@@ -64,6 +64,9 @@ def opened(call: Call, *, write: bool = False, author: str | None = None) -> Ite
         )
     except NotFoundError as error:
         raise NotFoundError(error.message, hint=f"`absdb init {path}` makes one") from error
+    except LockedError as error:
+        error.hint = "try again when that process has closed it; commands that only read work meanwhile"
+        raise
     with Instance(engine) as instance:
         yield Session(engine, instance)
 

@@ -66,7 +66,7 @@ def test_arrow_streams_feather_and_compressed_text(on_shop, rows_of, tmp_path):
 def test_modes(on_shop, rows_of, tmp_path):
     file = tmp_path / "orders.csv"
     file.write_text("id,status,total\n4,paid,4\n5,new,5\n")
-    assert on_shop("import", file).code == 1
+    assert "--mode insert, upsert" in on_shop("import", file).err
     clash = on_shop("import", file, "--mode", "insert")
     assert (clash.code, len(rows_of())) == (1, 4)
     assert on_shop("import", file, "--mode", "upsert", "-m", "daily").code == 0
@@ -87,6 +87,15 @@ def test_types_of_the_table_hold_for_text(on_shop, rows_of, tmp_path):
     (tmp_path / "codes.csv").write_text("code\n00007\n")
     assert on_shop("import", tmp_path / "codes.csv", "--mode", "insert").code == 0
     assert [row["code"] for row in rows_of("codes")] == ["01234", "00007"]
+
+
+def test_only_what_is_empty_or_said_is_null(on_shop, rows_of, tmp_path):
+    (tmp_path / "codes.csv").write_text('country,size\nNA,1\nnull,NA\n"",3\n,4\n')
+    assert on_shop("import", tmp_path / "codes.csv").code == 0
+    assert [row["country"] for row in rows_of("codes")] == ["NA", "null", "", None]
+    assert [row["size"] for row in rows_of("codes")] == ["1", "NA", "3", "4"]
+    assert on_shop("import", tmp_path / "codes.csv", "-t", "codes2", "--null", "NA").code == 0
+    assert [row["size"] for row in rows_of("codes2")] == [1, None, 3, 4]
 
 
 @pytest.mark.parametrize(

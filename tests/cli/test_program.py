@@ -9,7 +9,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -74,8 +73,8 @@ def test_ctrl_c_ends_quietly(environment, tmp_path):
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     ) as running:  # fmt: skip
         assert running.stdout is not None
-        assert running.stdout.readline().startswith("absdb demo")
-        time.sleep(0.1)
+        # By then everything is imported: CPython may lose a signal that comes in the middle of an import.
+        assert any(line.startswith(" 4. ") for line in running.stdout)
         running.send_signal(signal.SIGINT)
         _, errors = running.communicate(timeout=60)
     assert running.returncode == 130
@@ -133,6 +132,7 @@ def test_rows_fit_the_terminal_and_keep_their_key(environment, shop):
     assert max(len(line) for line in shown.splitlines()) <= 100
 
 
+@pytest.mark.slow
 def test_the_demo_tells_its_story(process, tmp_path):
     ran = process("demo", "--keep", tmp_path / "flights", cwd=tmp_path)
     assert (ran.returncode, ran.stderr) == (0, "")
@@ -149,6 +149,7 @@ def test_the_demo_tells_its_story(process, tmp_path):
     assert (again.returncode, "already" in again.stderr) == (1, True)
 
 
+@pytest.mark.slow
 def test_the_demo_cleans_up_and_speaks_json(process, tmp_path, environment):
     environment["TMPDIR"] = str(tmp_path)
     ran = process("demo", "--json")
