@@ -6,7 +6,7 @@ behind it a torn tail or zeros, so the next opening does the rest:
     1. the bytes in doubt are copied to a side file, synced, renamed into place, the directory synced
     2. segments that were never finished are removed, the newest first, the directory synced
     3. the bytes in doubt are overwritten with zeros, the newest segment first, and synced; a short newest
-       segment is filled up with zeros
+       segment without records is filled up with zeros
     4. whole records that are not known to be durable are written once more in place, and synced: after a sync
        that failed, the system may hold in memory what the disk never got, and report the next sync as a
        success

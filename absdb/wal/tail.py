@@ -7,6 +7,7 @@ was synced, and each record says how far the log was synced when it was written.
     a read that the disk refuses                                 -> damage, wherever it happens
     P below the LSN that the caller knows to be durable          -> damage
     a segment missing or short in the middle, or foreign         -> damage
+    the newest segment short, with records in it                 -> damage: it had its size before them
     behind P the header of a record, valid in its place,
     that was written with a durable LSN above P                  -> damage: P was durable then
     nothing but zeros behind P                                   -> clean end
@@ -76,7 +77,7 @@ class Doubt:
     # Segment, first byte and end of what is in doubt in its file.
     dirty: list[tuple[int, int, int]] = field(default_factory=list)
     unfinished: list[int] = field(default_factory=list)  # segments that hold nothing, not even a whole header
-    short: int | None = None  # the newest segment, holding records but shorter than it should be
+    short: int | None = None  # the newest segment, holding no record and shorter than it should be
     proof: RecordHeader | None = None  # shows that `start` was durable
 
 
@@ -158,7 +159,7 @@ def corrupt(stream: LogStream, stop: Stop, reason: str, end: int) -> CorruptLogE
 
 
 def _check_sequence(stream: LogStream, stop: Stop, start: int) -> None:
-    """The segments must follow one another, and only the newest may be short."""
+    """The segments must follow one another, and only the newest may be short (see `_examine`)."""
     size = stream.log.segment_bytes
     if stream.beyond_gap:
         missing = stream.segments.path(stream.first + len(stream.sizes))
@@ -203,6 +204,10 @@ def _examine(stream: LogStream, stop: Stop, doubt: Doubt, segment: int) -> None:
             )
         doubt.unfinished.append(segment)
     elif size < stream.log.segment_bytes:
+        if doubt.start > base + SEGMENT_HEADER_BYTES or end > first:
+            # Its whole size was durable before the first record went in, so what it lacks may have been log.
+            reason = f"{stream.segments.path(segment)} was cut to {size} bytes of {stream.log.segment_bytes}"
+            raise corrupt(stream, stop, reason, base + stream.log.segment_bytes)
         doubt.short = segment
 
 

@@ -227,6 +227,10 @@ def expected(log: Original, segments: Segments) -> int | str:
         if len(segment) > SEGMENT or (len(segment) < SEGMENT and number < len(segments) - 1):
             return "size"
         header_is_good = segment[:64] == log.segments[number][:64]
+        # It had its whole size before its first record.
+        holds_records = behind > number * SEGMENT + 64 or any(segment[64:])
+        if header_is_good and len(segment) < SEGMENT and holds_records:
+            return "size"
         if not header_is_good and any(segment[64:]):
             return "header"
         # A whole header of another segment, spliced in here.
