@@ -116,6 +116,14 @@ class CommitLog:
             fresh.append(entry)
             self.last_lsn, self.last_time_us = entry.lsn, entry.time_us
 
+    def verify(self) -> Iterator[CorruptionError]:
+        """Read every chunk once more and compare it; yield what is wrong with each that is damaged."""
+        for chunk in self._state.chunks:
+            try:
+                chunk.verify()
+            except CorruptionError as error:
+                yield error
+
     def last_at_or_below(self, era: int, lsn: int) -> int | None:
         """The LSN of the era's last commit at or below `lsn`; None if it has none there."""
         state = self._state
@@ -325,6 +333,12 @@ class _Chunk:
                 raise envelope.damaged(self._path, 0, "LSNs and times", "rising, as listed", "others")
             self._keys = _Keys(lsns, times, eras)
         return self._keys
+
+    def verify(self) -> None:
+        """Raise CorruptionError if the file is not what the manifest lists; one that is in memory is."""
+        if self.ref.name:
+            envelope.map_checked(self._fs, self._path, MAGIC, FORMAT, (self.ref.size, self.ref.crc))
+            self.keys()
 
     def _batch(self, number: int) -> pa.RecordBatch:
         recent = self._recent

@@ -19,6 +19,7 @@ Source: CRC-32C (Castagnoli), RFC 3720 appendix B.4.
 
 from __future__ import annotations
 
+import errno
 import json
 import struct
 import threading
@@ -158,7 +159,7 @@ def write_new(fs: FileSystem, path: str, data: bytes) -> None:
 
 def map_checked(fs: FileSystem, path: str, magic: bytes, version: int, listed: tuple[int, int]) -> pa.Buffer:
     """The body of a file listed with its size and its body's checksum: read and compared, then mapped."""
-    (size, crc), found = listed, fs.size(path)
+    (size, crc), found = listed, _size_of(fs, path)
     if found != size:
         raise damaged(path, min(size, found), "bytes in the file", size, found)
     data = read_file(fs, path)
@@ -167,6 +168,15 @@ def map_checked(fs: FileSystem, path: str, magic: bytes, version: int, listed: t
         found_crc = f"{body_crc(data):#010x}"
         raise damaged(path, _BODY_CRC_AT, "checksum of the body", f"{crc:#010x} as listed", found_crc)
     return fs.map(path).slice(HEADER_BYTES, size - HEADER_BYTES)
+
+
+def _size_of(fs: FileSystem, path: str) -> int:
+    try:
+        return fs.size(path)
+    except StorageError as error:
+        if error.errno != errno.ENOENT:
+            raise
+        raise CorruptionError(f"{path}: the file is missing", hint=_HINT, path=path, offset=0) from error
 
 
 def damaged(path: str, offset: int, what: str, expected: object, found: object) -> CorruptionError:

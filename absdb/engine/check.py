@@ -3,6 +3,7 @@
 control, manifest      readable, and agreeing with one another
 log                    every record from the checkpoint on
 page files             every byte, by size and CRC-32C; page order, fences and row counts
+commit log             every chunk's bytes, and that its LSNs and times rise
 covers                 keys strictly increasing in a section of newest versions; LSNs inside the run's interval
 states                 the head of every database, table by table: keys increasing, rows as counted, NOT NULL
 names                  page files that nothing needs are reported as a remark, not as a fault
@@ -53,6 +54,8 @@ def check(engine: Engine, *, progress: Progress | None = None) -> Iterator[Findi
             yield Finding("error", f"{PAGES_DIR}/{file.name}", problem.message)
         if progress is not None:
             progress(number, len(files))
+    for damage in engine.log.verify():
+        yield Finding("error", damage.facts.get("path", PAGES_DIR), damage.message)
     yield from _covers(engine)
     yield from _states(engine)
     if not engine.read_only:
@@ -150,7 +153,12 @@ def _section(where: str, section: Section, run: Run | None, *, strict: bool) -> 
 
 
 def _states(engine: Engine) -> Iterator[Finding]:
-    for info, lineage in engine.heads():
+    try:
+        heads = engine.heads()
+    except AbsdbError as error:
+        yield Finding("error", "databases", f"their heads cannot be found: {error.message}")
+        return
+    for info, lineage in heads:
         for schema in engine.history.catalog_at(lineage).tables.values():
             where = f"database {info.name!r}, table {schema.full_name!r}"
             try:

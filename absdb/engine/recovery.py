@@ -9,6 +9,7 @@ A read-only open takes no lock, wipes nothing, and follows the writer's watermar
 
 from __future__ import annotations
 
+import errno
 import gc
 import os
 import secrets
@@ -33,6 +34,7 @@ from absdb.errors import (
     CorruptionError,
     CorruptLogError,
     HistoryExpiredError,
+    InvalidInputError,
     LockedError,
     NotFoundError,
     StateError,
@@ -40,7 +42,18 @@ from absdb.errors import (
 )
 from absdb.ids import DatabaseId, EraId
 from absdb.io.base import FileSystem, Lock, read_file, write_atomic
-from absdb.paths import CONF, CONTROL, DIRECTORIES, LOCK, WAL_DIR, WATERMARK, is_temporary
+from absdb.paths import (
+    CONF,
+    CONTROL,
+    DIRECTORIES,
+    LOCK,
+    MANIFESTS_DIR,
+    PAGES_DIR,
+    WAL_DIR,
+    WATERMARK,
+    is_temporary,
+    parse_wal_segment_name,
+)
 from absdb.settings import Settings, load_settings, render_default
 from absdb.wal.format import RecordKind
 from absdb.wal.reader import read_log
@@ -72,6 +85,7 @@ def open_engine(
     """
     clock = clock or SystemClock()
     if not fs.exists(CONTROL):
+        _check_control_is_not_lost(fs)
         if read_only or not create:
             raise NotFoundError(
                 f"there is no absdb instance at {fs.root}", hint="absdb.connect(path) makes one"
@@ -118,12 +132,36 @@ def _lock(fs: FileSystem, owner: Mapping[str, Any]) -> Lock:
 
 
 def _settings(fs: FileSystem, arguments: Mapping[str, Any] | None) -> Settings:
-    conf = read_file(fs, CONF).decode() if fs.exists(CONF) else None
+    conf = _text_of_conf(fs) if fs.exists(CONF) else None
     settings = load_settings(conf, arguments=arguments, conf_name=f"{fs.root}/{CONF}")
     if fs.exists(CONTROL):
         control = read_control(fs)
         settings = settings.created_with({"wal_segment_size": control.segment_bytes})
     return settings
+
+
+def _text_of_conf(fs: FileSystem) -> str:
+    data = read_file(fs, CONF)
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        raise InvalidInputError(
+            f"{fs.root}/{CONF}, line {line}: byte {data[error.start]:#04x} at {error.start} is not UTF-8 text",
+            hint="save the file as UTF-8, or remove it: the defaults hold then",
+        ) from error
+
+
+def _check_control_is_not_lost(fs: FileSystem) -> None:
+    """Where there is a log or a page file, there was `control`: an instance is not made anew on top of it."""
+    data = [f"{WAL_DIR}/{name}" for name in fs.list(WAL_DIR) if parse_wal_segment_name(name) is not None]
+    data += [f"{PAGES_DIR}/{name}" for name in fs.list(PAGES_DIR)]
+    if data and not fs.exists(CONTROL):  # asked again: another process may be making the instance
+        raise CorruptionError(
+            f"{CONTROL} is missing in {fs.root}, where the data of an instance is: {', '.join(data[:3])}",
+            hint=f"restore {CONTROL} from a backup, and leave the other files as they are",
+            path=CONTROL,
+        )
 
 
 def _check_vacant(fs: FileSystem) -> None:
@@ -217,7 +255,22 @@ def _log_of(control: Control) -> dict[str, Any]:
 
 def _last_checkpoint(fs: FileSystem) -> tuple[Control, Manifest]:
     control = read_control(fs)
-    return control, read_manifest(fs, control.manifest)
+    return control, _manifest_of(fs, control)
+
+
+def _manifest_of(fs: FileSystem, control: Control) -> Manifest:
+    """The manifest that `control` names; one that is not there is damage."""
+    try:
+        return read_manifest(fs, control.manifest)
+    except StorageError as error:
+        if error.errno != errno.ENOENT:
+            raise
+        path = f"{MANIFESTS_DIR}/{control.manifest}"
+        raise CorruptionError(
+            f"{path} is missing, which {CONTROL} names as the last checkpoint",
+            hint="restore the file from a backup",
+            path=path,
+        ) from error
 
 
 def _leased(engine: Engine) -> tuple[Control, Manifest]:
@@ -237,7 +290,7 @@ def _leased(engine: Engine) -> tuple[Control, Manifest]:
         control = read_control(fs)
         engine.lease.renew(control.manifest, engine.pages.in_use())
         if read_control(fs).manifest == control.manifest:
-            return control, read_manifest(fs, control.manifest)
+            return control, _manifest_of(fs, control)
     raise StateError(f"{fs.root}: the writer takes checkpoints faster than this reader can follow")
 
 

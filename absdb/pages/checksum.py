@@ -38,6 +38,7 @@ def check_size(handle: File, file: PageFile) -> None:
     if found != file.size:
         raise CorruptionError(
             f"{handle.path}: {found} bytes, expected {file.size}",
+            hint="restore the file from a backup",
             path=handle.path, offset=min(found, file.size), expected=file.size, found=found,
         )  # fmt: skip
 

@@ -8,14 +8,26 @@ from decimal import Decimal
 import pyarrow as pa
 import pytest
 
+from absdb.catalog.manifest import is_chunk_name
 from absdb.catalog.schema import ForeignKey, Unique
 from absdb.engine import ddl, small
+from absdb.engine.check import check
 from absdb.engine.checkpoint import checkpoint
 from absdb.engine.compaction import compact_table, maintain
 from absdb.engine.definition import ColumnDefinition
-from absdb.errors import ConstraintError, NotFoundError, WriteConflictError
+from absdb.engine.recovery import open_engine
+from absdb.errors import (
+    ConstraintError,
+    CorruptionError,
+    CorruptLogError,
+    InvalidInputError,
+    NotFoundError,
+    WriteConflictError,
+)
+from absdb.io.base import read_file, write_atomic
 from absdb.io.memory import MemoryFileSystem
 from absdb.pages.values import Converter
+from absdb.paths import CONF, CONTROL, DIRECTORIES
 from absdb.versioning.as_of import resolve
 from absdb.versioning.branch import create_branch, drop_database
 from absdb.versioning.restore import restore
@@ -267,4 +279,87 @@ def test_undrop_does_not_take_a_table_for_one_by_a_name_it_had_before():
         with pytest.raises(NotFoundError):
             ddl.undrop_table(tx, "old")
         assert ddl.undrop_table(tx, "new").name == "new"
+    engine.abandon()
+
+
+def _left_open(fs):
+    """An instance whose process ended: a checkpoint with a chunk of the commit log, and log behind it."""
+    engine = start(fs)
+    with engine.begin(database(engine)) as tx:
+        create(tx, "t")
+    put(engine, "t", range(10))
+    checkpoint(engine)
+    for number in range(10, 100):
+        put(engine, "t", [number])
+    engine.abandon()
+    return engine
+
+
+def _files(fs):
+    names = [f"{place}/{name}" for place in DIRECTORIES for name in fs.list(place)]
+    return {name: read_file(fs, name) for name in [*names, *filter(fs.exists, (CONTROL, CONF))]}
+
+
+def test_no_instance_is_made_on_top_of_one_that_lost_its_control():
+    """A new `control` and manifest were written among the old files, and then the log was found foreign."""
+    fs = MemoryFileSystem()
+    _left_open(fs)
+    fs.unlink(CONTROL)
+    before = _files(fs)
+    for read_only in (False, True):
+        with pytest.raises(CorruptionError, match="control is missing"):
+            open_engine(fs, read_only=read_only)
+    assert _files(fs) == before
+
+
+def test_a_newest_segment_that_was_cut_is_damage():
+    """It was filled up with zeros, and what was acknowledged behind the cut was gone without a word."""
+    fs = MemoryFileSystem()
+    _left_open(fs)
+    newest = f"wal/{fs.list('wal')[-1]}"
+    assert any(read_file(fs, newest)[600:])
+    file = fs.open(newest, write=True)
+    file.truncate(600)
+    file.close()
+    before = _files(fs)
+    with pytest.raises(CorruptLogError, match="was cut to 600 bytes"):
+        start(fs)
+    assert _files(fs) == before
+
+
+def test_settings_that_are_no_text_are_an_error_of_input():
+    fs = MemoryFileSystem()
+    start(fs).close()
+    write_atomic(fs, CONF, b"page_rows = 5\nauthor = \xff")
+    with pytest.raises(InvalidInputError, match=r"absdb\.conf, line 2: byte 0xff"):
+        start(fs)
+
+
+def test_a_missing_manifest_is_damage():
+    """It was reported as a disk that refuses to open a file."""
+    fs = MemoryFileSystem()
+    name = _left_open(fs).control.manifest
+    fs.unlink(f"manifests/{name}")
+    for read_only in (False, True):
+        with pytest.raises(CorruptionError, match=f"{name} is missing"):
+            open_engine(fs, read_only=read_only)
+
+
+def test_check_reports_a_damaged_chunk_of_the_commit_log():
+    """Its bytes were not looked at; where it could not be read at all, check() itself failed."""
+    fs = MemoryFileSystem()
+    _left_open(fs)
+    engine = start(fs)
+    checkpoint(engine)
+    chunk = f"pages/{next(name for name in fs.list('pages') if is_chunk_name(name))}"
+    file = fs.open(chunk, write=True)
+    file.pwrite(300, [b"rot"])
+    file.close()
+    assert chunk in {finding.where for finding in check(engine)}
+    engine.close()
+    engine = start(fs)
+    fs.unlink(chunk)
+    assert chunk in {finding.where for finding in check(engine)}
+    with pytest.raises(CorruptionError, match="missing"):
+        ids(engine, "t")
     engine.abandon()
