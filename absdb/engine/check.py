@@ -21,7 +21,7 @@ from absdb.catalog.control import read_control
 from absdb.catalog.manifest import read_manifest
 from absdb.engine.garbage import needed_files
 from absdb.engine.reader import TableReader
-from absdb.errors import AbsdbError, CorruptionError
+from absdb.errors import AbsdbError
 from absdb.ids import Lsn
 from absdb.pages.format import PageFile
 from absdb.pages.key import is_increasing
@@ -65,7 +65,7 @@ def check(engine: Engine, *, progress: Progress | None = None) -> Iterator[Findi
 def _strays(engine: Engine) -> Iterator[Finding]:
     try:
         needed = needed_files(engine, [engine.control.manifest])
-    except CorruptionError:
+    except AbsdbError:
         return  # the manifest cannot say what it needs; `_control` has reported it
     for name in engine.fs.list(PAGES_DIR):
         if name not in needed:

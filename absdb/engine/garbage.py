@@ -8,6 +8,7 @@ removed before the new `control` is durable; a file that reappears after a crash
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -45,8 +46,10 @@ def needed_files(engine: Engine, manifests: Iterable[str]) -> set[str]:
     for name in manifests:
         try:
             needed.update(read_manifest(engine.fs, name).files)
-        except StorageError:
-            continue  # a lease on a manifest that is gone protects nothing
+        except StorageError as error:
+            # A lease on a manifest that is gone protects nothing; one that cannot be read now may name any file.
+            if error.errno != errno.ENOENT or name == engine.control.manifest:
+                raise
     return needed
 
 

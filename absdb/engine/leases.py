@@ -7,6 +7,7 @@ garbage collection ignores it and removes the file. Each refresh renews it. A le
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import secrets
@@ -74,8 +75,12 @@ def leases(fs: FileSystem) -> list[tuple[str, dict[str, Any]]]:
             continue
         try:
             found.append((name, json.loads(read_file(fs, f"{READERS_DIR}/{name}"))))
-        except (StorageError, ValueError):
-            continue  # released while we looked, or nothing of ours
+        except StorageError as error:
+            if error.errno != errno.ENOENT:
+                raise  # it may hold anything
+            # Released while we looked.
+        except ValueError:
+            continue  # nothing of ours
     return found
 
 

@@ -15,6 +15,8 @@ from absdb.engine.check import check
 from absdb.engine.checkpoint import checkpoint
 from absdb.engine.compaction import compact_table, maintain
 from absdb.engine.definition import ColumnDefinition
+from absdb.engine.garbage import retire
+from absdb.engine.leases import Lease
 from absdb.engine.recovery import open_engine
 from absdb.errors import (
     ConstraintError,
@@ -22,12 +24,14 @@ from absdb.errors import (
     CorruptLogError,
     InvalidInputError,
     NotFoundError,
+    StorageError,
     WriteConflictError,
 )
 from absdb.io.base import read_file, write_atomic
 from absdb.io.memory import MemoryFileSystem
 from absdb.pages.values import Converter
 from absdb.paths import CONF, CONTROL, DIRECTORIES
+from absdb.testing.faults import Fault, FaultyFileSystem
 from absdb.versioning.as_of import resolve
 from absdb.versioning.branch import create_branch, drop_database
 from absdb.versioning.restore import restore
@@ -363,3 +367,29 @@ def test_check_reports_a_damaged_chunk_of_the_commit_log():
     with pytest.raises(CorruptionError, match="missing"):
         ids(engine, "t")
     engine.abandon()
+
+
+@pytest.mark.parametrize("place", ["manifests/*", "readers/*"])
+@pytest.mark.parametrize("op", ["open", "size", "pread"])
+def test_garbage_collection_removes_nothing_while_it_cannot_read_what_is_needed(place, op):
+    """A manifest or lease that the disk refused to read counted as one that needs nothing: its files went."""
+    disk = MemoryFileSystem()
+    engine = start(disk)
+    with engine.begin(database(engine)) as tx:
+        create(tx, "t")
+    put(engine, "t", range(100))
+    checkpoint(engine)
+    engine.abandon()
+    engine = start(disk)
+    lease = Lease(disk, engine.clock, engine.control.manifest)
+    pages = disk.list("pages")
+    assert pages
+    engine.fs = FaultyFileSystem(disk, [Fault(op, path=place, forever=True)])
+    with pytest.raises(StorageError):
+        retire(engine)
+    list(check(engine))
+    assert disk.list("pages") == pages
+    engine.fs = disk
+    assert ids(engine, "t") == list(range(100))
+    lease.release()
+    engine.close()
