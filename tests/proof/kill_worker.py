@@ -195,9 +195,11 @@ def main(directory: str, journals: str, seed: int, run: int) -> None:
     for client in clients:
         client.start()
     dice = random.Random(seed + run)
-    while True:
+    parent = os.getppid()
+    while os.getppid() == parent:  # nobody is left behind by a run that was stopped
         time.sleep(dice.uniform(0, 0.2))
         dice.choice([shop.checkpoint, shop.maintain])()
+    os._exit(4)
 
 
 if __name__ == "__main__":
