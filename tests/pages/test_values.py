@@ -252,7 +252,7 @@ def test_misfits_are_named(logical: pa.DataType, value: Any, message: str) -> No
 
 # ---------------------------------------------------------------- and back
 
-LIMIT_US = int((dt.datetime.max - dt.datetime(1970, 1, 1)).total_seconds()) * 10**6
+LIMIT_US = (dt.datetime.max - dt.datetime(1970, 1, 1)) // dt.timedelta(microseconds=1)
 
 
 def units(low: int, high: int) -> st.SearchStrategy[int]:
