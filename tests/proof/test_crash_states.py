@@ -14,9 +14,11 @@ from collections.abc import Iterator
 
 import pytest
 
+from absdb.errors import AbsdbError
 from absdb.testing.crash_states import CrashState, crash_states
-from absdb.testing.recording import OperationLog, RecordingFileSystem
+from absdb.testing.recording import OperationLog, RecordingFile, RecordingFileSystem
 from tests.proof.crashing import (
+    SHORT,
     Recording,
     State,
     commit_afterwards,
@@ -151,3 +153,40 @@ def test_power_loss_during_recovery(recording):
 def test_power_loss_during_recovery_in_depth(recording, seed):
     count = hold_recoveries(recording, torn_disks(recording, 150, seed), limit=20, seed=seed)
     print(f"\n{count} disks, seed {seed}")
+
+
+@pytest.mark.parametrize("path", ["wal/", "pages/", "manifests/", "control"])
+def test_the_proof_notices_files_that_are_not_synced(monkeypatch, path):
+    real = RecordingFile.sync
+
+    def sync(file: RecordingFile, *, data_only: bool = False) -> None:
+        if not file.path.startswith(path):
+            real(file, data_only=data_only)
+
+    monkeypatch.setattr(RecordingFile, "sync", sync)
+    broken = record(SHORT)
+    monkeypatch.undo()
+    assert not _holds(broken), f"{path} is never synced, and nothing is lost"
+
+
+@pytest.mark.parametrize("directory", ["", "wal", "pages", "manifests"])
+def test_the_proof_notices_directories_that_are_not_synced(monkeypatch, directory):
+    real = RecordingFileSystem.sync_directory
+
+    def sync_directory(fs: RecordingFileSystem, path: str) -> None:
+        if path != directory:
+            real(fs, path)
+
+    monkeypatch.setattr(RecordingFileSystem, "sync_directory", sync_directory)
+    broken = record(SHORT)
+    monkeypatch.undo()
+    assert not _holds(broken), f"the directory {directory!r} is never synced, and nothing is lost"
+
+
+def _holds(recording: Recording) -> bool:
+    """Whether some hundred disks hold what they must; the first that does not ends it."""
+    try:
+        hold_all(recording, crash_states(recording.log, limit=100, seed=SEED))
+    except (AssertionError, AbsdbError):
+        return False
+    return True
