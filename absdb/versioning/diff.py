@@ -17,6 +17,7 @@ from absdb.catalog.schema import TableSchema
 from absdb.engine.engine import Engine
 from absdb.engine.reader import TableReader
 from absdb.errors import NotFoundError
+from absdb.paths import normal_name
 from absdb.versioning.as_of import Point
 from absdb.versioning.schema_diff import SchemaChange, TablePair, pair_tables, schema_changes
 from absdb.versioning.table_diff import TableDiff
@@ -76,13 +77,16 @@ class Diff:
 
     def table(self, name: str) -> TableDiff:
         """The row diff of a table that is on both sides; NotFoundError otherwise."""
+        name = normal_name(name)
         for pair in self.pairs:
             if pair.source is not None and pair.target is not None and pair.target.full_name == name:
                 return self.table_of(pair)
-        both = [p.target.full_name for p in self.pairs if p.source is not None and p.target is not None]
-        raise NotFoundError(
-            f"there is no table {name!r} on both sides", hint=f"there are: {', '.join(both) or 'none'}"
-        )
+        both = ", ".join(self.common_names())
+        raise NotFoundError(f"there is no table {name!r} on both sides", hint=f"there are: {both or 'none'}")
+
+    def common_names(self) -> list[str]:
+        """The names, on the target's side, of the tables that are on both."""
+        return [p.target.full_name for p in self.pairs if p.source is not None and p.target is not None]
 
     def table_of(self, pair: TablePair) -> TableDiff:
         """The row diff of a pair with both sides."""

@@ -23,17 +23,19 @@ def stream(reader: TableReader, columns: Sequence[str] | None = None) -> pa.Reco
 
 def first_rows(reader: TableReader, count: int) -> pa.Table:
     """The first rows in key order; reads no more pages than it needs."""
+    return first_of(stream(reader), count)
+
+
+def first_of(batches: pa.RecordBatchReader, count: int) -> pa.Table:
+    """The first rows of a stream, which is read no further than it needs."""
     if not isinstance(count, int) or count < 0:
         raise InvalidInputError(f"cannot show {count!r} rows", hint="pass a whole number, 0 or more")
-    schema = _schema(reader.schema, None)
     found: list[pa.RecordBatch] = []
     left = count
-    for batch in _batches(reader, None, schema) if left else ():
+    while left > 0 and (batch := next(batches, None)) is not None:
         found.append(batch.slice(0, left))
         left -= found[-1].num_rows
-        if left <= 0:
-            break
-    return pa.Table.from_batches(found, schema)
+    return pa.Table.from_batches(found, batches.schema)
 
 
 def table_history(scope: Scope, schema: TableSchema, key: Any) -> pa.Table:

@@ -138,14 +138,15 @@ class TableDiff:
         both = before.alive & after.alive
         changed: dict[str, Bools] = {}
         if self.columns and both.any():
-            old = before.take(self._projection("source"))
-            new = after.take(self._projection("target"))
+            old = before.take(self.projection("source"))
+            new = after.take(self.projection("target"))
             old = old.filter(pa.array(both[before.alive]))
             new = new.filter(pa.array(both[after.alive]))
             changed = changed_matrix(old, new)
         return DiffSlice(keys, before.alive, after.alive, changed)
 
-    def _projection(self, side: str) -> Projection:
+    def projection(self, side: str) -> Projection:
+        """The compared columns of one side, "source" or "target", in the type they are compared in."""
         return Projection(
             [
                 OutputColumn(

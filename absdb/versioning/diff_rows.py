@@ -1,0 +1,112 @@
+"""The rows in which two states of a table differ, as a stream of Arrow batches.
+
+    diff_type          added, modified or removed
+    <key columns>      as the target has them; none for a table without a key
+    from_<name>        each column both sides have, as the source has it; NULL in added rows
+    to_<name>          ... as the target has it; NULL in removed rows
+    changed            the names of the columns that differ, in modified rows; NULL in the others
+
+In key order, unless everything had to be compared. Memory is bounded by a slice of candidates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from absdb.pages.key import Keys, take
+from absdb.pages.lookup import Found
+from absdb.pages.types import physical_type, to_logical
+from absdb.versioning.table_diff import DiffSlice, Shared, TableDiff
+
+ADDED, MODIFIED, REMOVED = range(3)
+DIFF_TYPES = ("added", "modified", "removed")
+
+Ints = np.ndarray[Any, np.dtype[Any]]
+
+
+def diff_rows(diff: TableDiff) -> pa.RecordBatchReader:
+    """The rows that differ. The cost follows the change, not the size of the table."""
+    schema = rows_schema(diff)
+    return pa.RecordBatchReader.from_batches(schema, _batches(diff, schema))
+
+
+def rows_schema(diff: TableDiff) -> pa.Schema:
+    """The columns of `diff_rows`."""
+    fields = [pa.field("diff_type", pa.string(), nullable=False)]
+    fields += [pa.field(c.name, c.type, nullable=False) for c in _key_columns(diff)]
+    for shared in diff.columns:
+        kind = _logical(shared)
+        fields += [pa.field(f"from_{shared.name}", kind), pa.field(f"to_{shared.name}", kind)]
+    return pa.schema([*fields, pa.field("changed", pa.list_(pa.string()))])
+
+
+def _batches(diff: TableDiff, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    for part in diff.slices():
+        kinds, at = _chosen(part)
+        if len(at):
+            yield pa.RecordBatch.from_arrays(_arrays(diff, part, kinds, at), schema=schema)
+
+
+def _chosen(part: DiffSlice) -> tuple[Ints, Ints]:
+    """What became of the candidates that differ, and which ones they are."""
+    kinds = np.full(len(part.in_target), -1, np.int8)
+    kinds[part.in_target & ~part.in_source] = ADDED
+    kinds[part.in_source & ~part.in_target] = REMOVED
+    both = np.flatnonzero(part.both)
+    kinds[both[part.modified()]] = MODIFIED
+    at = np.flatnonzero(kinds >= 0)
+    return kinds[at], at
+
+
+def _arrays(diff: TableDiff, part: DiffSlice, kinds: Ints, at: Ints) -> list[pa.Array]:
+    keys = take(part.keys, at)
+    before = _side(diff, diff.source.lookup(keys), "source")
+    after = _side(diff, diff.target.lookup(keys), "target")
+    arrays = [pa.array(DIFF_TYPES, pa.string()).take(pa.array(kinds)), *_keys(diff, keys)]
+    for number, shared in enumerate(diff.columns):
+        kind = _logical(shared)
+        arrays += [to_logical(before[number], kind), to_logical(after[number], kind)]
+    return [*arrays, _changed(diff, part, kinds, at)]
+
+
+def _key_columns(diff: TableDiff) -> tuple[Any, ...]:
+    schema = diff.target.schema
+    return () if schema.hidden_key is not None else schema.key_columns
+
+
+def _keys(diff: TableDiff, keys: Keys) -> list[pa.Array]:
+    parts = diff.target.schema.key_spec.decode(keys)
+    return [to_logical(part, column.type) for part, column in zip(parts, _key_columns(diff), strict=False)]
+
+
+def _side(diff: TableDiff, found: Found, side: str) -> list[pa.Array]:
+    """The columns of one side for every key, NULL where it is not there."""
+    if not diff.columns:
+        return []
+    alive = found.alive
+    place = pa.array(np.cumsum(alive) - 1, mask=~alive)
+    return [column.take(place) for column in found.take(diff.projection(side)).columns]
+
+
+def _logical(shared: Shared) -> pa.DataType:
+    """The type a column is shown in: that of the side whose values need no widening, the target's if both."""
+    return shared.target.type if physical_type(shared.target.type) == shared.kind else shared.source.type
+
+
+def _changed(diff: TableDiff, part: DiffSlice, kinds: Ints, at: Ints) -> pa.Array:
+    """For each modified row the names of the columns that differ."""
+    modified = part.modified()
+    names = [shared.name for shared in diff.columns if shared.name in part.changed]
+    counts = np.zeros(len(kinds), np.int32)
+    which = np.empty(0, np.int64)
+    if modified.any():
+        matrix = np.stack([part.changed[name][modified] for name in names], axis=1)
+        counts[kinds == MODIFIED] = matrix.sum(axis=1)
+        which = np.nonzero(matrix)[1]
+    offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
+    values = pa.array(names, pa.string()).take(pa.array(which))
+    return pa.ListArray.from_arrays(pa.array(offsets), values, mask=pa.array(kinds != MODIFIED))
