@@ -277,13 +277,11 @@ class ModelTransaction:
     def redefined(self) -> set[int]:
         """Tables whose definition differs from that at the beginning."""
         now = by_ident(self.state)
-        return {
-            ident
-            for ident in self.defined
-            if (a := self.base.get(ident)) is None
-            or (b := now.get(ident)) is None
-            or a.definition != b.definition
-        }
+
+        def differs(old: ModelTable | None, new: ModelTable | None) -> bool:
+            return old is not new and (old is None or new is None or old.definition != new.definition)
+
+        return {ident for ident in self.defined if differs(self.base.get(ident), now.get(ident))}
 
     def verdict(self, database: ModelDatabase) -> Verdict:
         """How committing now must end, given what was committed since."""

@@ -30,6 +30,7 @@ SETTINGS: dict[str, tuple[Any, ...]] = {
     "run_limit": (1, 2, 4),
     "bulk_threshold": (0, 500, 100_000),
     "sequence_block": (1, 4, 1024),
+    "history_retention": ("30 days", "30 days", "90 s", "0 s"),
     "page_compression": (None, None, "lz4"),
 }
 

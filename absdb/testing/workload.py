@@ -1,9 +1,9 @@
 """Plays an engine by chance, beside a model that says what must come of it.
 
-    play = Workload(fs, random.Random(7))
+    play, chance = Workload(fs), random.Random(7)
     for _ in range(100):
-        play.step()              # some action: commits, branches, restores, checkpoints, …
-    play.check()                 # heads, and some earlier points of every database
+        play.step(chance)        # some action: commits, branches, restores, checkpoints, …
+    play.check(chance)           # heads, and some earlier points of every database
 
 Actions are methods that take a source of chance, so that tests (a hypothesis state machine, say) can choose
 them one by one. After each action that is durable `versions` has the model as it is from then on, and
@@ -14,95 +14,25 @@ after it if that was under way. `tell` hears what is done, in words.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
-from itertools import count
-from typing import Any
+from collections.abc import Callable, Mapping
 
-from absdb.catalog.history import DatabaseInfo
-from absdb.clock import ManualClock
 from absdb.engine.checkpoint import checkpoint
 from absdb.engine.compaction import compact_table, maintain, merge_cover
-from absdb.engine.engine import Engine
 from absdb.engine.recovery import open_engine, refresh
-from absdb.errors import AlreadyExistsError, StateError, WriteConflictError
-from absdb.ids import DatabaseId
+from absdb.errors import StateError, WriteConflictError
 from absdb.io.base import FileSystem
-from absdb.testing.model import (
-    Line,
-    Model,
-    ModelDatabase,
-    ModelEra,
-    ModelTable,
-    ModelTransaction,
-    Verdict,
-    state_of,
-    with_tables,
-)
-from absdb.testing.workload_checks import any_point, check_heads, check_instance, fails, reader_at
+from absdb.testing.model import ModelTransaction, Verdict, state_of
+from absdb.testing.workload_checks import check_heads, check_instance, fails, reader_at
+from absdb.testing.workload_databases import DatabaseActions
 from absdb.testing.workload_rows import Session, check_table, play_rows
 from absdb.testing.workload_schema import play_schema
-from absdb.versioning.as_of import Point
-from absdb.versioning.branch import alter_database, create_branch, create_database, drop_database
-from absdb.versioning.restore import restore
-from absdb.versioning.snapshot import create_snapshot, drop_snapshot
 
-TINY: Mapping[str, Any] = {
-    "wal_segment_size": 4096,
-    "page_rows": 16,
-    "run_limit": 2,
-    "bulk_threshold": 2000,
-    "sequence_block": 8,
-    "author": "workload",
-}
-DATABASE_NAMES = ("main", "dev", "test", "old")
-SNAPSHOT_NAMES = ("s0", "s1", "s2")
 SAVEPOINT_NAMES = ("x", "y")
 SESSIONS_MAX = 3
 
-Scan = tuple[Point, Iterator[Any], list[dict[str, Any]], ModelTable]
 
-
-class Workload:
-    """An open engine, the model of it, and what is open on both."""
-
-    def __init__(
-        self,
-        fs: FileSystem,
-        *,
-        settings: Mapping[str, Any] = TINY,
-        acknowledged: Callable[[int], None] = lambda number: None,
-        tell: Callable[[str], None] = lambda text: None,
-        segments_ahead: bool = False,
-    ) -> None:
-        self.settings = settings
-        self.acknowledged = acknowledged
-        self.tell = tell
-        self.segments_ahead = segments_ahead
-        self.clock = ManualClock()
-        self.numbers = count()
-        self.sessions: list[Session] = []
-        self.scans: list[Scan] = []
-        self.engine: Engine
-        self.open(fs)
-        main = self.engine.history.database("main")
-        self.model = Model({"main": ModelDatabase(main.id, "main", (ModelEra(0, ()),))})
-        self.versions = [self.model]
-        acknowledged(0)
-
-    # ---------------------------------------------------------------- the instance
-
-    def open(self, fs: FileSystem) -> None:
-        """Open the instance, which may have crashed. Open transactions are gone."""
-        self.fs = fs
-        self.sessions.clear()
-        self.scans.clear()
-        self.engine = open_engine(fs, arguments=self.settings, clock=self.clock)
-        if not self.segments_ahead:
-            # The log makes its segments where it is called, so that one seed gives one order of calls.
-            ahead, self.engine.wal._ahead = self.engine.wal._ahead, None
-            if ahead is not None:
-                ahead.close()
+class Workload(DatabaseActions):
+    """An engine and its model, and everything that can be done to both."""
 
     def reopen(self, chance: random.Random) -> None:
         """Close, with open transactions or without, and open again."""
@@ -131,11 +61,14 @@ class Workload:
         self.tell(f"checkpoint at {lsn}")
 
     def maintain(self, chance: random.Random) -> None:
-        self.tell(f"maintain: {maintain(self.engine)} done")
+        kept_us = int(self.engine.settings.history_retention * 1_000_000)
+        horizon = self.engine.log.lsn_at_time(self.clock.now_us() - kept_us)
+        self.horizon = max(self.horizon, horizon)
+        self.tell(f"maintain: {maintain(self.engine)} done, horizon {self.horizon}")
 
     def compact(self, chance: random.Random) -> None:
         """Make an image of one table, or merge the runs of one cover."""
-        database, info = self._database(chance)
+        database, info = self.database(chance)
         tables = sorted(database.head)
         if not tables or chance.random() < 0.2:
             covers = list(self.engine.covers.eras.values())
@@ -153,7 +86,7 @@ class Workload:
     # ---------------------------------------------------------------- transactions
 
     def _begin(self, chance: random.Random) -> Session:
-        database, info = self._database(chance)
+        database, info = self.database(chance)
         tx = self.engine.begin(info.id, message=f"m{chance.randint(0, 9)}")
         return Session(tx, ModelTransaction(database, self.engine.published), self.numbers)
 
@@ -218,7 +151,7 @@ class Workload:
         return f"tx {id(session.tx) % 1000} of {session.model.database}"
 
     def _commit(self, session: Session) -> None:
-        database = self._by_ident().get(session.model.database)
+        database = self.databases().get(session.model.database)
         if database is None:
             fails(session.tx.commit, StateError, or_nothing=True)
             return
@@ -239,105 +172,7 @@ class Workload:
         database = database.committed(lsn, session.model.merged(database.head), change)
         self.tell(f"{self._name(session)}: commit {int(lsn)}")
         model = self.model.with_database(database)
-        self._acknowledge(model.logged(int(lsn), "commit", session.tx.message, database.ident))
-
-    def _acknowledge(self, model: Model) -> None:
-        self.model = model
-        self.versions.append(model)
-        self.acknowledged(len(self.versions) - 1)
-
-    # ---------------------------------------------------------------- databases
-
-    def branch(self, chance: random.Random) -> None:
-        """A new database, empty or from a point of one there is."""
-        names = [name for name in DATABASE_NAMES if name not in self.model.databases]
-        if not names:
-            return self.drop(chance)
-        name = chance.choice(names)
-        if chance.random() < 0.1:
-            info, kind = create_database(self.engine, name), "created"
-            line: Line = ()
-        else:
-            point, line = self._point(chance)
-            info, kind = create_branch(self.engine, name, point), "branch"
-        era = ModelEra(info.created_lsn, line)
-        database = ModelDatabase(info.id, name, (era,))
-        self.tell(f"{kind} {name} ({info.id}) at {info.created_lsn} from {line[-1][0] if line else None}")
-        model = self.model.with_database(database)
-        self._acknowledge(model.logged(info.created_lsn, kind, "", info.id))
-        return None
-
-    def drop(self, chance: random.Random) -> None:
-        database, info = self._database(chance)
-        if len(self.model.databases) == 1:
-            fails(lambda: drop_database(self.engine, info), StateError)
-            return
-        lsn = drop_database(self.engine, info)
-        self.tell(f"drop database {database.name}")
-        self._acknowledge(self.model.without_database(info.id).logged(int(lsn), "drop", "", info.id))
-
-    def rename(self, chance: random.Random) -> None:
-        database, info = self._database(chance)
-        name = chance.choice(DATABASE_NAMES)
-        if name in self.model.databases:
-            fails(lambda: alter_database(self.engine, info, name=name), AlreadyExistsError)
-            return
-        alter_database(self.engine, info, name=name)
-        self.tell(f"rename database {database.name} to {name}")
-        model = self.model.with_database(replace(database, name=name))
-        self._acknowledge(model.logged(self.engine.published, "alter", "", info.id))
-
-    def snapshot(self, chance: random.Random) -> None:
-        """Name a point, or drop a name."""
-        name = chance.choice(SNAPSHOT_NAMES)
-        point, line = self._point(chance)
-        info = point.database
-        key = (int(info.id), name)
-        if key not in self.model.snapshots:
-            create_snapshot(self.engine, name, point)
-            self.tell(f"snapshot {name} of {info.name}")
-            self._acknowledge(replace(self.model, snapshots={**self.model.snapshots, key: line}))
-            return
-        fails(lambda: create_snapshot(self.engine, name, point), AlreadyExistsError)
-        drop_snapshot(self.engine, info.name, name)
-        kept = {other: line for other, line in self.model.snapshots.items() if other != key}
-        self.tell(f"drop snapshot {name} of {info.name}")
-        self._acknowledge(replace(self.model, snapshots=kept))
-
-    def restore(self, chance: random.Random) -> None:
-        """The whole database, or some tables, as they were at a point."""
-        point, line = self._point(chance)
-        database = self._by_ident()[point.database.id]
-        then, now = state_of(line), database.head
-        if chance.random() < 0.4 or not then:
-            lsn = int(restore(self.engine, point, message="whole"))
-            self.tell(f"restore {database.name} to {point.lsn}: {lsn}")
-            model = self.model.with_database(database.restored(lsn, line))
-            self._acknowledge(model.logged(lsn, "restore", "whole", database.ident))
-            return
-        names = chance.sample(sorted(then), chance.randint(1, len(then)))
-        held = {name: table.ident for name, table in now.items()}
-        if any(held.get(name, then[name].ident) != then[name].ident for name in names):
-            fails(lambda: restore(self.engine, point, tables=names), StateError)
-            return
-        lsn = int(restore(self.engine, point, tables=names, message="some"))
-        self.tell(f"restore {', '.join(names)} of {database.name} to {point.lsn}: {lsn}")
-        state = with_tables(now, {then[name].ident: then[name] for name in names})
-        model = self.model.with_database(database.restored_tables(lsn, state))
-        self._acknowledge(model.logged(lsn, "restore", "some", database.ident))
-
-    # ---------------------------------------------------------------- points
-
-    def _by_ident(self) -> dict[int, ModelDatabase]:
-        return {database.ident: database for database in self.model.databases.values()}
-
-    def _database(self, chance: random.Random) -> tuple[ModelDatabase, DatabaseInfo]:
-        database = self.model.databases[chance.choice(sorted(self.model.databases))]
-        return database, self.engine.history.databases[DatabaseId(database.ident)]
-
-    def _point(self, chance: random.Random) -> tuple[Point, Line]:
-        database, info = self._database(chance)
-        return any_point(self.engine, self.model, database, info, chance)
+        self.acknowledge(model.logged(int(lsn), "commit", session.tx.message, database.ident))
 
     # ---------------------------------------------------------------- looking
 
@@ -351,9 +186,9 @@ class Workload:
             self.engine.pins.leave(point)
             self.tell("finish a scan")
             return
-        point, line = self._point(chance)
+        point, line, kept = self.point(chance)
         state = state_of(line)
-        if state:
+        if state and kept:
             table = state[chance.choice(sorted(state))]
             self.engine.pins.enter(point)
             batches, expected = reader_at(self.engine, point, table.name).scan(), table.listed()
@@ -371,7 +206,8 @@ class Workload:
 
     def check(self, chance: random.Random | None = None, *, points: int = 3) -> None:
         """Heads, the commit log, and some earlier points of every database."""
-        check_instance(self.engine, self.model, chance or random.Random(0), points=points)
+        chance = chance or random.Random(0)
+        check_instance(self.engine, self.model, chance, points=points, horizon=self.horizon)
 
     ACTIONS: Mapping[str, int] = {
         "commit": 30,

@@ -10,7 +10,7 @@ from absdb.catalog.history import DatabaseInfo
 from absdb.clock import to_datetime
 from absdb.engine.engine import Engine
 from absdb.engine.reader import TableReader
-from absdb.errors import NotFoundError
+from absdb.errors import HistoryExpiredError, NotFoundError
 from absdb.testing.model import Line, Model, ModelDatabase, State, state_of
 from absdb.testing.workload_rows import check_table
 from absdb.versioning.as_of import Point, resolve
@@ -27,26 +27,40 @@ def fails(call: Callable[[], Any], kind: type[Exception], *, or_nothing: bool = 
 
 
 def any_point(
-    engine: Engine, model: Model, database: ModelDatabase, info: DatabaseInfo, chance: random.Random
-) -> tuple[Point, Line]:
-    """A point of a database, named in any of the ways there are, and the line that leads there."""
+    engine: Engine,
+    model: Model,
+    database: ModelDatabase,
+    info: DatabaseInfo,
+    chance: random.Random,
+    *,
+    horizon: int,
+) -> tuple[Point, Line, bool]:
+    """A point of a database, named in any of the ways there are, the line that leads there, whether it is kept.
+
+    A point before the `horizon` may have expired; one that somebody holds has not.
+    """
     way = chance.choice(("now", "lsn", "lsn", "time", "snapshot"))
     if way == "snapshot":
         names = sorted(name for owner, name in model.snapshots if owner == database.ident)
         if names:
             name = chance.choice(names)
-            return resolve(engine, info, snapshot=name), model.snapshots[database.ident, name]
+            return resolve(engine, info, snapshot=name), model.snapshots[database.ident, name], True
         fails(lambda: resolve(engine, info, snapshot="none"), NotFoundError)
     lsns = sorted(model.log)
     if way in ("lsn", "time") and lsns:
         lsn = chance.choice(lsns)
+        moment: dict[str, Any] = {}
         if way == "lsn":
-            lsn = max(0, min(lsn + chance.choice((-1, 0, 0, 1)), engine.published))
-            return resolve(engine, info, lsn=lsn), database.line_at(lsn)
-        time_us = engine.log.time_of(lsn)
-        assert time_us is not None, lsn
-        return resolve(engine, info, time=to_datetime(time_us)), database.line_at(lsn)
-    return resolve(engine, info), database.line
+            moment["lsn"] = lsn = max(0, min(lsn + chance.choice((-1, 0, 0, 1)), engine.published))
+        else:
+            time_us = engine.log.time_of(lsn)
+            assert time_us is not None, lsn
+            moment["time"] = to_datetime(time_us)
+        if info.source is None and lsn < info.created_lsn:
+            fails(lambda: resolve(engine, info, **moment), HistoryExpiredError)
+        else:
+            return resolve(engine, info, **moment), database.line_at(lsn), lsn >= horizon
+    return resolve(engine, info), database.line, True
 
 
 def reader_at(engine: Engine, point: Point, table: str) -> TableReader:
@@ -74,14 +88,21 @@ def check_heads(engine: Engine, model: Model, chance: random.Random) -> None:
         check_state(engine, resolve(engine, info), model.databases[info.name].head, chance)
 
 
-def check_instance(engine: Engine, model: Model, chance: random.Random, *, points: int) -> None:
+def check_instance(
+    engine: Engine, model: Model, chance: random.Random, *, points: int, horizon: int = 0
+) -> None:
     """Heads, the commit log, and `points` earlier points of each database."""
     check_heads(engine, model, chance)
     check_log(engine, model)
     for info in list(engine.history.databases.values()):
         for _ in range(points):
-            point, line = any_point(engine, model, model.databases[info.name], info, chance)
-            check_state(engine, point, state_of(line), chance)
+            database = model.databases[info.name]
+            point, line, kept = any_point(engine, model, database, info, chance, horizon=horizon)
+            try:
+                check_state(engine, point, state_of(line), chance)
+            except HistoryExpiredError:
+                if kept:
+                    raise
 
 
 def check_log(engine: Engine, model: Model) -> None:

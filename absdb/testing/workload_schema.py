@@ -15,7 +15,7 @@ import pyarrow as pa
 from absdb.catalog.schema import Default, TableSchema
 from absdb.engine import ddl
 from absdb.engine.definition import NO_DEFAULT, ColumnDefinition
-from absdb.errors import AlreadyExistsError, InvalidInputError, NotFoundError
+from absdb.errors import AlreadyExistsError, HistoryExpiredError, InvalidInputError, NotFoundError
 from absdb.pages.values import Converter
 from absdb.testing.model import ModelColumn, ModelTable, as_type
 from absdb.testing.model_values import CASTS, KEYS, KINDS, Misfit, kind_of, value_of
@@ -79,7 +79,10 @@ def _undrop(session: Session, chance: random.Random) -> str:
     if found is None:
         must_refuse(lambda: ddl.undrop_table(session.tx, name), NotFoundError)
         return f"undrop {name}: there is none"
-    schema = ddl.undrop_table(session.tx, name)
+    try:
+        schema = ddl.undrop_table(session.tx, name)
+    except HistoryExpiredError:
+        return f"undrop {name}: expired"
     assert schema.id == found.ident, (schema.id, found.ident)
     session.model.undrop(found)
     session.check(found.ident, chance)
