@@ -38,8 +38,9 @@ class Default:
     kind: str  # "value" | "expression" | "sequence"
     value: Any  # physical value | SQL text | sequence id
 
-    def to_json(self) -> list[Any]:
-        return [self.kind, value_to_json(self.value)]
+    def to_json(self, column: pa.DataType) -> list[Any]:
+        """`column` is the physical type of its column."""
+        return [self.kind, value_to_json(self.value, column if self.kind == "value" else None)]
 
     @classmethod
     def from_json(cls, data: list[Any]) -> Default:
@@ -70,9 +71,9 @@ class Column:
         if not self.nullable:
             data["nullable"] = False
         if self.default is not None:
-            data["default"] = self.default.to_json()
+            data["default"] = self.default.to_json(physical_type(self.type))
         if self.initial_default is not None:
-            data["initial_default"] = value_to_json(self.initial_default)
+            data["initial_default"] = value_to_json(self.initial_default, physical_type(self.type))
         for name in ("generated", "replaces", "comment"):
             if getattr(self, name):
                 data[name] = getattr(self, name)

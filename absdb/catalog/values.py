@@ -21,8 +21,11 @@ import pyarrow as pa
 from absdb.errors import CorruptionError
 
 
-def value_to_json(value: Any) -> Any:
-    """A JSON-able form that `value_from_json` turns back into an equal value."""
+def value_to_json(value: Any, kind: pa.DataType | None = None) -> Any:
+    """A JSON-able form that `value_from_json` turns back into an equal value.
+
+    `kind` is its physical type, which pyarrow needs to know for some nested values, such as those of a map.
+    """
     if isinstance(value, float) and not math.isfinite(value):
         return {"f": repr(value)}
     if value is None or isinstance(value, bool | int | float | str):
@@ -31,7 +34,7 @@ def value_to_json(value: Any) -> Any:
         return {"b": base64.b64encode(value).decode()}
     if isinstance(value, decimal.Decimal):
         return {"d": str(value)}
-    batch = pa.record_batch({"v": pa.array([value])})
+    batch = pa.record_batch({"v": pa.array([value], kind)})
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, batch.schema) as writer:
         writer.write_batch(batch)
