@@ -224,6 +224,8 @@ def _tables(schema: TableSchema, rows: Dicts) -> Iterator[pa.Table]:
 
 def _table(schema: TableSchema, names: Sequence[str], rows: Dicts) -> pa.Table:
     check_names(schema, names)
+    if not names:
+        return pa.table({"": pa.nulls(len(rows))}).select([])  # which remembers how many rows there are
     arrays = [_array(schema.by_name[name], [row[name] for row in rows]) for name in names]
     return pa.Table.from_arrays(arrays, names=list(names))
 
