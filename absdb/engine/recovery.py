@@ -63,6 +63,7 @@ from absdb.wal.writer import LogWriter
 
 FIRST_DATABASE = "main"
 LEASE_TRIES = 100
+UNWRITABLE = (errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 def open_engine(
@@ -283,8 +284,10 @@ def _leased(engine: Engine) -> tuple[Control, Manifest]:
     try:
         if engine.lease is None:
             engine.lease = Lease(fs, engine.clock, control.manifest)
-    except StorageError:
-        # A medium we cannot write to has no writer either who would need to know of us.
+    except StorageError as error:
+        # A medium we cannot write to has no writer either who would need to know of us. A full disk may have one.
+        if error.errno not in UNWRITABLE and fs.lock_owner(LOCK) is not None:
+            raise
         return _last_checkpoint(fs)
     for _ in range(LEASE_TRIES):
         control = read_control(fs)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import errno
 from decimal import Decimal
 
 import pyarrow as pa
@@ -393,3 +394,17 @@ def test_garbage_collection_removes_nothing_while_it_cannot_read_what_is_needed(
     assert ids(engine, "t") == list(range(100))
     lease.release()
     engine.close()
+
+
+def test_a_reader_that_cannot_say_that_it_reads_does_not_read_beside_a_writer():
+    """It went on without a lease when the disk was full, and the writer removed the files under its hands."""
+    disk = MemoryFileSystem()
+    writer = start(disk)
+    full = FaultyFileSystem(disk, [Fault("create", path="readers/*", error=errno.ENOSPC, forever=True)])
+    with pytest.raises(StorageError) as caught:
+        open_engine(full, read_only=True)
+    assert caught.value.errno == errno.ENOSPC
+    sealed = FaultyFileSystem(disk, [Fault("create", path="readers/*", error=errno.EROFS, forever=True)])
+    open_engine(sealed, read_only=True).close()
+    writer.close()
+    open_engine(full, read_only=True).close()
