@@ -64,7 +64,7 @@ def test_no_power_loss_loses_what_was_acknowledged(recording):
 
 
 @pytest.mark.deep
-@pytest.mark.parametrize("seed", range(SEED + 1, SEED + 5))
+@pytest.mark.parametrize("seed", range(SEED + 1, SEED + 3))
 def test_no_power_loss_loses_what_was_acknowledged_in_depth(recording, seed):
     count = hold_all(recording, crash_states(recording.log, limit=3000, seed=seed))
     print(f"\n{count} disks, seed {seed}")
@@ -149,7 +149,7 @@ def test_power_loss_during_recovery(recording):
 
 
 @pytest.mark.deep
-@pytest.mark.parametrize("seed", range(SEED + 1, SEED + 4))
+@pytest.mark.parametrize("seed", range(SEED + 1, SEED + 3))
 def test_power_loss_during_recovery_in_depth(recording, seed):
     count = hold_recoveries(recording, torn_disks(recording, 150, seed), limit=20, seed=seed)
     print(f"\n{count} disks, seed {seed}")
