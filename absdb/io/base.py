@@ -17,9 +17,12 @@ Called by wal/, pages/, engine/ and the checkpoint code; implemented by `local.L
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import pyarrow as pa
+
+from absdb.errors import StorageError
 
 Bytes: TypeAlias = bytes | bytearray | memoryview | pa.Buffer
 
@@ -112,16 +115,24 @@ class FileSystem(Protocol):
 
 
 def write_atomic(fs: FileSystem, path: str, data: bytes) -> None:
-    """Put `data` at `path` so that a crash leaves the old file or the new one, whole; durable on return."""
+    """Put `data` at `path` so that a crash leaves the old file or the new one, whole; durable on return.
+
+    Where there is no room for it the old file stays, and what was begun is removed.
+    """
     temporary = path + ".tmp"
     if fs.exists(temporary):
         fs.unlink(temporary)
     file = fs.create(temporary)
     try:
-        file.pwrite(0, [data])
-        file.sync()
-    finally:
-        file.close()
+        try:
+            file.pwrite(0, [data])
+            file.sync()
+        finally:
+            file.close()
+    except StorageError:
+        with suppress(StorageError):  # the first error is the one to report; nothing refers to the file
+            fs.unlink(temporary)
+        raise
     fs.rename(temporary, path)
     fs.sync_directory(path.rpartition("/")[0])
 

@@ -69,7 +69,9 @@ class LocalFileSystem:
                 if size < length:
                     if not write:
                         raise OSError(errno.ENODATA, os.strerror(errno.ENODATA))
-                    os.ftruncate(fd, length)
+                    # Bytes rather than a hole: a store into a hole on a full disk kills the process (SIGBUS).
+                    if os.pwrite(fd, bytes(length - size), size) != length - size:
+                        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
                 access = mmap.ACCESS_WRITE if write else mmap.ACCESS_READ
                 return memoryview(mmap.mmap(fd, length, access=access))
             finally:
