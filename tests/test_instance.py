@@ -218,6 +218,46 @@ def test_a_table_holds_its_instance(path):
     assert table.insert({"id": 3, "v": 30}) == 1
 
 
+def test_a_fork_reads_and_leaves_the_log_alone(path):
+    """Two processes with one engine would write over each other's commits."""
+    script = f"""
+        import os, absdb
+        shop = absdb.connect({str(path)!r})
+        main = shop["main"]
+        table = main.create_table("t", [{{"id": n}} for n in range(100)], key="id")
+        tx = main.transaction()
+        tx["t"].insert({{"id": 1000}})
+        pid = os.fork()
+        if pid == 0:
+            assert table.count() == 100 and table.get(5) == {{"id": 5}}
+            works = [lambda: table.insert({{"id": 2000}}), tx.commit, lambda: main.branch("b"), shop.checkpoint]
+            for work in works:
+                try:
+                    work()
+                except absdb.StateError as error:
+                    assert "fork" in error.message, error
+                else:
+                    os._exit(1)
+            shop.close()
+            os._exit(0)
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+        table.insert({{"id": 3000}})
+        tx.commit()
+        shop.close()
+    """
+    run = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", textwrap.dedent(script)],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    with absdb.connect(path) as shop:
+        assert shop["main"]["t"].count() == 102
+        assert len(shop.check()) == 0
+
+
 # -- reading beside a writer
 
 

@@ -11,6 +11,7 @@ memory is in apply.py; what decides whether a commit may happen is in commit.py.
 from __future__ import annotations
 
 import json
+import os
 import threading
 import weakref
 from collections.abc import Callable, Iterator
@@ -87,6 +88,7 @@ class Engine:
         self.chores: list[Callable[[Engine], int]] = []
         """What upper floors want done at each upkeep; each returns how much it did."""
         self.closed = False
+        self._pid = os.getpid()
         self._finalizer: weakref.finalize[..., Engine] | None = None
         self.maintenance = threading.Lock()
         self._poison: BaseException | None = None
@@ -170,6 +172,7 @@ class Engine:
     @contextmanager
     def exclusive(self) -> Iterator[None]:
         """Run with nobody committing, after everything queued before. Ctrl-C waits until it is over."""
+        self.check_process()
         with self._group.exclusive(), HeldInterrupts():
             try:
                 yield
@@ -240,9 +243,18 @@ class Engine:
         if self.closed:
             raise StateError("the instance is closed", hint="open it again with absdb.connect()")
 
+    def check_process(self) -> None:
+        """StateError in a fork of the process that opened the instance: both would write to one log."""
+        if os.getpid() != self._pid:
+            raise StateError(
+                f"the instance was opened by process {self._pid}, of which process {os.getpid()} is a fork",
+                hint="a fork can read what it has; to write or to refresh, connect in the process itself",
+            )
+
     def check_writable(self) -> None:
         """StateError or EnginePoisonedError if nothing can be written now."""
         self.check_open()
+        self.check_process()
         if self.read_only:
             raise StateError(
                 "the instance is open for reading only", hint="connect without read_only=True to write"
@@ -267,9 +279,14 @@ class Engine:
     def close(self) -> None:
         """Reread the log, checkpoint, let go of everything. Closing twice is harmless.
 
-        A poisoned or read-only engine just lets go. CorruptLogError if the log is not what was written.
+        A poisoned or read-only engine just lets go, and so does a fork of the process that opened it.
+        CorruptLogError if the log is not what was written.
         """
         if self.closed:
+            return
+        if os.getpid() != self._pid:
+            self.closed = True
+            self.pages.close()
             return
         if self.background is not None:
             self.background.close()

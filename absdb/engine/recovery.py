@@ -346,6 +346,7 @@ def refresh(engine: Engine) -> int:
     """
     if not engine.read_only:
         return engine.published
+    engine.check_process()
     with engine.maintenance:
         engine.check_open()
         try:
