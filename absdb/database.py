@@ -13,6 +13,7 @@ from absdb.database_tables import DatabaseTables
 from absdb.diff import Diff
 from absdb.engine.engine import Engine
 from absdb.engine.frames import listing
+from absdb.errors import InvalidInputError
 from absdb.ids import Lsn
 from absdb.reprs import counted, grid, html, page, plain
 from absdb.transaction import TransactionHandle
@@ -181,6 +182,10 @@ class Database(DatabaseTables):
         staging.diff(main).summary()
         main.diff(main.at(snapshot="before"))["orders"].to_pandas()
         """
+        if not isinstance(other, Database) or other._engine is not self._engine:
+            raise InvalidInputError(
+                f"{other!r} is not a database of this instance", hint='pass one, such as shop["main"]'
+            )
         source, target = other._scope.point(), self._scope.point()
         return Diff(states.Diff(self._engine, source=source, target=target))
 

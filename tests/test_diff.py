@@ -203,6 +203,14 @@ def test_a_diff_outlives_what_happens_after_it(main):
     assert list(diff["t"].to_pandas()["id"]) == [1, 2]
 
 
+def test_only_databases_of_one_instance_are_compared(main):
+    main.create_table("t", ROWS, key="id")
+    with absdb.connect(":memory:") as elsewhere:
+        for wrong in (elsewhere["main"], "main", main["t"], None):
+            with pytest.raises(absdb.InvalidInputError, match="is not a database of this instance"):
+                main.diff(wrong)
+
+
 def test_applying_a_diff_makes_the_sides_equal(main):
     rows = orders(2_000)
     main.create_table("orders", rows, key="id")
