@@ -41,6 +41,7 @@ from absdb.ids import Lsn
 
 if TYPE_CHECKING:
     from absdb.database import Database
+    from absdb.diff import Diff, TableDiff
     from absdb.engine.constraint_definition import Check, ForeignKey, Unique
     from absdb.engine.definition import ColumnDefinition as Column
     from absdb.instance import Instance, connect
@@ -53,9 +54,11 @@ _LAZY: dict[str, tuple[str, str]] = {
     "Check": ("absdb.engine.constraint_definition", "Check"),
     "Column": ("absdb.engine.definition", "ColumnDefinition"),
     "Database": ("absdb.database", "Database"),
+    "Diff": ("absdb.diff", "Diff"),
     "ForeignKey": ("absdb.engine.constraint_definition", "ForeignKey"),
     "Instance": ("absdb.instance", "Instance"),
     "Table": ("absdb.table", "Table"),
+    "TableDiff": ("absdb.diff", "TableDiff"),
     "TransactionHandle": ("absdb.transaction", "TransactionHandle"),
     "Unique": ("absdb.engine.constraint_definition", "Unique"),
     "connect": ("absdb.instance", "connect"),
@@ -71,6 +74,7 @@ __all__ = [
     "CorruptLogError",
     "CorruptionError",
     "Database",
+    "Diff",
     "EnginePoisonedError",
     "ForeignKey",
     "FormatVersionError",
@@ -87,6 +91,7 @@ __all__ = [
     "StorageError",
     "SystemClock",
     "Table",
+    "TableDiff",
     "TransactionHandle",
     "Unique",
     "WriteConflictError",

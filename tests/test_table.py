@@ -235,6 +235,17 @@ def test_a_large_stream_is_loaded_in_one_commit(main):
     assert table.to_arrow().equals(orders(10_000))
 
 
+def test_progress_can_be_a_bar(main, capsys):
+    main.create_table("orders", order_batches(5_000), key="id", progress=True)
+    main["orders"].upsert(order_batches(5_000, seed=1), progress=True)
+    shown = capsys.readouterr().err
+    assert "load orders" in shown
+    assert "upsert into orders" in shown
+    assert "5.00k" in shown
+    main["orders"].insert({"id": 10_000}, progress=False)
+    assert capsys.readouterr().err == ""
+
+
 def test_a_large_upsert_refuses_nothing_and_keeps_what_is_left_out(main):
     table = main.create_table("orders", orders(3_000), key="id")
     assert table.upsert(orders(4_000, seed=1).to_reader()) == 4_000
