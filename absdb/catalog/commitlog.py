@@ -19,16 +19,24 @@ import sys
 import threading
 from bisect import bisect_right
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import astuple, dataclass, replace
+from dataclasses import astuple, replace
 from itertools import chain, pairwise
 from operator import attrgetter
 from typing import Any, NamedTuple, Self, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from absdb.catalog import envelope
+from absdb.catalog.commit_entries import (
+    SCHEMA,
+    CommitEntry,
+    Ints,
+    decode_entries,
+    encode_entries,
+    frame_of,
+    numbers_of,
+)
 from absdb.catalog.manifest import ChunkRef, chunk_name
 from absdb.errors import CorruptionError, InvalidInputError
 from absdb.ids import LSN_MAX
@@ -41,37 +49,9 @@ BATCH_ROWS = 4096
 CHUNK_ROWS_MAX = 262_144
 
 EraSpan = tuple[int, int, int]  # (era, after_lsn, upto_lsn): the commits of one era in (after, upto]
-Ints = npt.NDArray[Any]
 T = TypeVar("T")
 _LSN, _TIME_US = attrgetter("lsn"), attrgetter("time_us")
 _FIRST_LSN, _FIRST_US = attrgetter("ref.first_lsn"), attrgetter("ref.first_us")
-_COUNTS = ("table_id", "inserted", "updated", "deleted")
-SCHEMA = pa.schema(
-    [
-        ("lsn", pa.int64()),
-        ("time", pa.timestamp("us", tz="UTC")),
-        *((name, pa.int64()) for name in ("era", "database_id", "txid")),
-        *((name, pa.string()) for name in ("author", "message", "kind")),
-        ("tables", pa.list_(pa.struct([(name, pa.int64()) for name in _COUNTS]))),
-        ("schema_changed", pa.bool_()),
-    ]
-)
-
-
-@dataclass(frozen=True, slots=True)
-class CommitEntry:
-    """One commit. `lsn` is the end of its record; `tables`: (table id, rows inserted, updated, deleted)."""
-
-    lsn: int
-    time_us: int
-    era: int
-    database_id: int
-    txid: int
-    author: str | None
-    message: str | None
-    kind: str
-    tables: tuple[tuple[int, int, int, int], ...] = ()
-    schema_changed: bool = False
 
 
 class _State(NamedTuple):
@@ -165,14 +145,14 @@ class CommitLog:
     ) -> Iterator[CommitEntry]:
         """The commits in any of the spans, each once, in LSN order; decoded as they are taken."""
         parts = _parts(self._state, list(eras), newest_first, limit)
-        return chain.from_iterable(part if isinstance(part, list) else _decode(part) for part in parts)
+        return chain.from_iterable(part if isinstance(part, list) else decode_entries(part) for part in parts)
 
     def frame_columns(
         self, eras: Iterable[EraSpan], *, newest_first: bool = True, limit: int | None = None
     ) -> pa.Table:
         """`entries` as a table: lsn, time, author, message, kind, rows_inserted/_updated/_deleted, tables."""
         parts = _parts(self._state, list(eras), newest_first, limit)
-        return _frame([_encode(part) if isinstance(part, list) else part for part in parts])
+        return frame_of([encode_entries(part) if isinstance(part, list) else part for part in parts])
 
     def flush(self, fs: FileSystem, *, upto: int | None = None) -> tuple[list[ChunkRef], list[str]]:
         """Put the entries at or below `upto` (None: all) into chunk files, durable on return.
@@ -191,7 +171,7 @@ class CommitLog:
             sealed, merged = list(state.chunks[:keep]), state.chunks[keep:]
             if count:
                 stored = [batch for chunk in merged for batch in chunk.batches()]
-                sealed += _seal([*stored, _encode(state.fresh[:count])])
+                sealed += _seal([*stored, encode_entries(state.fresh[:count])])
             chunks = [chunk.stored(fs) for chunk in sealed]
             self._replace(chunks, [], count)
             return [chunk.ref for chunk in chunks], [c.ref.name for c in merged if c.ref.name]
@@ -326,7 +306,7 @@ class _Chunk:
     def keys(self) -> _Keys:
         if self._keys is None:
             table = self._read([0, 1, 2], lambda reader: reader.read_all())
-            lsns, times, eras = map(_numbers, table.combine_chunks().to_batches()[0].columns)
+            lsns, times, eras = map(numbers_of, table.combine_chunks().to_batches()[0].columns)
             rising = np.all(np.diff(lsns) > 0) and np.all(np.diff(times) > 0)
             listed = astuple(self.ref)[3:]
             if not rising or (len(lsns), lsns[0], lsns[-1], times[0], times[-1]) != listed:
@@ -359,54 +339,11 @@ def _seal(batches: list[pa.RecordBatch]) -> list[_Chunk]:
     table, chunks = pa.Table.from_batches(batches, SCHEMA), []
     for start in range(0, table.num_rows, CHUNK_ROWS_MAX):
         part = table.slice(start, CHUNK_ROWS_MAX).combine_chunks()
-        columns = (_numbers(part[name].chunk(0)) for name in ("lsn", "time"))
+        columns = (numbers_of(part[name].chunk(0)) for name in ("lsn", "time"))
         ends = [int(column[at]) for column in columns for at in (0, -1)]
         body = pa.py_buffer(envelope.ipc_body(part, BATCH_ROWS))
         chunks.append(_Chunk(ChunkRef("", 0, 0, part.num_rows, *ends), None, body))
     return chunks
-
-
-def _encode(entries: Sequence[CommitEntry]) -> pa.RecordBatch:
-    columns = {name: [getattr(entry, name) for entry in entries] for name in CommitEntry.__slots__}
-    counts = np.array([*chain.from_iterable(columns["tables"])], np.int64).reshape(-1, len(_COUNTS))
-    kind = SCHEMA.field("tables").type
-    flat = pa.StructArray.from_arrays([*map(pa.array, counts.T.copy())], fields=list(kind.value_type))
-    ends = np.cumsum([0, *map(len, columns["tables"])], dtype=np.int32)
-    columns["tables"] = pa.ListArray.from_arrays(pa.array(ends), flat, type=kind)
-    arrays = [pa.array(column, field.type) for column, field in zip(columns.values(), SCHEMA, strict=True)]
-    return pa.RecordBatch.from_arrays(arrays, schema=SCHEMA)
-
-
-def _by_table(tables: pa.ListArray) -> tuple[Ints, list[pa.Array]]:
-    """Where each commit's tables begin and end in the flat columns of ids and counts, and these columns."""
-    offsets = _numbers(tables.offsets, np.int32)
-    return offsets - offsets[0], tables.flatten().flatten()
-
-
-def _decode(batch: pa.RecordBatch) -> Iterator[CommitEntry]:
-    columns = dict(zip(CommitEntry.__slots__, batch.columns, strict=True))
-    ends, flat = _by_table(columns.pop("tables"))
-    tables = [*zip(*(column.to_pylist() for column in flat), strict=True)]
-    columns["time_us"] = columns["time_us"].view(pa.int64())
-    plain = {name: column.to_pylist() for name, column in columns.items()}
-    plain["tables"] = [tuple(tables[first:end]) for first, end in pairwise(ends.tolist())]
-    return map(CommitEntry, *(plain[name] for name in CommitEntry.__slots__))
-
-
-def _frame(batches: list[pa.RecordBatch]) -> pa.Table:
-    table = pa.Table.from_batches(batches, SCHEMA)
-    ends, (ids, *counts) = _by_table(table["tables"].combine_chunks())
-    frame = table.select(["lsn", "time", "author", "message", "kind"])
-    for name, column in zip(_COUNTS[1:], counts, strict=True):
-        sums = np.cumsum(np.append(0, _numbers(column)))[ends]
-        frame = frame.append_column(f"rows_{name}", pa.array(np.diff(sums)))
-    return frame.append_column("tables", pa.ListArray.from_arrays(pa.array(ends, pa.int32()), ids))
-
-
-def _numbers(array: pa.Array, dtype: type[np.signedinteger[Any]] = np.int64) -> Ints:
-    """The numbers of an array that has no nulls, in place; Arrow's own conversion would import pandas."""
-    width = np.dtype(dtype).itemsize
-    return np.frombuffer(array.buffers()[1], dtype, len(array), array.offset * width)
 
 
 def _last(items: Sequence[T], value: int, key: Callable[[T], int]) -> T | None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from absdb.catalog.commitlog import CommitEntry
+from absdb.catalog.commit_entries import CommitEntry
 from absdb.catalog.database import Changes, changes_from_json
 from absdb.catalog.history import DatabaseInfo, Era, Snapshot
 from absdb.catalog.schema import TableSchema

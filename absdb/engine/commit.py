@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from absdb.catalog.commitlog import CommitEntry
+from absdb.catalog.commit_entries import CommitEntry
 from absdb.engine.apply import Applied, apply_changes, entry_of
 from absdb.engine.changeset import TableChange, encode
 from absdb.engine.cover import EraCover, Mark

@@ -11,7 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from absdb.catalog.commitlog import CommitEntry
+from absdb.catalog.commit_entries import CommitEntry
 from absdb.catalog.lineage import remainder
 from absdb.engine.engine import Engine
 from absdb.ids import EraId, Lsn

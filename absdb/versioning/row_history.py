@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from absdb.catalog.commitlog import CommitEntry
+from absdb.catalog.commit_entries import CommitEntry
 from absdb.catalog.lineage import Lineage, remainder
 from absdb.catalog.schema import TableSchema
 from absdb.engine.cover import EraCover, Hit, hit_of

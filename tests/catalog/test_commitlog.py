@@ -30,7 +30,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from absdb.catalog import commitlog, envelope
-from absdb.catalog.commitlog import CommitEntry, CommitLog
+from absdb.catalog.commit_entries import CommitEntry
+from absdb.catalog.commitlog import CommitLog
 from absdb.catalog.manifest import ChunkRef, is_chunk_name, list_manifests, read_manifest
 from absdb.errors import CorruptionError, FormatVersionError, InvalidInputError, StorageError
 from absdb.io.local import LocalFileSystem
