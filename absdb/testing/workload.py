@@ -18,10 +18,11 @@ from collections.abc import Callable, Mapping
 
 from absdb.engine.checkpoint import checkpoint
 from absdb.engine.compaction import compact_table, maintain, merge_cover
+from absdb.engine.engine import Engine
 from absdb.engine.recovery import open_engine, refresh
 from absdb.errors import StateError, WriteConflictError
 from absdb.io.base import FileSystem
-from absdb.testing.model import ModelTransaction, Verdict, state_of
+from absdb.testing.model import Model, ModelTransaction, Verdict, state_of
 from absdb.testing.workload_checks import check_heads, check_instance, fails, reader_at
 from absdb.testing.workload_databases import DatabaseActions
 from absdb.testing.workload_rows import Session, check_table, play_rows
@@ -155,9 +156,15 @@ class Workload(DatabaseActions):
         if database is None:
             fails(session.tx.commit, StateError, or_nothing=True)
             return
-        verdict = session.model.verdict(database)
+        verdict, model = session.model.verdict(database), self.model
+
+        def outcome(engine: Engine, lsn: int) -> Model:
+            merged = session.model.merged(database.head)
+            changed = database.committed(lsn, merged, session.model.change(lsn))
+            return model.with_database(changed).logged(lsn, "commit", session.tx.message, database.ident)
+
         try:
-            lsn = session.tx.commit()
+            lsn = self.attempt(session.tx.commit, outcome)
         except WriteConflictError:
             if verdict is Verdict.FINE:
                 raise
@@ -168,11 +175,7 @@ class Workload(DatabaseActions):
             assert not session.model.redefined()
             return
         assert verdict is not Verdict.CONFLICT, "a conflict went unseen"
-        change = session.model.change(lsn)
-        database = database.committed(lsn, session.model.merged(database.head), change)
         self.tell(f"{self._name(session)}: commit {int(lsn)}")
-        model = self.model.with_database(database)
-        self.acknowledge(model.logged(int(lsn), "commit", session.tx.message, database.ident))
 
     # ---------------------------------------------------------------- looking
 
@@ -230,5 +233,6 @@ class Workload(DatabaseActions):
 
     def step(self, chance: random.Random) -> None:
         """One action by chance."""
+        self.under_way = None
         action = chance.choices(list(self.ACTIONS), list(self.ACTIONS.values()))[0]
         getattr(self, action)(chance)

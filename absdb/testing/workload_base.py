@@ -24,6 +24,7 @@ from absdb.testing.workload_rows import Session
 from absdb.versioning.as_of import Point
 
 T = TypeVar("T")
+Outcome = Callable[[Engine, int], Model]
 Scan = tuple[Point, Iterator[Any], list[dict[str, Any]], ModelTable]
 
 TINY: Mapping[str, Any] = {
@@ -47,25 +48,30 @@ class WorkloadBase:
         acknowledged: Callable[[int], None] = lambda number: None,
         tell: Callable[[str], None] = lambda text: None,
         segments_ahead: bool = False,
+        after: WorkloadBase | None = None,
+        model: Model | None = None,
     ) -> None:
+        """Open the instance; `after` is an earlier workload on it, and `model` what the disk holds of that."""
         self.settings = settings
         self.acknowledged = acknowledged
         self.tell = tell
         self.segments_ahead = segments_ahead
-        self.clock = ManualClock()
-        self.numbers = count()
+        self.clock: ManualClock = ManualClock() if after is None else after.clock
+        self.numbers: count[int] = count() if after is None else after.numbers
         self.sessions: list[Session] = []
         self.scans: list[Scan] = []
-        self.horizon = 0
+        self.horizon: int = 0 if after is None else after.horizon
         """States before this LSN may have expired, unless something holds them."""
+        self.under_way: Outcome | None = None
         self.engine: Engine
         self.open(fs)
-        main = self.engine.history.database("main")
-        self.model = Model({"main": ModelDatabase(main.id, "main", (ModelEra(0, ()),))})
+        self.model = self._fresh() if model is None else model
         self.versions = [self.model]
         acknowledged(0)
 
-    # ---------------------------------------------------------------- the instance
+    def _fresh(self) -> Model:
+        main = self.engine.history.database("main")
+        return Model({"main": ModelDatabase(main.id, "main", (ModelEra(0, ()),))})
 
     def open(self, fs: FileSystem) -> None:
         """Open the instance, which may have crashed. Open transactions are gone."""
@@ -78,6 +84,18 @@ class WorkloadBase:
             ahead, self.engine.wal._ahead = self.engine.wal._ahead, None
             if ahead is not None:
                 ahead.close()
+
+    def attempt(self, call: Callable[[], T | None], outcome: Outcome) -> T | None:
+        """Do something durable, and acknowledge its outcome unless it did nothing.
+
+        If it fails `under_way` is the outcome, given the engine and the LSN, should it have come about after all.
+        """
+        self.under_way = outcome
+        result = call()
+        self.under_way = None
+        if result is not None:
+            self.acknowledge(outcome(self.engine, self.engine.log.last_lsn))
+        return result
 
     def acknowledge(self, model: Model) -> None:
         self.model = model
