@@ -26,6 +26,7 @@ from absdb.engine.allocator import Allocator
 from absdb.engine.apply import replay
 from absdb.engine.background import Background
 from absdb.engine.checkpoint import manifest_of, read_covers
+from absdb.engine.covers import Covers
 from absdb.engine.engine import Engine
 from absdb.engine.expressions import Evaluator, NoEvaluator
 from absdb.engine.leases import Lease
@@ -216,6 +217,23 @@ def _create(fs: FileSystem, settings: Settings, clock: Clock, instance_id: bytes
 
 
 def _recover(engine: Engine) -> None:
+    """Read the last checkpoint and what follows it. A writer may remove the log under a reader, who looks again."""
+    for _ in range(LEASE_TRIES):
+        try:
+            return _recover_once(engine)
+        except (HistoryExpiredError, StorageError, CorruptLogError):
+            if not engine.read_only or not _is_superseded(engine):
+                raise
+    raise StateError(f"{engine.fs.root}: the writer takes checkpoints faster than this reader can follow")
+
+
+def _is_superseded(engine: Engine) -> bool:
+    """Whether the checkpoint that a reader has tried to read from is the last one no longer."""
+    tried: Control | None = getattr(engine, "control", None)
+    return tried is not None and read_control(engine.fs).manifest != tried.manifest
+
+
+def _recover_once(engine: Engine) -> None:
     fs = engine.fs
     control, manifest = _leased(engine) if engine.read_only else _last_checkpoint(fs)
     engine.control = control
@@ -305,6 +323,7 @@ def load(engine: Engine, manifest: Manifest) -> None:
     )
     engine.allocator = Allocator.from_json(parts["allocator"], engine.settings.sequence_block)
     engine.log = CommitLog.open(engine.fs, [ChunkRef.from_json(chunk) for chunk in parts["commit_log"]])
+    engine.covers = Covers(cache_bytes=engine.settings.cache_bytes)
     read_covers(engine, parts["covers"])
     engine.published = manifest.lsn
     engine.seen(manifest.time_us, parts["checkpoint"].get("txid", 0))

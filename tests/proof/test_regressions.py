@@ -11,7 +11,7 @@ import pytest
 
 from absdb.catalog.manifest import is_chunk_name
 from absdb.catalog.schema import ForeignKey, Unique
-from absdb.engine import ddl, small
+from absdb.engine import ddl, recovery, small
 from absdb.engine.check import check
 from absdb.engine.checkpoint import checkpoint
 from absdb.engine.compaction import compact_table, maintain
@@ -408,3 +408,27 @@ def test_a_reader_that_cannot_say_that_it_reads_does_not_read_beside_a_writer():
     open_engine(sealed, read_only=True).close()
     writer.close()
     open_engine(full, read_only=True).close()
+
+
+def test_a_reader_opens_while_the_writer_removes_the_log_it_reads(monkeypatch):
+    """The lease of a reader holds page files. Log segments go with each checkpoint of the writer."""
+    fs = MemoryFileSystem()
+    engine = start(fs)
+    with engine.begin(database(engine)) as tx:
+        create(tx, "t")
+    put(engine, "t", range(100))
+    readable_end, rounds = recovery._readable_end, []
+
+    def slow(reader, log):
+        end = readable_end(reader, log)
+        if len(rounds) < 3:
+            rounds.append(put(engine, "t", range(100, 200), f"round {len(rounds)} "))
+            checkpoint(engine)
+        return end
+
+    monkeypatch.setattr(recovery, "_readable_end", slow)
+    reading = open_engine(fs, read_only=True)
+    assert ids(reading, "t") == list(range(200))
+    assert len(rounds) == 3
+    reading.close()
+    engine.abandon()
