@@ -78,7 +78,7 @@ def expire(engine: Engine) -> int:
     with engine.exclusive():
         upto = engine.published
         kept = _kept(engine, horizon)
-    tables = {table for _, table in engine.covers.eras} | set(engine.covers.images)
+    tables = {table for _, table in list(engine.covers.eras)} | set(engine.covers.images)
     plan = _Plan(engine, kept)
     needed = {table: plan.needed(table) for table in tables}
     dropped = 0
