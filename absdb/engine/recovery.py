@@ -381,12 +381,16 @@ def refresh(engine: Engine) -> int:
 
 
 def _hold_files(engine: Engine) -> None:
-    """Claim the page files that the replayed log has named, starting over if one of them is gone already."""
+    """Claim the page files that the replayed log has named, starting over if one of them may be on its way out.
+
+    The writer removes files after it has put a new checkpoint in force, and asks for leases in between. While
+    `control` is what it was, whatever it asks next it will hear of ours.
+    """
     for _ in range(LEASE_TRIES):
         used = engine.pages.in_use()
         if engine.lease is not None:
             engine.lease.renew(engine.control.manifest, used)
-        if used <= set(engine.pages.names()):
+        if read_control(engine.fs).manifest == engine.control.manifest and used <= set(engine.pages.names()):
             return
         _start_over(engine)
         gc.collect()

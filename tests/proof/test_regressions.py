@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import errno
+import gc
 from decimal import Decimal
 
 import pyarrow as pa
@@ -11,14 +12,14 @@ import pytest
 
 from absdb.catalog.manifest import is_chunk_name
 from absdb.catalog.schema import ForeignKey, Unique
-from absdb.engine import ddl, recovery, small
+from absdb.engine import ddl, garbage, recovery, small
 from absdb.engine.check import check
 from absdb.engine.checkpoint import checkpoint
-from absdb.engine.compaction import compact_table, maintain
+from absdb.engine.compaction import compact_table, maintain, merge_cover
 from absdb.engine.definition import ColumnDefinition
 from absdb.engine.garbage import retire
 from absdb.engine.leases import Lease
-from absdb.engine.recovery import open_engine
+from absdb.engine.recovery import open_engine, refresh
 from absdb.errors import (
     ConstraintError,
     CorruptionError,
@@ -430,5 +431,39 @@ def test_a_reader_opens_while_the_writer_removes_the_log_it_reads(monkeypatch):
     reading = open_engine(fs, read_only=True)
     assert ids(reading, "t") == list(range(200))
     assert len(rounds) == 3
+    reading.close()
+    engine.abandon()
+
+
+def _load(engine, numbers):
+    """A bulk load of which this process keeps no more than the engine does."""
+    with engine.begin(database(engine)) as tx:
+        made = "t" not in {table.name for table in tx.catalog.tables.values()}
+        bulk(tx, create(tx, "t") if made else tx.catalog.table("t"), numbered(numbers))
+
+
+def test_a_reader_that_follows_while_the_writer_collects_garbage_keeps_its_files(monkeypatch):
+    """It claimed a file after the writer had asked for claims, and before the file went."""
+    fs = MemoryFileSystem()
+    engine = start(fs, run_limit=1)
+    _load(engine, range(100))
+    checkpoint(engine)
+    reading = open_engine(fs, read_only=True)
+    _load(engine, range(100, 200))
+    loaded = max(engine.pages.names())
+    for cover in list(engine.covers.eras.values()):
+        merge_cover(engine, cover)
+    gc.collect()
+    leased = garbage.leased
+
+    def asked(*given):
+        found = leased(*given)
+        refresh(reading)
+        return found
+
+    monkeypatch.setattr(garbage, "leased", asked)
+    checkpoint(engine)
+    assert loaded not in engine.pages.names()
+    assert ids(reading, "t") == list(range(200))
     reading.close()
     engine.abandon()
