@@ -94,12 +94,9 @@ def _duckdb(report: Report, folder: Path, frame: pa.Table) -> None:
 
         report.add(f"change {CHANGED} random rows", "DuckDB", rows, timed(change, runs=3))
         keys = iter(range(1, 10_000, 7))
-        runs = [
-            one * 1e3
-            for one in timed(
-                lambda: con.execute("FROM orders WHERE id = ?", [next(keys)]).fetchall(), runs=200
-            )
-        ]
+        # Without created_at, for which DuckDB wants another package.
+        query = "SELECT id, user_id, status, total, quantity, country, note FROM orders WHERE id = ?"
+        runs = [one * 1e3 for one in timed(lambda: con.execute(query, [next(keys)]).fetchall(), runs=200)]
         report.add("point lookup, warm", "DuckDB", rows, runs, unit="µs")
     report.add("bytes on disk", "DuckDB", rows, [path.stat().st_size / 1e6], unit="MB")
 
