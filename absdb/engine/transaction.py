@@ -282,6 +282,8 @@ class Transaction:
 
     def _end(self) -> None:
         self.open = False
+        # Whoever keeps the transaction must not keep what it wrote and read, nor the page files of that.
+        self.writes, self._savepoints, self._readers = {}, [], {}
         self.engine.bulk.leave(self.files)
         self.engine.pins.leave(self)
 
