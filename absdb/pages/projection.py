@@ -65,7 +65,11 @@ class OutputColumn:
         column = batch.column(at)
         if rows is not None:
             column = column.take(rows)
-        return column if column.type == self.physical else column.cast(self.physical)
+        if column.type == self.physical:
+            return column
+        # A page written since the column was widened is read as of before as well. Its newer rows may not fit
+        # the old type; they are none of that state, but they must not be in the way of those that are.
+        return column.cast(self.physical, safe=False)
 
     def constant(self, length: int) -> pa.Array:
         """The initial default `length` times; up to a page's length from one shared array."""

@@ -467,3 +467,32 @@ def test_a_reader_that_follows_while_the_writer_collects_garbage_keeps_its_files
     assert ids(reading, "t") == list(range(200))
     reading.close()
     engine.abandon()
+
+
+@pytest.mark.parametrize(
+    ("narrow", "wide", "old", "new"),
+    [
+        (pa.int32(), pa.int64(), 7, 2**40),
+        (pa.decimal128(6, 2), pa.decimal128(9, 4), Decimal("1.25"), Decimal("1.2345")),
+        (pa.date32(), pa.timestamp("us"), dt.date(2024, 2, 29), dt.datetime(2024, 2, 29, 12)),
+    ],
+    ids=str,
+)
+def test_the_past_of_a_widened_column_reads_beside_values_it_could_not_hold(narrow, wide, old, new):
+    """All values of a compacted page were cast to the old type, also those written since, which do not fit."""
+    engine = start(MemoryFileSystem())
+    with engine.begin(database(engine)) as tx:
+        create(tx, "t", id=pa.int64(), value=narrow)
+    with engine.begin(database(engine)) as tx:
+        small.insert(tx, tx.catalog.table("t"), [{"id": number, "value": old} for number in (1, 2)])
+    before = tx.lsn
+    assert compact_table(engine, database(engine), tx.catalog.table("t"))
+    with engine.begin(database(engine)) as tx:
+        ddl.retype_column(tx, tx.catalog.table("t"), "value", wide)
+    with engine.begin(database(engine)) as tx:
+        small.upsert(tx, tx.catalog.table("t"), [{"id": 2, "value": new}, {"id": 3, "value": new}])
+    schema = reader(engine, "t").schema
+    assert compact_table(engine, database(engine), schema)
+    assert [row["value"] for row in rows(engine, "t", lsn=before)] == [old, old]
+    assert reader(engine, "t", lsn=before).row(3) is None
+    engine.abandon()
