@@ -223,6 +223,7 @@ class ModelTransaction:
         self.line = database.line
         self.state = database.head
         self.base = by_ident(database.head)
+        self.undropped: dict[int, ModelTable] = {}
         self.touched: dict[int, set[Key]] = {}
         self.defined: set[int] = set()
         self._savepoints: list[tuple[str, State, set[int]]] = []
@@ -239,7 +240,7 @@ class ModelTransaction:
 
     def undrop(self, table: ModelTable) -> None:
         """A table of the past is there again."""
-        self.base.setdefault(table.ident, table)
+        self.undropped.setdefault(table.ident, table)
         self.define(table.ident, table)
 
     def savepoint(self, name: str) -> None:
@@ -266,13 +267,17 @@ class ModelTransaction:
         """The rows that differ from those at the beginning, by table; None where one is gone."""
         found: dict[int, dict[Key, Row | None]] = {}
         for ident, now in by_ident(self.state).items():
-            old = self.base.get(ident)
+            old = self._before(ident)
             before = {} if old is None else now.fitted(old.rows)
             rows: dict[Key, Row | None] = {k: r for k, r in now.rows.items() if before.get(k) != r}
             rows.update({key: None for key in before if key not in now.rows})
             if rows:
                 found[ident] = rows
         return found
+
+    def _before(self, ident: int) -> ModelTable | None:
+        """A table as it was at the beginning, or when it was dropped if it has been brought back here."""
+        return self.base.get(ident) or self.undropped.get(ident)
 
     def redefined(self) -> set[int]:
         """Tables whose definition differs from that at the beginning."""
@@ -319,7 +324,7 @@ class ModelTransaction:
         changed = self.changed()
         for ident in (self.defined | set(changed)) & set(mine):
             definition = mine[ident] if ident in self.defined else theirs[ident]
-            old = theirs.get(ident) or self.base.get(ident)
+            old = theirs.get(ident) or self._before(ident)
             rows: dict[Key, Row] = {} if old is None else definition.fitted(old.rows)
             for key, row in changed.get(ident, {}).items():
                 if row is None:

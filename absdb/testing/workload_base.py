@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import count
 from typing import Any, TypeVar
 
@@ -16,7 +16,7 @@ from absdb.clock import ManualClock
 from absdb.engine.engine import Engine
 from absdb.engine.recovery import open_engine
 from absdb.errors import HistoryExpiredError
-from absdb.ids import DatabaseId
+from absdb.ids import DatabaseId, Lsn
 from absdb.io.base import FileSystem
 from absdb.testing.model import Line, Model, ModelDatabase, ModelEra, ModelTable
 from absdb.testing.workload_checks import any_point
@@ -35,6 +35,7 @@ TINY: Mapping[str, Any] = {
     "sequence_block": 8,
     "author": "workload",
 }
+DATABASE_NAMES = ("main", "dev", "test", "old")
 
 
 class WorkloadBase:
@@ -63,6 +64,7 @@ class WorkloadBase:
         self.horizon: int = 0 if after is None else after.horizon
         """States before this LSN may have expired, unless something holds them."""
         self.under_way: Outcome | None = None
+        self.names: Sequence[str] = DATABASE_NAMES
         self.engine: Engine
         self.open(fs)
         self.model = self._fresh() if model is None else model
@@ -94,7 +96,8 @@ class WorkloadBase:
         result = call()
         self.under_way = None
         if result is not None:
-            self.acknowledge(outcome(self.engine, self.engine.log.last_lsn))
+            lsn = int(result) if isinstance(result, Lsn) else self.engine.log.last_lsn
+            self.acknowledge(outcome(self.engine, lsn))
         return result
 
     def acknowledge(self, model: Model) -> None:

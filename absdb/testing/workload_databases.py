@@ -14,7 +14,6 @@ from absdb.versioning.branch import alter_database, create_branch, create_databa
 from absdb.versioning.restore import restore
 from absdb.versioning.snapshot import create_snapshot, drop_snapshot
 
-DATABASE_NAMES = ("main", "dev", "test", "old")
 SNAPSHOT_NAMES = ("s0", "s1", "s2")
 
 
@@ -23,7 +22,7 @@ class DatabaseActions(WorkloadBase):
 
     def branch(self, chance: random.Random) -> None:
         """A new database, empty or from a point of one there is."""
-        names = [name for name in DATABASE_NAMES if name not in self.model.databases]
+        names = [name for name in self.names if name not in self.model.databases]
         if not names:
             return self.drop(chance)
         name, model = chance.choice(names), self.model
@@ -62,7 +61,7 @@ class DatabaseActions(WorkloadBase):
 
     def rename(self, chance: random.Random) -> None:
         database, info = self.database(chance)
-        name, model = chance.choice(DATABASE_NAMES), self.model
+        name, model = chance.choice(self.names), self.model
         if name in self.model.databases:
             fails(lambda: alter_database(self.engine, info, name=name), AlreadyExistsError)
             return
