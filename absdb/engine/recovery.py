@@ -17,16 +17,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from absdb.catalog.commitlog import CommitLog
-from absdb.catalog.control import Control, read_control, write_control
-from absdb.catalog.database import EMPTY_CATALOG
-from absdb.catalog.history import DatabaseInfo, Era, History
-from absdb.catalog.manifest import ChunkRef, Manifest, read_manifest, write_manifest
+from absdb.catalog.control import Control, read_control
+from absdb.catalog.history import History
+from absdb.catalog.manifest import ChunkRef, Manifest, read_manifest
 from absdb.clock import Clock, SystemClock, format_time
 from absdb.engine.allocator import Allocator
 from absdb.engine.apply import replay
 from absdb.engine.background import Background
-from absdb.engine.checkpoint import manifest_of, read_covers
+from absdb.engine.checkpoint import read_covers
 from absdb.engine.covers import Covers
+from absdb.engine.creation import check_control_is_not_lost, check_vacant, create_instance
 from absdb.engine.engine import Engine
 from absdb.engine.expressions import Evaluator, NoEvaluator
 from absdb.engine.leases import Lease
@@ -41,28 +41,22 @@ from absdb.errors import (
     StateError,
     StorageError,
 )
-from absdb.ids import DatabaseId, EraId
-from absdb.io.base import FileSystem, Lock, read_file, write_atomic
+from absdb.io.base import FileSystem, Lock, read_file
 from absdb.paths import (
     CONF,
     CONTROL,
-    DIRECTORIES,
     LOCK,
     MANIFESTS_DIR,
-    PAGES_DIR,
     WAL_DIR,
     WATERMARK,
-    is_temporary,
-    parse_wal_segment_name,
 )
-from absdb.settings import Settings, load_settings, render_default
+from absdb.settings import Settings, load_settings
 from absdb.wal.format import RecordKind
 from absdb.wal.reader import read_log
 from absdb.wal.repair import recover_tail
 from absdb.wal.tail import find_end
 from absdb.wal.writer import LogWriter
 
-FIRST_DATABASE = "main"
 LEASE_TRIES = 100
 UNWRITABLE = (errno.EROFS, errno.EACCES, errno.EPERM)
 
@@ -87,12 +81,12 @@ def open_engine(
     """
     clock = clock or SystemClock()
     if not fs.exists(CONTROL):
-        _check_control_is_not_lost(fs)
+        check_control_is_not_lost(fs)
         if read_only or not create:
             raise NotFoundError(
                 f"there is no absdb instance at {fs.root}", hint="absdb.connect(path) makes one"
             )
-        _check_vacant(fs)
+        check_vacant(fs)
     settings = _settings(fs, arguments)
     lock = engine = None
     if not read_only:
@@ -100,7 +94,7 @@ def open_engine(
         lock = _lock(fs, {**(owner or {}), "since": format_time(clock.now_us())})
     try:
         if not fs.exists(CONTROL):
-            _create(fs, settings, clock, instance_id or secrets.token_bytes(16))
+            create_instance(fs, settings, clock, instance_id or secrets.token_bytes(16))
         # Again: another process may have made the instance before we had the lock.
         settings = _settings(fs, arguments)
         engine = Engine(
@@ -152,68 +146,6 @@ def _text_of_conf(fs: FileSystem) -> str:
             f"{fs.root}/{CONF}, line {line}: byte {data[error.start]:#04x} at {error.start} is not UTF-8 text",
             hint="save the file as UTF-8, or remove it: the defaults hold then",
         ) from error
-
-
-def _check_control_is_not_lost(fs: FileSystem) -> None:
-    """Where there is a log or a page file, there was `control`: an instance is not made anew on top of it."""
-    data = [f"{WAL_DIR}/{name}" for name in fs.list(WAL_DIR) if parse_wal_segment_name(name) is not None]
-    data += [f"{PAGES_DIR}/{name}" for name in fs.list(PAGES_DIR)]
-    if data and not fs.exists(CONTROL):  # asked again: another process may be making the instance
-        raise CorruptionError(
-            f"{CONTROL} is missing in {fs.root}, where the data of an instance is: {', '.join(data[:3])}",
-            hint=f"restore {CONTROL} from a backup, and leave the other files as they are",
-            path=CONTROL,
-        )
-
-
-def _check_vacant(fs: FileSystem) -> None:
-    """A new instance goes into an empty directory, or one where making an instance was interrupted."""
-    known = {*DIRECTORIES, CONF, LOCK, WATERMARK}
-    strange = [name for name in fs.list("") if name not in known and not is_temporary(name)]
-    if strange:
-        raise StateError(
-            f"{fs.root} is not an absdb instance and not empty: it holds {', '.join(strange[:5])}",
-            hint="choose a directory that is empty or does not exist yet",
-        )
-
-
-def _create(fs: FileSystem, settings: Settings, clock: Clock, instance_id: bytes) -> None:
-    for directory in DIRECTORIES:
-        fs.make_directory(directory)
-    if not fs.exists(CONF):
-        write_atomic(fs, CONF, render_default().encode())
-    now = clock.now_us()
-    history, allocator = History(), Allocator(settings.sequence_block)
-    database, era = DatabaseId(allocator.new_id()), EraId(allocator.new_id())
-    history.put_era(Era(id=era, database=database, start_lsn=0, base=()))
-    history.put_catalog(era, 0, EMPTY_CATALOG)
-    history.put_database(
-        DatabaseInfo(id=database, name=FIRST_DATABASE, eras=(era,), created_us=now, created_lsn=0)
-    )
-    parts = manifest_of(
-        history=history,
-        allocator=allocator,
-        covers={},
-        chunks=[],
-        files={},
-        lsn=0,
-        time_us=now,
-        settings=settings,
-    )
-    name = write_manifest(fs, Manifest(parts))
-    write_control(
-        fs,
-        Control(
-            instance_id=instance_id,
-            timeline=1,
-            epoch=1,
-            checkpoint_lsn=0,
-            manifest=name,
-            durable_lsn=0,
-            segment_bytes=settings.wal_segment_size,
-            created_us=now,
-        ),
-    )
 
 
 def _recover(engine: Engine) -> None:
