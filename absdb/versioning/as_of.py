@@ -65,7 +65,7 @@ def resolve(
 def _at_snapshot(engine: Engine, database: DatabaseInfo, name: str) -> Point:
     found = engine.history.snapshots.get((database.id, normal_name(name)))
     if found is None:
-        names = sorted(each for owner, each in engine.history.snapshots if owner == database.id)
+        names = sorted(each for owner, each in list(engine.history.snapshots) if owner == database.id)
         raise NotFoundError(
             f"database {database.name!r} has no snapshot {name!r}",
             hint=f"its snapshots are {', '.join(names)}"

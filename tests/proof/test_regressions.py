@@ -5,6 +5,8 @@ from __future__ import annotations
 import datetime as dt
 import errno
 import gc
+import sys
+import threading
 from decimal import Decimal
 
 import pyarrow as pa
@@ -495,4 +497,34 @@ def test_the_past_of_a_widened_column_reads_beside_values_it_could_not_hold(narr
     assert compact_table(engine, database(engine), schema)
     assert [row["value"] for row in rows(engine, "t", lsn=before)] == [old, old]
     assert reader(engine, "t", lsn=before).row(3) is None
+    engine.abandon()
+
+
+def test_asking_for_a_snapshot_that_is_not_there_while_snapshots_are_made():
+    """The names for the hint were collected from a dictionary that others add to."""
+    engine = start(MemoryFileSystem())
+    main = engine.history.database("main")
+    for number in range(200):
+        engine.history.snapshots[main.id, f"s{number}"] = None
+    done = threading.Event()
+
+    def make_and_drop():
+        while not done.is_set():
+            for number in range(200):
+                engine.history.snapshots[main.id, f"new {number}"] = None
+            for number in range(200):
+                del engine.history.snapshots[main.id, f"new {number}"]
+
+    interval = sys.getswitchinterval()
+    thread = threading.Thread(target=make_and_drop)
+    thread.start()
+    try:
+        sys.setswitchinterval(1e-6)
+        for _ in range(500):
+            with pytest.raises(NotFoundError):
+                resolve(engine, main, snapshot="none")
+    finally:
+        sys.setswitchinterval(interval)
+        done.set()
+        thread.join()
     engine.abandon()
