@@ -50,6 +50,8 @@ class ModelTable:
     columns: tuple[ModelColumn, ...]
     key: tuple[int, ...]
     rows: Mapping[Key, Row] = field(default_factory=dict)
+    retired: frozenset[int] = frozenset()
+    """Idents of columns it had and has no more."""
 
     def column(self, name: str) -> ModelColumn:
         return next(column for column in self.columns if column.name == name)

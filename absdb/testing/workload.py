@@ -25,6 +25,7 @@ from absdb.io.base import FileSystem
 from absdb.testing.model import Model, ModelTransaction, Verdict, state_of
 from absdb.testing.workload_checks import check_heads, check_instance, fails, reader_at
 from absdb.testing.workload_databases import DatabaseActions
+from absdb.testing.workload_diff import check_diff
 from absdb.testing.workload_rows import Session, check_table, play_rows
 from absdb.testing.workload_schema import play_schema
 
@@ -203,6 +204,14 @@ class Workload(DatabaseActions):
             else:
                 self.engine.pins.leave(point)
 
+    def diff(self, chance: random.Random) -> None:
+        """What tells two points apart, of one database or of two."""
+        source, old, source_kept = self.point(chance)
+        target, new, target_kept = self.point(chance)
+        if source_kept and target_kept:
+            check_diff(self.engine, source, state_of(old), target, state_of(new))
+            self.tell(f"diff {source.database.name} {source.lsn}, {target.database.name} {target.lsn}")
+
     def check_heads(self, chance: random.Random) -> None:
         """The newest states only."""
         check_heads(self.engine, self.model, chance)
@@ -226,6 +235,7 @@ class Workload(DatabaseActions):
         "maintain": 2,
         "compact": 4,
         "scan": 4,
+        "diff": 6,
         "move_clock": 3,
         "reopen": 1,
     }

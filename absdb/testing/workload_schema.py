@@ -156,7 +156,8 @@ def _drop_column(session: Session, table: ModelTable, chance: random.Random) -> 
     ddl.drop_column(session.tx, schema, column.name)
     columns = tuple(c for c in table.columns if c is not column)
     rows = {key: {k: v for k, v in row.items() if k != column.ident} for key, row in table.rows.items()}
-    _define(session, replace(table, columns=columns, rows=rows))
+    retired = table.retired | {column.ident}
+    _define(session, replace(table, columns=columns, rows=rows, retired=retired))
     return told
 
 
@@ -245,7 +246,8 @@ def _retype(session: Session, table: ModelTable, chance: random.Random) -> str:
         kept = {ident: value for ident, value in row.items() if ident != column.ident}
         rows[key] = {**kept, changed.ident: values[key]}
     columns = _with_column(table, column, changed).columns
-    _define(session, replace(table, columns=columns, rows=rows))
+    retired = table.retired if widening else table.retired | {column.ident}
+    _define(session, replace(table, columns=columns, rows=rows, retired=retired))
     if not widening:
         session.model.touched.setdefault(table.ident, set()).update(rows)
     return told

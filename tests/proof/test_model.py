@@ -101,6 +101,11 @@ class EngineAgainstModel(RuleBasedStateMachine):
     def scan(self, chance: random.Random) -> None:
         self.play.scan(chance)
 
+    @precondition(lambda self: self.play.model.log)
+    @rule(chance=CHANCES)
+    def diff(self, chance: random.Random) -> None:
+        self.play.diff(chance)
+
     @rule(chance=CHANCES)
     def move_clock(self, chance: random.Random) -> None:
         self.play.move_clock(chance)
