@@ -39,24 +39,27 @@ class Workload(DatabaseActions):
     def reopen(self, chance: random.Random) -> None:
         """Close, with open transactions or without, and open again."""
         self.tell("close and reopen")
+        if chance.random() < 0.5:
+            self.stop_following()
         self.engine.close()
         self.open(self.fs)
 
     def crash(self, after: Callable[[], FileSystem]) -> None:
         """Let go without a word, and open what `after` says the crash left of the disk."""
         self.tell("crash and reopen")
+        self.stop_following()
         self.engine.abandon()
         self.open(after())
 
     def look_from_outside(self, chance: random.Random) -> None:
-        """A reader in another process sees what is published, and follows."""
-        reader = open_engine(self.fs, arguments=self.settings, clock=self.clock, read_only=True)
-        try:
-            refresh(reader)
-            check_heads(reader, self.model, chance)
-        finally:
-            reader.close()
-        self.tell("look from outside")
+        """A reader in another process sees what is published, follows, or goes."""
+        if self.follower is None:
+            self.follower = open_engine(self.fs, arguments=self.settings, clock=self.clock, read_only=True)
+        refresh(self.follower)
+        check_instance(self.follower, self.model, chance, points=1, horizon=self.horizon)
+        self.tell(f"look from outside at {self.follower.published}")
+        if chance.random() < 0.3:
+            self.stop_following()
 
     def checkpoint(self, chance: random.Random) -> None:
         lsn = checkpoint(self.engine)
@@ -236,6 +239,7 @@ class Workload(DatabaseActions):
         "compact": 4,
         "scan": 4,
         "diff": 6,
+        "look_from_outside": 3,
         "move_clock": 3,
         "reopen": 1,
     }

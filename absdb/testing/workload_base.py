@@ -64,6 +64,7 @@ class WorkloadBase:
         self.horizon: int = 0 if after is None else after.horizon
         """States before this LSN may have expired, unless something holds them."""
         self.under_way: Outcome | None = None
+        self.follower: Engine | None = None
         self.names: Sequence[str] = DATABASE_NAMES
         self.engine: Engine
         self.open(fs)
@@ -86,6 +87,17 @@ class WorkloadBase:
             ahead, self.engine.wal._ahead = self.engine.wal._ahead, None
             if ahead is not None:
                 ahead.close()
+
+    def stop_following(self) -> None:
+        """Close the reader that follows the log, if there is one."""
+        if self.follower is not None:
+            self.follower.close()
+            self.follower = None
+
+    def abandon(self) -> None:
+        """Let go of everything without writing."""
+        self.stop_following()
+        self.engine.abandon()
 
     def attempt(self, call: Callable[[], T | None], outcome: Outcome) -> T | None:
         """Do something durable, and acknowledge its outcome unless it did nothing.

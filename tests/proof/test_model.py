@@ -40,7 +40,7 @@ class EngineAgainstModel(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         if hasattr(self, "play"):
-            self.play.engine.abandon()
+            self.play.abandon()
         if hasattr(self, "limits"):
             self.limits.__exit__(None, None, None)
 
@@ -151,8 +151,6 @@ def play_from(seed: int, steps: int) -> None:
                     lost = chance.randrange(2**32)
                     play.crash(lambda lost=lost: RecordingFileSystem(power_loss(play, lost)))
                     play.check(chance, points=1)
-                elif chance.random() < 0.02:
-                    play.look_from_outside(chance)
                 else:
                     play.step(chance)
                 if chance.random() < 0.1:
@@ -162,7 +160,7 @@ def play_from(seed: int, steps: int) -> None:
             error.add_note(f"seed {seed}, after\n" + "\n".join(told[-25:]))
             raise
         finally:
-            play.engine.abandon()
+            play.abandon()
 
 
 @pytest.mark.slow

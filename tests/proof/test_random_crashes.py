@@ -31,7 +31,7 @@ def recorded(chance: random.Random, settings: dict, steps: int) -> Workload:
     play = Workload(fs, settings=settings, acknowledged=fs.mark)
     for _ in range(steps):
         play.step(chance)
-    play.engine.abandon()
+    play.abandon()
     return play
 
 
@@ -48,7 +48,7 @@ def recovered(play: Workload, fs: FileSystem, models: Sequence[Model | Outcome])
             check_heads(again.engine, model, random.Random(0))
         except AssertionError as error:
             problems.append(error)
-            again.engine.abandon()
+            again.abandon()
         else:
             again.versions[:] = [model]
             return again, model
@@ -60,13 +60,13 @@ def hold(play: Workload, state: CrashState, chance: random.Random) -> None:
     last = state.marks[-1] if state.marks else 0
     again, model = recovered(play, state, play.versions[last : last + 2])
     again.check(chance, points=1)
-    again.engine.abandon()
+    again.abandon()
     again, _ = recovered(play, state, [model])
     for _ in range(4):
         again.step(chance)
     again.reopen(chance)
     again.check(chance, points=1)
-    again.engine.abandon()
+    again.abandon()
 
 
 def hold_all(seed: int, *, steps: int, limit: int) -> None:

@@ -52,7 +52,7 @@ def settle(play: Workload, fs: FaultyFileSystem) -> Workload:
     if play.engine.poisoned and not play.engine.closed:
         with pytest.raises(EnginePoisonedError):
             play.engine.check_writable()
-    play.engine.abandon()
+    play.abandon()
     under_way = [] if play.under_way is None else [play.under_way]
     return recovered(play, fs, [play.model, *under_way])[0]
 
@@ -83,7 +83,7 @@ def play_with_faults(seed: int, steps: int) -> int:
             error.add_note(f"seed {seed}, after\n" + "\n".join(told[-25:]))
             raise
         finally:
-            play.engine.abandon()
+            play.abandon()
     return fired
 
 

@@ -41,7 +41,7 @@ class Tenant(Workload):
     ACTIONS: Mapping[str, int] = {
         name: often
         for name, often in Workload.ACTIONS.items()
-        if name not in ("rename", "checkpoint", "maintain", "reopen")
+        if name not in ("rename", "checkpoint", "maintain", "reopen", "look_from_outside")
     }
 
     def __init__(self, engine: Engine, number: int, clock: ManualClock) -> None:
@@ -51,7 +51,7 @@ class Tenant(Workload):
         self.clock, self.engine = clock, engine
         self.numbers = iter(range(1 << 40))  # type: ignore[assignment]
         self.sessions, self.scans, self.versions = [], [], []
-        self.horizon, self.under_way = 0, None
+        self.horizon, self.under_way, self.follower = 0, None, None
         self.names = [f"tenant-{number}-{branch}" for branch in range(3)]
         info = create_database(engine, self.names[0])
         era = ModelEra(info.created_lsn, ())
