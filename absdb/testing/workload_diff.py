@@ -49,7 +49,7 @@ def differences(old: ModelTable, new: ModelTable) -> list[dict[str, Any]]:
     found = []
     for key in sorted(set(old.rows) | set(new.rows)):
         before, after = old.rows.get(key), new.rows.get(key)
-        sides = [(c.name, _value(before, was), _value(after, c)) for was, c in shared]
+        sides = [(c.name, _value(before, was, c), _value(after, c, was)) for was, c in shared]
         changed = [name for name, a, b in sides if a != b]
         if before is not None and after is not None and not changed:
             continue
@@ -74,5 +74,8 @@ def _shared(old: ModelTable, new: ModelTable) -> list[tuple[ModelColumn, ModelCo
     return found
 
 
-def _value(row: Row | None, column: ModelColumn) -> Any:
-    return None if row is None else as_type(row.get(column.ident, column.initial), column.type)
+def _value(row: Row | None, column: ModelColumn, other: ModelColumn) -> Any:
+    """A side's value of a column, in the wider of the types it has on the two sides."""
+    if row is None:
+        return None
+    return as_type(as_type(row.get(column.ident, column.initial), column.type), other.type)
