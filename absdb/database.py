@@ -6,8 +6,8 @@ Forwards to versioning/ for what happens to the database as a whole; tables come
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from absdb.database_tables import DatabaseTables
 from absdb.diff import Diff
@@ -27,6 +27,9 @@ from absdb.versioning.scope import HeadScope, PastScope, Scope, point_of, point_
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from absdb.sql.result import Result
+    from absdb.sql.session import Session
 
 Moment = str | dt.datetime
 
@@ -76,6 +79,39 @@ class Database(DatabaseTables):
     def diverged_pages(self) -> int:
         """The pages of a branch that it does not share with what it was made from; 0 for one that is no branch."""
         return diverged_pages(self._engine, self._scope.info())
+
+    # -- SQL
+
+    def sql(self, text: str, parameters: Sequence[Any] | Mapping[str, Any] | None = None) -> Result:
+        """Run SQL, DuckDB's dialect, on this database; the Result of the last statement.
+
+        Tables of other databases are `staging.orders`, earlier states `orders AT (SNAPSHOT => 'before')`, and
+        frames of the calling scope go by their variables' names. `parameters` are bound to `?` or `$name`.
+        Each statement that changes something is a commit of its own, unless the text says BEGIN and COMMIT.
+        QueryError points at the place in the text.
+
+            main.sql("SELECT status, count(*) FROM orders WHERE total > ? GROUP BY ALL", [100]).to_pandas()
+        """
+        from absdb.sql.frames import frames_of_caller
+        from absdb.sql.session import Session
+
+        session = Session(self._scope)
+        try:
+            return session.sql(text, parameters, frames=frames_of_caller())
+        finally:
+            session.close()
+
+    def session(self) -> Session:
+        """Open a session: statements with a current database and a transaction that lasts over several calls.
+
+        with main.session() as session:
+            session.sql("BEGIN")
+            session.sql("UPDATE orders SET total = 0 WHERE id = ?", [7])
+            session.sql("COMMIT")
+        """
+        from absdb.sql.session import Session
+
+        return Session(self._scope)
 
     # -- transactions
 

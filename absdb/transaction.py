@@ -5,14 +5,18 @@ Forwards to engine/transaction.py; its tables and definitions are DatabaseTables
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Any, Self
 
 from absdb.database_tables import DatabaseTables
 from absdb.engine.transaction import Transaction
 from absdb.ids import Lsn
 from absdb.reprs import counted, plain
 from absdb.versioning.scope import TransactionScope
+
+if TYPE_CHECKING:
+    from absdb.sql.result import Result
 
 
 class TransactionHandle(DatabaseTables):
@@ -48,6 +52,13 @@ class TransactionHandle(DatabaseTables):
     @message.setter
     def message(self, text: str) -> None:
         self._tx.message = text
+
+    def sql(self, text: str, parameters: Sequence[Any] | Mapping[str, Any] | None = None) -> Result:
+        """Run SQL in the transaction, as `Database.sql` does: it sees what was written, and happens with it."""
+        from absdb.sql.frames import frames_of_caller
+        from absdb.sql.session import Session
+
+        return Session(self._scope).sql(text, parameters, frames=frames_of_caller())
 
     def savepoint(self, name: str) -> None:
         """Remember this point, for `rollback_to`. A name used before is shadowed until released."""

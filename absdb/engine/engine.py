@@ -87,6 +87,8 @@ class Engine:
         """Log after the last checkpoint that is only about the checkpoint itself."""
         self.chores: list[Callable[[Engine], int]] = []
         """What upper floors want done at each upkeep; each returns how much it did."""
+        self.closing: list[Callable[[], None]] = []
+        """What upper floors want done when the engine lets go of everything."""
         self.closed = False
         self._pid = os.getpid()
         self._finalizer: weakref.finalize[..., Engine] | None = None
@@ -311,6 +313,9 @@ class Engine:
             self.background.close()
         with self.maintenance, self._group.exclusive():
             self.closed = True
+            for close in self.closing:
+                close()
+            self.closing.clear()
             if self._finalizer is not None:
                 self._finalizer.detach()
             if self.lease is not None:

@@ -1,0 +1,86 @@
+"""Which module runs a statement, by its first words.
+
+Called by session.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from absdb.sql.parsed import Statement
+from absdb.sql.source import error_at
+
+if TYPE_CHECKING:
+    from absdb.sql.result import Result
+
+Handler = Callable[[Any], "Result"]
+
+_QUERIES = ("SELECT", "FROM", "VALUES", "TABLE", "PIVOT", "UNPIVOT", "PIVOT_WIDER", "PIVOT_LONGER", "(")
+_MODULES: dict[str, str] = {
+    **dict.fromkeys((*_QUERIES, "DESCRIBE", "SUMMARIZE"), "select"),
+    "INSERT": "insert",
+    "UPDATE": "update",
+    "DELETE": "delete",
+}
+"""First word → module of this room whose `execute` runs the statement."""
+_AFTER_WITH = {
+    "SELECT",
+    "FROM",
+    "VALUES",
+    "TABLE",
+    "PIVOT",
+    "UNPIVOT",
+    "INSERT",
+    "UPDATE",
+    "DELETE",
+    "MERGE",
+    "(",
+}
+
+
+def handler_of(statement: Statement) -> Handler:
+    """What runs the statement; QueryError, with a suggestion, if nothing does."""
+    verb = verb_of(statement)
+    module = _MODULES.get(verb)
+    if module is None:
+        first = statement.tokens[0]
+        raise error_at(
+            statement.text,
+            first.start,
+            f"a statement cannot begin with {first.value!r}",
+            hint=_nearest(first.value),
+        )
+    handler: Handler = import_module(f"absdb.sql.{module}").execute
+    return handler
+
+
+def verb_of(statement: Statement) -> str:
+    """The word that says what is done: the first one, or the first behind the WITH clause."""
+    first = statement.tokens[0].upper
+    if first != "WITH":
+        return first
+    return statement.tokens[after_with(statement)].upper
+
+
+def after_with(statement: Statement) -> int:
+    """The token behind a WITH clause; 0 if there is none."""
+    tokens = statement.tokens
+    if tokens[0].upper != "WITH":
+        return 0
+    depth = 0
+    for number, token in enumerate(tokens):
+        if depth == 0 and number > 2 and token.upper in _AFTER_WITH and tokens[number - 1].upper == ")":
+            return number
+        depth += (token.upper == "(") - (token.upper == ")")
+    raise error_at(
+        statement.text, tokens[-1].start, "a WITH clause is followed by the statement it belongs to"
+    )
+
+
+def _nearest(word: str) -> str:
+    import difflib
+
+    near = difflib.get_close_matches(word.upper(), _MODULES, n=1)
+    return f"did you mean {near[0]}?" if near else ""

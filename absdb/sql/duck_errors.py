@@ -1,0 +1,65 @@
+"""What DuckDB says about a query, as an error of ours that points at the text the user wrote.
+
+DuckDB is asked for errors as JSON: kind, message, place in the text it was given. The place is taken back through
+the edits that made that text. Called wherever DuckDB runs something of the user's.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from absdb.errors import AbsdbError, QueryError
+from absdb.sql.edits import Edited, char_offset
+from absdb.sql.source import error_at
+
+_SUGGESTED = re.compile(r"^(Did you mean .*|Candidate bindings: .*|Candidate functions:.*)$", re.MULTILINE)
+
+
+def query_error(error: BaseException, text: str, edits: Sequence[Edited], *, shift: int = 0) -> AbsdbError:
+    """The error to raise for one of DuckDB's about `text`, which the last of `edits` made of the one before it.
+
+    DuckDB was given `shift` characters of ASCII before the text.
+    """
+    if isinstance(error, AbsdbError):
+        return error
+    said = _parsed(str(error))
+    message = said.get("exception_message") or str(error)
+    suggested = _SUGGESTED.search(message)
+    hint = ""
+    if suggested:
+        hint = suggested.group().strip()
+        message = message.replace(suggested.group(), "").strip()
+    kind = said.get("exception_type", "")
+    shown = _first_lower(" ".join(message.split()))
+    position = said.get("position")
+    if position is None or kind == "Out of Memory":
+        return QueryError(shown, hint=hint, statement=edits[0].original if edits else text, duckdb_kind=kind)
+    at = char_offset(text, max(0, int(position) - shift))
+    for edited in reversed(edits):
+        at = edited.original_offset(at)
+    original = edits[0].original if edits else text
+    return error_at(original, at, shown, hint=hint or _spelling(original, at), duckdb_kind=kind)
+
+
+def _parsed(text: str) -> dict[str, Any]:
+    start = text.find("{")
+    try:
+        found = json.loads(text[start:]) if start >= 0 else {}
+    except ValueError:
+        found = {}
+    return found if isinstance(found, dict) else {}
+
+
+def _first_lower(message: str) -> str:
+    """A message as part of a sentence; one that begins with an abbreviation stays."""
+    return message[:1].lower() + message[1:] if message[1:2].islower() else message
+
+
+def _spelling(text: str, at: int) -> str:
+    """Advice for what people write who know other systems."""
+    if text[at : at + 1] == "@" or text[max(0, at - 1) : at] == "@":
+        return "a table of a branch is written branch.table"
+    return ""

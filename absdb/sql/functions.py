@@ -1,0 +1,82 @@
+"""Functions of ours in queries: what they stand for is put in their place before DuckDB sees the text.
+
+    absdb_current_lsn()          the LSN the statement sees, as text
+    absdb_last_checkpoint_lsn()  that of the last checkpoint
+    current_database()           the session's database
+    current_schema()             its schema
+
+Called by rewrite.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from absdb.ids import Lsn
+from absdb.sql.edits import Edit
+from absdb.sql.evaluate import evaluate
+from absdb.sql.parsed import Query
+from absdb.sql.source import error_at
+from absdb.sql.syntax import Call
+from absdb.sql.time_travel import matching
+from absdb.sql.tokens import literal
+
+if TYPE_CHECKING:
+    from absdb.sql.names import Moment
+    from absdb.sql.rewrite import Rewriter
+
+_CONSTANTS: dict[str, Callable[[Moment], str]] = {
+    "absdb_current_lsn": lambda moment: literal(str(Lsn(moment.lsn))),
+    "absdb_last_checkpoint_lsn": lambda moment: literal(str(Lsn(moment.engine.control.checkpoint_lsn))),
+    "current_database": lambda moment: literal(moment.current.info.name),
+    "current_schema": lambda moment: literal(moment.namespace),
+}
+
+
+def edits(rewriter: Rewriter, query: Query) -> list[Edit]:
+    """The replacements of all calls of ours."""
+    found = []
+    for call in query.syntax.calls:
+        constant = _CONSTANTS.get(call.path[-1].casefold())
+        if constant is not None:
+            start, stop, arguments = arguments_of(query, call)
+            if arguments:
+                raise error_at(query.text, start, f"{call.path[-1]}() takes no arguments")
+            found.append(Edit(start, stop, constant(rewriter.moment)))
+    return found
+
+
+def arguments(rewriter: Rewriter, query: Query, call: Call) -> tuple[int, int, dict[str, Any]]:
+    """(start, stop, values by name or `argN`) of a call whose arguments do not depend on rows."""
+    start, stop, spans = arguments_of(query, call)
+    values = {}
+    for number, (name, first, last) in enumerate(spans):
+        values[name or f"arg{number}"] = evaluate(rewriter, query.text, first, last)
+    return start, stop, values
+
+
+def arguments_of(query: Query, call: Call) -> tuple[int, int, list[tuple[str, int, int]]]:
+    """(start, stop, (name or "", start, stop) of each argument) of a call."""
+    tokens = query.tokens
+    first = query.token_of(call.path, call.at)
+    assert first is not None, "the parser found the call in this text"
+    opening = first + 2 * len(call.path) - 1
+    if tokens[opening].upper != "(":
+        raise error_at(
+            query.text, tokens[first].start, f"{call.path[-1]} is a function", hint="call it with ()"
+        )
+    closing = matching(query.text, tokens, opening)
+    found: list[tuple[str, int, int]] = []
+    at = opening + 1
+    while at < closing:
+        end = at
+        while end < closing and tokens[end].upper != ",":
+            end = matching(query.text, tokens, end) + 1 if tokens[end].upper in ("(", "[", "{") else end + 1
+        name = ""
+        if tokens[at].is_name and tokens[at + 1].upper in ("=>", ":="):
+            name, at = tokens[at].value.casefold(), at + 2
+        if end > at:
+            found.append((name, tokens[at].start, tokens[end - 1].stop))
+        at = end + 1
+    return tokens[first].start, tokens[closing].stop, found

@@ -1,0 +1,234 @@
+"""Result: what a statement gave back, as Arrow, pandas, tuples or a stream.
+
+    rows        a query's, streamed from DuckDB and read when asked for; read whole, they can be read again
+    a count     of the rows a statement changed
+    nothing     of a statement that only does something
+
+Called by session.py; users hold it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+import pyarrow as pa
+
+from absdb.engine.frames import to_pandas
+from absdb.errors import StateError
+from absdb.reprs import grid, html, page, rows_of
+from absdb.sql.run import Running
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_HUGE = pa.decimal128(38, 0)
+PREVIEW_ROWS = 10
+
+
+class Result:
+    """The rows of a query, or the number of rows a statement changed.
+
+    Rows are computed as they are read. `to_arrow`, `to_pandas`, `fetchall` read all of them, after which they can be
+    read again in any form; `to_batches` and `__arrow_c_stream__` hand them on once, with memory bounded by a
+    few batches, if nothing has read them whole before. Errors of the rows themselves (a division, a cast) come
+    while reading. For one thread.
+    """
+
+    def __init__(
+        self,
+        running: Running | None = None,
+        *,
+        table: pa.Table | None = None,
+        rowcount: int = -1,
+        statement: str = "",
+        held: Sequence[Any] = (),
+    ) -> None:
+        self._running = running
+        self._table = table
+        self._held = held
+        self._rows: Iterator[tuple[Any, ...]] | None = None
+        self._handed_on = False
+        self.rowcount = rowcount
+        """Rows that were changed; of a query, the number of rows once they have been read, -1 before."""
+        self.statement = statement
+        """What kind of statement it was: `SELECT`, `UPDATE`, `CREATE TABLE`, …"""
+        self._reader: pa.RecordBatchReader | None = None
+        self._schema = pa.schema([]) if table is None else table.schema
+        self._exact = [False] * len(self._schema)
+        if running is not None:
+            kinds = [str(kind) for kind in running.relation.types]
+            self._exact = [kind in ("HUGEINT", "UHUGEINT") for kind in kinds]
+            self._reader = running.reader()
+            self._schema = self._reader.schema
+
+    # -- what it is
+
+    @property
+    def schema(self) -> pa.Schema:
+        """Names and Arrow types of the columns; none for a statement without rows."""
+        return self._schema
+
+    @property
+    def columns(self) -> list[str]:
+        """Names of the columns."""
+        return list(self._schema.names)
+
+    @property
+    def description(self) -> list[tuple[str, pa.DataType, None, None, None, None, bool]] | None:
+        """The columns as PEP 249 describes them; None for a statement without rows."""
+        if not self._schema.names:
+            return None
+        return [(field.name, field.type, None, None, None, None, field.nullable) for field in self._schema]
+
+    # -- its rows
+
+    def to_arrow(self) -> pa.Table:
+        """All rows as an Arrow table. Sums of integers are decimal128(38, 0), as DuckDB exports them."""
+        if self._table is None:
+            self._table = pa.Table.from_batches(self._batches(), schema=self._schema)
+            self.rowcount = self._table.num_rows
+        return self._table
+
+    def to_pandas(self) -> pd.DataFrame:
+        """All rows as a DataFrame: integers with NULLs are nullable Int64 and so on, never floats.
+
+        Sums of integers are int64 where they fit, else Python integers.
+        """
+        table = self.to_arrow()
+        for at, huge in enumerate(self._exact):
+            if huge:
+                table = table.set_column(at, table.column_names[at], _integers(table.column(at)))
+        return to_pandas(table)
+
+    def to_polars(self) -> Any:
+        """All rows as a polars DataFrame; ImportError if polars is not installed."""
+        import polars
+
+        return polars.from_arrow(self.to_arrow())
+
+    def to_batches(self) -> pa.RecordBatchReader:
+        """The rows as a stream of record batches, which can be read once."""
+        if self._table is not None:
+            return self._table.to_reader()
+        return pa.RecordBatchReader.from_batches(self._schema, self._batches())
+
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
+        return self.to_batches().__arrow_c_stream__(requested_schema)
+
+    def fetchone(self) -> tuple[Any, ...] | None:
+        """The next row, None after the last one."""
+        return next(self._tuples(), None)
+
+    def fetchmany(self, size: int = 1) -> list[tuple[Any, ...]]:
+        """The next rows, at most `size`."""
+        rows = self._tuples()
+        found: list[tuple[Any, ...]] = []
+        while len(found) < size and (row := next(rows, None)) is not None:
+            found.append(row)
+        return found
+
+    def fetchall(self) -> list[tuple[Any, ...]]:
+        """The rows that have not been fetched yet, as tuples of Python values."""
+        return list(self._tuples())
+
+    def __iter__(self) -> Iterator[tuple[Any, ...]]:
+        return self._tuples()
+
+    def _tuples(self) -> Iterator[tuple[Any, ...]]:
+        if self._rows is None:
+            batches = self._batches() if self._table is None else self._table.to_batches()
+            self._rows = (row for batch in batches for row in self._python(batch))
+        return self._rows
+
+    def _python(self, batch: pa.RecordBatch) -> Iterator[tuple[Any, ...]]:
+        columns = [
+            [None if value is None else int(value) for value in column.to_pylist()]
+            if huge
+            else column.to_pylist()
+            for column, huge in zip(batch.columns, self._exact, strict=True)
+        ]
+        return zip(*columns, strict=True)
+
+    def _batches(self) -> Iterator[pa.RecordBatch]:
+        """The rows still to come from DuckDB, once."""
+        if self._handed_on:
+            raise StateError("the rows of this result have been read already", hint="run the statement again")
+        self._handed_on = True
+        return self._stream()
+
+    def _stream(self) -> Iterator[pa.RecordBatch]:
+        running, reader = self._running, self._reader
+        if running is None or reader is None:
+            return
+        count = 0
+        try:
+            for batch in reader:
+                count += batch.num_rows
+                yield batch
+            self.rowcount = count
+            running.finish()
+        except Exception as error:
+            raise running.error(error) from error
+        finally:
+            self.close()
+
+    # -- its end
+
+    def close(self) -> None:
+        """End the query, if it still runs. What has been read whole stays."""
+        running, self._running, self._reader = self._running, None, None
+        self._held = ()
+        if running is not None:
+            running.close()
+
+    def interrupt(self) -> None:
+        """Make a query that runs in another thread stop with an error."""
+        if self._running is not None:
+            self._running.interrupt()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        self.close()
+
+    # -- how it shows itself
+
+    def __repr__(self) -> str:
+        if not self._schema.names:
+            return (
+                f"<Result of {self.statement}>"
+                if self.rowcount < 0
+                else f"<Result: {self.rowcount} rows changed>"
+            )
+        columns = ", ".join(self.columns)
+        read = f"{self._table.num_rows:,} rows" if self._table is not None else "not read yet"
+        return f"<Result: {columns}; {read}>"
+
+    def _repr_html_(self) -> str | None:
+        if not self._schema.names:
+            return None
+        table = self.to_arrow()
+        shown = rows_of(table.slice(0, PREVIEW_ROWS))
+        types = [str(field.type) for field in self._schema]
+        facts = [f"{table.num_rows:,} rows"]
+        return html(
+            lambda: page(
+                "Result", self.statement, facts, grid(self.columns, shown, types=types, total=table.num_rows)
+            )
+        )
+
+
+def _integers(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Decimals without digits behind the point as integers, if all of them fit."""
+    try:
+        return column.cast(pa.int64())
+    except pa.ArrowInvalid:
+        return column

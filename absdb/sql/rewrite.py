@@ -1,0 +1,301 @@
+"""A query in the words DuckDB understands: every table name replaced by what it means.
+
+    FROM staging.orders o                     FROM "staging.orders" o
+    FROM orders AT (LSN => '0/900')           FROM "main@0/900.orders" AS orders
+    FROM paid_orders                          FROM (SELECT … ) AS paid_orders            a view
+    FROM absdb_log                            FROM "absdb_log"                           a listing
+    FROM frame                                FROM "frame"                               a variable of the caller
+
+Everything else stays as it was written. The names in quotes are registered on the connection that runs the query,
+each with the columns the query reads. Called by session.py and by every statement that contains a query.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from absdb.errors import AbsdbError, NotFoundError, QueryError
+from absdb.sql import functions, listings
+from absdb.sql.connection import Backend
+from absdb.sql.edits import Edit, Edited
+from absdb.sql.evaluate import evaluate
+from absdb.sql.names import DatabaseView, Moment, NamedTable, NamedView
+from absdb.sql.own_files import refuse_own_files
+from absdb.sql.parsed import Query
+from absdb.sql.prune import selected
+from absdb.sql.scan import needed, readable, scan
+from absdb.sql.source import error_at
+from absdb.sql.syntax import UNKNOWN, Call, NotASelect, TableRef
+from absdb.sql.time_travel import TravelRef, When, placeholder
+from absdb.sql.tokens import Kind, quoted
+from absdb.versioning.as_of import resolve
+
+VIEWS_DEEP_MAX = 32
+_NO_ALIAS_AFTER = {"DESCRIBE", "DESC", "SUMMARIZE", "TABLE", "SHOW"}
+Frames = Callable[[str], Any]
+
+
+@dataclass
+class Prepared:
+    """A query ready to run: its text, what to register, and the way back to what the user wrote."""
+
+    text: str
+    edits: list[Edited]
+    objects: dict[str, Any]
+    setup: list[str]
+    held: list[Any]
+
+
+@dataclass
+class Rewriter:
+    """Rewrites the queries of one statement; what they need is collected in `objects`."""
+
+    moment: Moment
+    backend: Backend
+    values: Mapping[str, Any]
+    frames: Frames | None = None
+    given: Mapping[str, Any] = field(default_factory=dict)
+    """Tables made for this statement, by their names in it: they hide all others."""
+    objects: dict[str, Any] = field(default_factory=dict)
+    setup: list[str] = field(default_factory=list)
+    held: list[Any] = field(default_factory=list)
+    tables_read: list[NamedTable] = field(default_factory=list)
+    _depth: int = 0
+
+    def prepare(self, text: str, before: Sequence[Edited] = ()) -> Prepared:
+        """The query, ready to run; `before` are edits that made `text` from what the user wrote."""
+        edited = self.query(text)
+        return Prepared(edited.text, [*before, edited], self.objects, self.setup, self.held)
+
+    def query(self, text: str) -> Edited:
+        """The text with every name replaced. QueryError points at a name that means nothing."""
+        with self.backend.registered({}) as connection:
+            query = self.backend.kept.get(Query, text, lambda: _read(connection, text))
+        return Edited(text, _Names(self, query).edits())
+
+    def alone(self) -> Rewriter:
+        """A rewriter for an expression of the same statement that is run before it."""
+        return Rewriter(self.moment, self.backend, self.values, self.frames, self.given)
+
+    def view_text(self, view: NamedView) -> str:
+        """A stored query in the words of this statement, in parentheses."""
+        if self._depth >= VIEWS_DEEP_MAX:
+            raise QueryError(f"view {view.entity['name']!r} refers to itself", hint="or nests too deeply")
+        outer, self.moment = self.moment, self._moment_of(view)
+        given, frames, self.given, self.frames = self.given, self.frames, {}, None
+        self._depth += 1
+        try:
+            return f"({self.query(view.entity['query']).text}\n)"
+        except AbsdbError as error:
+            raise QueryError(f"in view {view.entity['name']!r}: {error.message}", hint=error.hint) from error
+        finally:
+            self._depth -= 1
+            self.moment, self.given, self.frames = outer, given, frames
+
+    def _moment_of(self, view: NamedView) -> Moment:
+        """A view's names mean what they mean in its own database and schema, at the same time."""
+        moment = Moment(self.moment.engine, view.view, self.moment.lsn, view.entity["namespace"])
+        moment.seen_with(self.moment, view.view)
+        return moment
+
+    def point(self, text: str, when: When) -> Callable[[Any], DatabaseView]:
+        """From a database to its view at a point that is written in the text."""
+        value = evaluate(self, text, when.start, when.stop)
+        named = _point_arguments(when.unit, value, self.moment)
+
+        def at(info: Any) -> DatabaseView:
+            try:
+                return self.moment.at(resolve(self.moment.engine, info, **named))
+            except AbsdbError as error:
+                raise error_at(text, when.start, error.message, hint=error.hint) from error
+
+        return at
+
+    def register(self, label: str, value: Any) -> str:
+        """The name under which the query finds `value`."""
+        name, number = label, 1
+        while name in self.objects and self.objects[name] is not value:
+            number += 1
+            name = f"{label} ({number})"
+        self.objects[name] = value
+        return quoted(name)
+
+
+def _read(connection: Any, text: str) -> Query:
+    try:
+        return Query.read(connection, text)
+    except NotASelect as error:
+        message = str(error)
+        raise error_at(text, 0 if error.at == UNKNOWN else error.at, message, parser=True) from error
+
+
+def _point_arguments(unit: str, value: Any, moment: Moment) -> dict[str, Any]:
+    """What a point in SQL is in Python's words."""
+    if unit == "TIMESTAMP":
+        return {"time": value}
+    if unit == "SNAPSHOT":
+        return {"snapshot": str(value)}
+    if unit == "VERSION" and isinstance(value, str) and "/" not in value and not value.isdecimal():
+        return {"snapshot": value}
+    return {"lsn": value}
+
+
+class _Names:
+    """The edits that one query needs."""
+
+    def __init__(self, rewriter: Rewriter, query: Query) -> None:
+        self.rewriter = rewriter
+        self.query = query
+        self.text = query.text
+        self.travels = {placeholder(number): ref for number, ref in enumerate(query.travels)}
+        self.aliases: dict[tuple[str, ...], str] = {}
+        self.named: dict[int, NamedTable] = {}
+
+    def edits(self) -> list[Edit]:
+        syntax = self.query.syntax
+        refuse_own_files(self.rewriter, self.query)
+        edits: list[Edit] = []
+        found = []
+        after = 0
+        for ref in syntax.tables:
+            travel = self.travels.get(ref.path[-1])
+            place = (travel.start, travel.stop) if travel else self.query.place(ref, after)
+            if place is None:
+                raise QueryError(f"the place of table {'.'.join(ref.path)!r} in the query is not known")
+            if ref.at == UNKNOWN:
+                after = self.query.starts[place[0]] + 1
+            found.append((ref, travel, place))
+        targets = [self._target(ref, travel, place[0]) for ref, travel, place in found]
+        for (ref, travel, place), target in zip(found, targets, strict=True):
+            replacement = self._replacement(ref, travel, target, place)
+            if replacement is not None:
+                edits.append(Edit(*place, replacement))
+        edits += self._columns()
+        edits += self._table_calls()
+        edits += functions.edits(self.rewriter, self.query)
+        return edits
+
+    def _target(self, ref: TableRef, travel: TravelRef | None, start: int) -> Any:
+        """What a reference means; None for what is left to DuckDB."""
+        path = ref.path if travel is None else travel.path
+        token = self.query.tokens[self.query.starts[start]]
+        if travel is None and token.kind is Kind.STRING:
+            return None
+        if len(path) == 1 and travel is None:
+            for known, value in self.rewriter.given.items():
+                if known.casefold() == path[0].casefold():
+                    return _Given(known, value)
+        at = None if travel is None else self.rewriter.point(self.text, travel.when)
+        moment = self.rewriter.moment
+        try:
+            found = moment.find(path, at)
+            if isinstance(found, NamedTable):
+                self.named[id(ref)] = found
+            if found is not None:
+                return found
+            listing = listings.table(moment, path)
+            if listing is not None:
+                return _Given(".".join(path), listing)
+            if len(path) == 1 and travel is None and self.rewriter.frames is not None:
+                frame = self.rewriter.frames(path[0])
+                if frame is not None:
+                    return _Given(path[0], frame)
+            raise moment.missing(path)
+        except NotFoundError as error:
+            raise error_at(self.text, start, error.message, hint=error.hint, **error.facts) from error
+
+    def _replacement(
+        self, ref: TableRef, travel: TravelRef | None, target: Any, place: tuple[int, int]
+    ) -> str | None:
+        if target is None:
+            return None
+        if isinstance(target, NamedTable):
+            name = self.rewriter.register(target.label, self._scanned(ref, target))
+        elif isinstance(target, NamedView):
+            name = self.rewriter.view_text(target)
+            if target.entity.get("columns") and not ref.all_columns:
+                names = ", ".join(map(quoted, target.entity["columns"]))
+                alias = quoted(self._alias(ref, travel))
+                return f"(SELECT * FROM {name} AS {alias}({names}))" + (
+                    f" AS {alias}" if not ref.alias else ""
+                )
+        else:
+            name = self.rewriter.register(target.label, target.value)
+        before = self.query.starts[place[0]] - 1
+        if ref.alias and not (travel and travel.alias):
+            return name
+        if before >= 0 and self.query.tokens[before].upper in _NO_ALIAS_AFTER:
+            return f"(FROM {name})" if self.query.tokens[before].upper == "SUMMARIZE" else name
+        return f"{name} AS {quoted(self._alias(ref, travel))}"
+
+    def _alias(self, ref: TableRef, travel: TravelRef | None) -> str:
+        """The name by which columns are qualified; the whole path where the last part is taken by another table."""
+        if ref.alias:
+            return ref.alias
+        path = ref.path if travel is None else travel.path
+        folded = tuple(part.casefold() for part in path)
+        known = self.aliases.get(folded)
+        if known is None:
+            taken = {alias.casefold() for other, alias in self.aliases.items() if other != folded}
+            known = path[-1] if path[-1].casefold() not in taken else ".".join(path)
+            self.aliases[folded] = known
+        return known
+
+    def _scanned(self, ref: TableRef, target: NamedTable) -> Any:
+        syntax = self.query.syntax
+        self.rewriter.held.append(target.view.held)
+        self.rewriter.tables_read.append(target)
+        reader = target.view.reader(target.schema)
+        whole = syntax.star or ref.all_columns or self._named_as_row(ref)
+        columns = None if whole else needed(target.schema, syntax.names)
+        rows = selected(reader, ref, self.named, self.rewriter.values, columns)
+        return scan(reader, columns) if rows is None else readable(rows)
+
+    def _named_as_row(self, ref: TableRef) -> bool:
+        """Whether the table's own name or alias is used like a column, which means the whole row."""
+        name = (ref.alias or ref.path[-1]).casefold()
+        return any(len(path) == 1 and path[0].casefold() == name for path, _ in self.query.syntax.columns)
+
+    def _columns(self) -> list[Edit]:
+        """Columns qualified with database or schema: the qualifier becomes the table's alias."""
+        edits = []
+        for path, at in self.query.syntax.columns:
+            for length in (3, 2):
+                alias = self.aliases.get(tuple(part.casefold() for part in path[:length]))
+                if len(path) > length and alias is not None:
+                    first = self.query.token_of(path, at)
+                    if first is not None:
+                        last = self.query.tokens[first + 2 * length - 2]
+                        edits.append(Edit(self.query.tokens[first].start, last.stop, quoted(alias)))
+                    break
+        return edits
+
+    def _table_calls(self) -> list[Edit]:
+        edits = []
+        for call in self.query.syntax.table_calls:
+            made = listings.function(call.path)
+            if made is None:
+                continue
+            start, stop, arguments = self.arguments(call)
+            try:
+                rows = made(self.rewriter.moment, **arguments)
+            except TypeError as error:
+                raise error_at(self.text, start, f"{call.path[-1]}: {error}") from error
+            except AbsdbError as error:
+                raise error_at(self.text, start, error.message, hint=error.hint) from error
+            name = self.rewriter.register(call.path[-1], rows)
+            alias = "" if call.alias else f" AS {quoted(call.path[-1])}"
+            edits.append(Edit(start, stop, name + alias))
+        return edits
+
+    def arguments(self, call: Call) -> tuple[int, int, dict[str, Any]]:
+        """(start, stop, arguments by name or by number) of a call of ours; they must not depend on rows."""
+        return functions.arguments(self.rewriter, self.query, call)
+
+
+@dataclass(frozen=True, slots=True)
+class _Given:
+    label: str
+    value: Any

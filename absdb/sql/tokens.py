@@ -1,0 +1,164 @@
+"""SQL text as tokens, lexed as DuckDB does.
+
+    word        select  Orders  ë         value: the text; compares without case through `upper`
+    name        "My table"                value: the name without its quotes
+    string      'it''s'  E'\\n'  $$x$$      value: the text it stands for
+    number      12  1_000  1.5e3  0xFF
+    parameter   ?  $1  $name              value: "", "1", "name"
+    symbol      (  )  ,  ;  .  ::  =>  <= …
+
+Comments (`-- …`, `/* … */`, which nest) and blanks separate tokens. Offsets count characters. What is inside the
+tokens is DuckDB's affair; this is only as exact as it takes to find statements, names and clauses. Called by
+script.py, cursor.py and time_travel.py.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cached_property
+
+from absdb.sql.source import error_at
+
+
+class Kind(StrEnum):
+    """What a token is."""
+
+    WORD = "word"
+    NAME = "name"
+    STRING = "string"
+    NUMBER = "number"
+    PARAMETER = "parameter"
+    SYMBOL = "symbol"
+    END = "end"
+
+
+@dataclass(frozen=True)
+class Token:
+    """One token; `text[start:stop]` of the statement is what was written."""
+
+    kind: Kind
+    value: str
+    start: int
+    stop: int
+
+    @cached_property
+    def upper(self) -> str:
+        """A word in capitals, a symbol as it is; "" for everything that no keyword can be."""
+        return self.value.upper() if self.kind in (Kind.WORD, Kind.SYMBOL) else ""
+
+    @property
+    def is_name(self) -> bool:
+        """Whether it can name a thing: a quoted name, or any word."""
+        return self.kind in (Kind.WORD, Kind.NAME)
+
+
+_BLANK = re.compile(r"(?:\s+|--[^\n]*)+")
+_WORD = re.compile(r"[^\W\d]\w*(?:\$\w*)*", re.UNICODE)
+_NUMBER = re.compile(
+    r"0[xX][0-9a-fA-F_]+|0[bB][01_]+|(?:\d[\d_]*(?:\.(?!\.)[\d_]*)?|\.\d[\d_]*)(?:[eE][+-]?\d+)?"
+)
+_NAME = re.compile(r'"((?:[^"]|"")*)"')
+_STRING = re.compile(r"'((?:[^']|'')*)'")
+_ESCAPED = re.compile(r"[eE]'((?:[^'\\]|\\.|'')*)'", re.DOTALL)
+_PREFIXED = re.compile(r"[xXbB]'((?:[^']|'')*)'")
+_DOLLAR = re.compile(r"\$([^\W\d]\w*)?\$")
+_PARAMETER = re.compile(r"\$(\d+|[^\W\d]\w*)|\?(\d*)")
+_SYMBOL = re.compile(r"::|=>|:=|<=|>=|<>|!=|->>|->|\|\||==|\*\*|//|<<|>>|@>|<@|&&|!~~\*?|~~\*?|[^\w\s]")
+_COMMENT_EDGE = re.compile(r"/\*|\*/")
+
+
+def tokenize(text: str) -> list[Token]:
+    """All tokens of a text and an END; QueryError for a quote or comment that does not end."""
+    tokens: list[Token] = []
+    at = 0
+    while True:
+        at = _skip(text, at)
+        if at >= len(text):
+            tokens.append(Token(Kind.END, "", len(text), len(text)))
+            return tokens
+        token = _next(text, at)
+        tokens.append(token)
+        at = token.stop
+
+
+def _skip(text: str, at: int) -> int:
+    """Where the next token begins."""
+    while True:
+        blank = _BLANK.match(text, at)
+        if blank:
+            at = blank.end()
+        if not text.startswith("/*", at):
+            return at
+        at = _comment_end(text, at)
+
+
+def _comment_end(text: str, start: int) -> int:
+    depth, at = 0, start
+    while edge := _COMMENT_EDGE.search(text, at):
+        depth += 1 if edge.group() == "/*" else -1
+        at = edge.end()
+        if depth == 0:
+            return at
+    raise error_at(text, start, "a comment begins here and does not end", hint="end it with */")
+
+
+def _next(text: str, at: int) -> Token:
+    char = text[at]
+    if char == "'":
+        return _quoted(text, at, _STRING, "text")
+    if char == '"':
+        return _quoted(text, at, _NAME, "name")
+    if char in "eExXbB" and text.startswith("'", at + 1):
+        return _quoted(text, at, _ESCAPED if char in "eE" else _PREFIXED, "text")
+    if char == "$" and (opening := _DOLLAR.match(text, at)):
+        return _dollar_quoted(text, opening)
+    for kind, pattern in ((Kind.WORD, _WORD), (Kind.NUMBER, _NUMBER), (Kind.PARAMETER, _PARAMETER)):
+        if found := pattern.match(text, at):
+            value = (found.group(1) or found.group(2) or "") if kind is Kind.PARAMETER else found.group()
+            return Token(kind, value, at, found.end())
+    symbol = _SYMBOL.match(text, at)
+    assert symbol is not None, "every character that is no blank begins some token"
+    return Token(Kind.SYMBOL, symbol.group(), at, symbol.end())
+
+
+def _quoted(text: str, at: int, pattern: re.Pattern[str], what: str) -> Token:
+    found = pattern.match(text, at)
+    if found is None:
+        raise error_at(text, at, f"a quoted {what} begins here and does not end")
+    inner = found.group(1)
+    if pattern is _NAME:
+        if not inner:
+            raise error_at(text, at, "a name cannot be empty")
+        return Token(Kind.NAME, inner.replace('""', '"'), at, found.end())
+    return Token(Kind.STRING, inner.replace("''", "'"), at, found.end())
+
+
+def _dollar_quoted(text: str, opening: re.Match[str]) -> Token:
+    end = text.find(opening.group(), opening.end())
+    if end < 0:
+        raise error_at(text, opening.start(), f"text that begins with {opening.group()} does not end with it")
+    return Token(Kind.STRING, text[opening.end() : end], opening.start(), end + len(opening.group()))
+
+
+def statements_of(text: str) -> list[str]:
+    """The statements of a script, without the semicolons; empty ones are left out."""
+    found, start = [], 0
+    tokens = tokenize(text)
+    for at, token in enumerate(tokens):
+        if token.kind is Kind.END or token.upper == ";":
+            if at and tokens[at - 1].stop > start:
+                found.append(text[start : tokens[at - 1].stop])
+            start = token.stop
+    return [each.strip() for each in found if tokenize(each)[0].kind is not Kind.END]
+
+
+def quoted(name: str) -> str:
+    """A name as SQL text, always quoted."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(text: str) -> str:
+    """A text as an SQL literal."""
+    return "'" + text.replace("'", "''") + "'"
