@@ -10,7 +10,6 @@ Called by session.py; closed with the engine.
 
 from __future__ import annotations
 
-import tempfile
 import threading
 import weakref
 from collections.abc import Iterator, Mapping
@@ -18,7 +17,9 @@ from contextlib import contextmanager
 from typing import Any
 
 from absdb.engine.engine import Engine
+from absdb.io.scratch import scratch_directory
 from absdb.sql.parsed import Kept
+from absdb.sql.tokens import literal
 
 IDLE_MAX = 8
 _SETTINGS = {
@@ -40,7 +41,7 @@ class Backend:
         self.kept = Kept()
         self._mutex = threading.Lock()
         self._base: Any = duckdb.connect(":memory:")
-        for name, value in {**_SETTINGS, "temp_directory": f"'{_spill_directory()}'"}.items():
+        for name, value in {**_SETTINGS, "temp_directory": literal(scratch_directory())}.items():
             self._base.execute(f"SET GLOBAL {name} = {value}").fetchall()
         self._idle: list[Any] = []
 
@@ -81,11 +82,6 @@ class Backend:
                 cursor.close()
             self._idle.clear()
             self._base.close()
-
-
-def _spill_directory() -> str:
-    """Where DuckDB puts what does not fit into memory: not the working directory, which is its own default."""
-    return f"{tempfile.gettempdir()}/absdb-spill".replace("'", "''")
 
 
 _backends: weakref.WeakKeyDictionary[Engine, Backend] = weakref.WeakKeyDictionary()
