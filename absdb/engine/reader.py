@@ -16,8 +16,8 @@ from absdb.engine.cover import EraCover, Hit
 from absdb.engine.covers import Layers
 from absdb.engine.rowcodec import Row
 from absdb.engine.rows import row_getter, row_translator
-from absdb.pages.fold import fold, fold_table
-from absdb.pages.key import Keys
+from absdb.pages.fold import KeyRange, fold, fold_table
+from absdb.pages.key import Keys, from_list
 from absdb.pages.lookup import Found, lookup
 from absdb.pages.projection import Projection
 from absdb.pages.section import Key, Section
@@ -46,9 +46,7 @@ class TableReader:
 
     def to_table(self, columns: Sequence[str] | None = None) -> pa.Table:
         """All rows, in key order, zero-copy where pages allow it; kept, so that reading a state again is free."""
-        schema = self.schema.arrow_schema
-        if columns is not None:
-            schema = pa.schema([schema.field(self.schema.column(name).name) for name in columns])
+        schema = self._arrow_schema(columns)
         projection = self._projection(columns)
         if self.own is not None:
             return fold_table(self.schema.key_spec, self.sections, projection, schema)
@@ -60,6 +58,26 @@ class TableReader:
             table = fold_table(self.schema.key_spec, self.sections, projection, schema)
             self.layers.folded.put(state, table)
         return table
+
+    def part(
+        self,
+        columns: Sequence[str] | None = None,
+        *,
+        keys: Sequence[Key] | None = None,
+        key_range: KeyRange = (None, None),
+    ) -> pa.Table:
+        """The rows with these keys, which are sorted and distinct, or between two keys; in key order.
+
+        The cost is that of a look-up per key, or of the pages in the range.
+        """
+        schema = self._arrow_schema(columns)
+        projection = self._projection(columns)
+        if keys is None:
+            return fold_table(self.schema.key_spec, self.sections, projection, schema, key_range=key_range)
+        if not keys:
+            return schema.empty_table()
+        found = self.lookup(from_list(self.schema.key_spec, keys))
+        return pa.Table.from_batches(found.batches(projection.with_schema(schema)), schema=schema)
 
     def physical(self) -> Iterator[pa.RecordBatch]:
         """The rows as pages of this schema hold them (stored columns, physical types), in key order."""
@@ -100,6 +118,12 @@ class TableReader:
         """The stored columns of one row as physical values; None if it is not there."""
         hit = self.find(key)
         return None if hit is None or hit.deleted else physical_row(self.schema, hit)
+
+    def _arrow_schema(self, columns: Sequence[str] | None) -> pa.Schema:
+        whole = self.schema.arrow_schema
+        if columns is None:
+            return whole
+        return pa.schema([whole.field(self.schema.column(name).name) for name in columns])
 
     def _projection(self, columns: Sequence[str] | None) -> Projection:
         return self.schema.projection if columns is None else self.schema.project(tuple(columns))

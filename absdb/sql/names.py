@@ -59,6 +59,13 @@ class NamedTable:
     def label(self) -> str:
         return f"{self.view.label}.{self.schema.full_name}"
 
+    @property
+    def qualifiers(self) -> list[Path]:
+        """What may stand before a column's name, casefolded, where the table has no alias."""
+        database, namespace = self.view.info.name.casefold(), self.schema.namespace.casefold()
+        name = self.schema.name.casefold()
+        return [(name,), (namespace, name), (database, name), (database, namespace, name)]
+
 
 @dataclass(frozen=True, slots=True)
 class NamedView:

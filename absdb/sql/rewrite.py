@@ -241,6 +241,9 @@ class _Names:
             taken = {alias.casefold() for other, alias in self.aliases.items() if other != folded}
             known = path[-1] if path[-1].casefold() not in taken else ".".join(path)
             self.aliases[folded] = known
+            target = self.named.get(id(ref))
+            for qualifier in [] if target is None else target.qualifiers:
+                self.aliases.setdefault(qualifier, known)
         return known
 
     def _scanned(self, ref: TableRef, target: NamedTable) -> Any:

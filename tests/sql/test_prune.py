@@ -1,0 +1,170 @@
+"""Rows are left out by key only where the WHERE clause would have refused them."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import absdb
+from absdb.sql.parsed import Query
+from absdb.sql.prune import Selection, selection
+from absdb.sql.session import Call, Session
+
+
+@pytest.fixture(scope="module")
+def main() -> Any:
+    with absdb.connect(":memory:") as shop:
+        database = shop["main"]
+        database.create_table("orders", pa.table({"id": range(1000), "total": range(1000)}), key="id")
+        names = [f"n{i:04}" for i in range(500)]
+        database.create_table("people", pa.table({"name": names, "age": range(500)}), key="name")
+        rows = [
+            (c, n, dt.date(2026, 1, 1) + dt.timedelta(days=n % 5))
+            for c in ("AA", "UA\x00", "ÿ")
+            for n in range(-50, 50)
+        ]
+        flights = {
+            "carrier": [r[0] for r in rows],
+            "flight": [r[1] for r in rows],
+            "day": [r[2] for r in rows],
+        }
+        database.create_table("flights", pa.table(flights), key=["carrier", "flight"])
+        times = [dt.datetime(2026, 1, 1) + dt.timedelta(hours=i) for i in range(100)]
+        database.create_table("weather", pa.table({"hour": times, "temp": range(100)}), key="hour")
+        database.create_table("log", pa.table({"id": range(10)}))
+        yield database
+
+
+def chosen(database: Any, text: str, parameters: Any = None) -> list[Selection | None]:
+    """What is selected of each table in the order of the text."""
+    session = Session(database._scope)
+    from absdb.sql.parameters import bind
+    from absdb.sql.parsed import Statement
+
+    statement = Statement.read(text)
+    call = Call(session, statement, bind(statement.parameters, parameters), None)
+    moment = call.moment()
+    with session.backend.registered({}) as connection:
+        query = Query.read(connection, statement.text)
+    named = {id(ref): moment.find(ref.path) for ref in query.syntax.tables}
+    named = {key: value for key, value in named.items() if value is not None}
+    return [
+        selection(named[id(r)].schema, r, named, call.values) for r in query.syntax.tables if id(r) in named
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "parameters", "keys"),
+    [
+        ("FROM orders WHERE id = 7", None, (7,)),
+        ("FROM orders WHERE 7 = id AND total > 1", None, (7,)),
+        ("FROM orders o WHERE o.ID IN (3, 1, ?)", [2], (1, 2, 3)),
+        ("FROM orders WHERE main.orders.id = $n", {"n": 5}, (5,)),
+        ("FROM orders WHERE id IN (1, 2) AND id IN (2, 3)", None, (2,)),
+        ("FROM people WHERE name = 'n0003'", None, (b"n0003",)),
+    ],
+)
+def test_keys_are_looked_up(main: Any, text: str, parameters: Any, keys: tuple[Any, ...]) -> None:
+    assert chosen(main, text, parameters) == [Selection(keys)]
+
+
+@pytest.mark.parametrize(
+    ("text", "key_range"),
+    [
+        ("FROM orders WHERE id > 7 AND id <= 10", (8, 11)),
+        ("FROM orders WHERE id BETWEEN 7 AND 10", (7, 11)),
+        ("FROM orders WHERE id >= 9223372036854775807", (2**63 - 1, None)),
+        ("FROM orders WHERE id > 9223372036854775807", (None, None)),
+        ("FROM orders WHERE id < 5 AND id < 3", (None, 3)),
+        ("FROM people WHERE name > 'n1'", (b"n1\x00", None)),
+        ("FROM people WHERE name <= 'n1'", (None, b"n1\x00")),
+    ],
+)
+def test_ranges_of_keys(main: Any, text: str, key_range: Any) -> None:
+    assert chosen(main, text) == [Selection(key_range=key_range)]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "FROM orders WHERE id = 7 OR total = 1",
+        "FROM orders WHERE NOT id = 7",
+        "FROM orders WHERE id = 7.5",
+        "FROM orders WHERE id = '7'",
+        "FROM orders WHERE id = total",
+        "FROM orders WHERE id IN (1, total)",
+        "FROM orders WHERE id <> 7",
+        "FROM orders t(a, b) WHERE a = 7",
+        "FROM orders TABLESAMPLE 50% WHERE id = 7",
+        "SELECT * FROM orders WHERE id = 7 USING SAMPLE 50%",
+        "FROM log WHERE id = 7",
+        "FROM people WHERE age = 7",
+        "FROM weather WHERE hour = DATE '2026-01-01' + INTERVAL 1 DAY",
+        "FROM flights WHERE flight = 7",
+        "SELECT * FROM (FROM orders) WHERE id = 7",
+        "FROM orders WHERE id = 170141183460469231731687303715884105727",
+    ],
+)
+def test_what_is_left_to_duckdb(main: Any, text: str) -> None:
+    assert chosen(main, text) == [None]
+
+
+def test_a_column_of_several_tables_prunes_none_unless_it_is_qualified(main: Any) -> None:
+    assert chosen(main, "FROM orders a JOIN orders b USING (id) WHERE id = 3") == [None, None]
+    found = chosen(main, "FROM orders a JOIN orders b ON a.id = b.total WHERE b.id = 3")
+    assert found == [None, Selection((3,))]
+    assert chosen(main, "FROM orders a POSITIONAL JOIN orders b WHERE a.id = 3") == [None, None]
+    assert chosen(main, "FROM orders, (SELECT 1 AS id) x WHERE id = 3") == [None]
+
+
+def test_a_range_reads_what_is_in_it_and_no_more(main: Any) -> None:
+    (found,) = chosen(main, "FROM flights WHERE carrier = 'UA\x00' AND flight BETWEEN -3 AND 4")
+    assert found is not None
+    table = main._scope.reader(main._scope.catalog().table("flights")).part(key_range=found.key_range)
+    assert table.column("flight").to_pylist() == list(range(-3, 5))
+
+
+_FLIGHT = st.sampled_from(
+    ["flight = {}", "flight > {}", "flight >= {}", "flight < {}", "flight <= {}", "flight IN ({}, 3)"]
+)
+_CARRIER = st.sampled_from(
+    [
+        "carrier = 'AA'",
+        "carrier = 'ÿ'",
+        "carrier > 'AA'",
+        "carrier >= 'UA'",
+        "carrier < 'ÿ'",
+        "carrier IN ('AA', 'ÿ', 'x')",
+    ]
+)
+_TERM = st.one_of(
+    _CARRIER, st.builds(str.format, _FLIGHT, st.integers(-60, 60)), st.just("day > '2026-01-02'")
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(terms=st.lists(_TERM, min_size=1, max_size=4))
+def test_a_composite_key_gives_the_rows_that_a_plain_scan_gives(main: Any, terms: list[str]) -> None:
+    where = " AND ".join(terms)
+    found = main.sql(f"SELECT * FROM flights WHERE {where}").fetchall()
+    plain = main.sql(f"SELECT * FROM (FROM flights) WHERE {where}").fetchall()
+    assert found == plain
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    hours=st.lists(st.integers(-5, 105), min_size=1, max_size=3),
+    operator=st.sampled_from(["=", "<", "<=", ">", ">="]),
+)
+def test_times_compare_as_duckdb_compares_them(main: Any, hours: list[int], operator: str) -> None:
+    for hour in hours:
+        time = dt.datetime(2026, 1, 1) + dt.timedelta(hours=hour)
+        plain = main.sql(f"SELECT * FROM (FROM weather) WHERE hour {operator} ?", [time]).fetchall()
+        for written in (f"TIMESTAMP '{time}'", f"'{time}'", f"CAST('{time}' AS TIMESTAMP)"):
+            assert main.sql(f"SELECT * FROM weather WHERE hour {operator} {written}").fetchall() == plain
+        assert main.sql(f"SELECT * FROM weather WHERE hour {operator} ?", [time]).fetchall() == plain
