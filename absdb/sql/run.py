@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from absdb.sql.connection import Backend
 from absdb.sql.duck_errors import query_error
+from absdb.sql.export import Export
 
 if TYPE_CHECKING:
     from absdb.sql.rewrite import Prepared
@@ -59,7 +60,8 @@ class Running:
     def table(self) -> pa.Table:
         """All rows."""
         try:
-            found = self.relation.to_arrow_table()
+            raw = self.relation.to_arrow_table()
+            found = Export(raw.schema, self._kinds()).table(raw)
         except Exception as error:
             self.close()
             raise self.error(error) from error
@@ -72,10 +74,17 @@ class Running:
     def reader(self) -> pa.RecordBatchReader:
         """The rows as they come; `finish` when they have all come, else `close`."""
         try:
-            return self.relation.to_arrow_reader(BATCH_ROWS)
+            raw = self.relation.to_arrow_reader(BATCH_ROWS)
         except Exception as error:
             self.close()
             raise self.error(error) from error
+        export = Export(raw.schema, self._kinds())
+        if export.schema is raw.schema:
+            return raw
+        return pa.RecordBatchReader.from_batches(export.schema, map(export.batch, raw))
+
+    def _kinds(self) -> list[str]:
+        return [str(kind) for kind in self.relation.types]
 
     def finish(self) -> None:
         """Give the connection back."""

@@ -1,18 +1,27 @@
-"""A table state as DuckDB reads it: an Arrow table with the columns a query needs and the rows it can match.
+"""A table state as DuckDB reads it: an Arrow table with the columns a query needs.
 
 Pages are mapped, not copied; states that were read before are kept folded by the engine. Types that DuckDB cannot
-read are cast to the nearest one that holds every value. Called by rewrite.py.
+read become the nearest one that holds every value:
+
+    float16                      float32, at any depth
+    decimal256, negative scale   decimal128 without loss; QueryError for a value of more than 38 digits
+    an empty struct              left to DuckDB, which refuses it before 2.0
+
+Called by rewrite.py.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import pyarrow as pa
 import pyarrow.types as pt
 
 from absdb.catalog.schema import TableSchema
 from absdb.engine.reader import TableReader
+from absdb.errors import QueryError
+
+DIGITS_MAX = 38
 
 
 def scan(reader: TableReader, columns: Sequence[str] | None) -> pa.Table:
@@ -31,18 +40,34 @@ def readable(table: pa.Table) -> pa.Table:
     for at, field in enumerate(table.schema):
         target = readable_type(field.type)
         if target != field.type:
-            table = table.set_column(at, field.with_type(target), table.column(at).cast(target))
+            try:
+                column = table.column(at).cast(target)
+            except pa.ArrowInvalid as error:
+                raise QueryError(
+                    f"column {field.name!r} has a value of more than {DIGITS_MAX} digits, which SQL cannot read",
+                    hint="read it with to_arrow()",
+                ) from error
+            table = table.set_column(at, field.with_type(target), column)
     return table
 
 
 def readable_type(kind: pa.DataType) -> pa.DataType:
     """The type itself, or the nearest that DuckDB knows."""
-    for test, target in _UNREADABLE:
+    if pt.is_float16(kind):
+        return pa.float32()
+    if pt.is_decimal(kind) and (kind.scale < 0 or kind.precision > DIGITS_MAX):
+        return pa.decimal128(DIGITS_MAX, max(kind.scale, 0))
+    if pt.is_struct(kind):
+        return pa.struct([_readable_field(kind.field(at)) for at in range(kind.num_fields)])
+    if pt.is_map(kind):
+        return pa.map_(_readable_field(kind.key_field), _readable_field(kind.item_field), kind.keys_sorted)
+    if pt.is_fixed_size_list(kind):
+        return pa.list_(_readable_field(kind.value_field), kind.list_size)
+    for test, make in ((pt.is_list, pa.list_), (pt.is_large_list, pa.large_list)):
         if test(kind):
-            return target
+            return make(_readable_field(kind.value_field))
     return kind
 
 
-_UNREADABLE: list[tuple[Callable[[pa.DataType], bool], pa.DataType]] = [
-    (pt.is_float16, pa.float32()),
-]
+def _readable_field(field: pa.Field) -> pa.Field:
+    return field.with_type(readable_type(field.type))

@@ -71,6 +71,14 @@ _COMMENT_EDGE = re.compile(r"/\*|\*/")
 
 def tokenize(text: str) -> list[Token]:
     """All tokens of a text and an END; QueryError for a quote or comment that does not end."""
+    if "\0" in text:
+        # DuckDB takes it for the end of the text, or does not.
+        raise error_at(
+            text,
+            text.index("\0"),
+            "a statement cannot contain the character NUL",
+            hint="pass it in a parameter",
+        )
     tokens: list[Token] = []
     at = 0
     while True:

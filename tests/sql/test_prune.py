@@ -123,7 +123,7 @@ def test_a_column_of_several_tables_prunes_none_unless_it_is_qualified(main: Any
 
 
 def test_a_range_reads_what_is_in_it_and_no_more(main: Any) -> None:
-    (found,) = chosen(main, "FROM flights WHERE carrier = 'UA\x00' AND flight BETWEEN -3 AND 4")
+    (found,) = chosen(main, "FROM flights WHERE carrier = ? AND flight BETWEEN -3 AND 4", ["UA\x00"])
     assert found is not None
     table = main._scope.reader(main._scope.catalog().table("flights")).part(key_range=found.key_range)
     assert table.column("flight").to_pylist() == list(range(-3, 5))
