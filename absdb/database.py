@@ -88,18 +88,15 @@ class Database(DatabaseTables):
         Tables of other databases are `staging.orders`, earlier states `orders AT (SNAPSHOT => 'before')`, and
         frames of the calling scope go by their variables' names. `parameters` are bound to `?` or `$name`.
         Each statement that changes something is a commit of its own, unless the text says BEGIN and COMMIT.
-        QueryError points at the place in the text.
+        QueryError points at the place in the text. StateError if the text says BEGIN and leaves the transaction
+        open: it is rolled back.
 
             main.sql("SELECT status, count(*) FROM orders WHERE total > ? GROUP BY ALL", [100]).to_pandas()
         """
         from absdb.sql.frames import frames_of_caller
-        from absdb.sql.session import Session
+        from absdb.sql.session import run_alone
 
-        session = Session(self._scope)
-        try:
-            return session.sql(text, parameters, frames=frames_of_caller())
-        finally:
-            session.close()
+        return run_alone(self._scope, text, parameters, frames=frames_of_caller())
 
     def session(self) -> Session:
         """Open a session: statements with a current database and a transaction that lasts over several calls.
@@ -115,14 +112,21 @@ class Database(DatabaseTables):
 
     # -- transactions
 
-    def transaction(self, *, message: str = "", author: str | None = None) -> TransactionHandle:
+    def transaction(
+        self, *, message: str = "", author: str | None = None, serializable: bool = False
+    ) -> TransactionHandle:
         """Begin a transaction on the newest state; use it with `with`.
+
+        `serializable`: its commit is refused, with a ReadConflictError, if what it has read was changed meanwhile.
 
         with main.transaction(message="price fix") as tx:
             tx["orders"].update({"id": 1, "total": 9.5})
             tx["log"].insert({"what": "price fix"})
         """
-        return TransactionHandle(self._scope.begin(message=message, author=author))
+        tx = self._scope.begin(message=message, author=author)
+        if serializable:
+            tx.record_reads()
+        return TransactionHandle(tx)
 
     # -- branches and points in time
 

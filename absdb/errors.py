@@ -8,7 +8,8 @@
     │   ├── SchemaMismatchError            columns or types do not fit the table
     │   └── ConstraintError                rows break a constraint of the table
     ├── ConflictError                      somebody else was first; run the transaction again
-    │   └── WriteConflictError             two transactions wrote the same key
+    │   ├── WriteConflictError             two transactions wrote the same key
+    │   └── ReadConflictError              what a serializable transaction read was changed meanwhile
     ├── StateError                         right call, wrong moment: closed, read-only, protected
     │   └── LockedError                    another process holds the instance
     ├── QueryError                         an SQL text or an expression cannot be run
@@ -84,6 +85,10 @@ class ConflictError(AbsdbError):
 
 class WriteConflictError(ConflictError):
     """Two transactions wrote the same row; the later one lost: `table`, `keys`."""
+
+
+class ReadConflictError(ConflictError):
+    """What a serializable transaction had read was changed before it committed: `table`."""
 
 
 class StateError(AbsdbError):

@@ -23,9 +23,9 @@ class TransactionHandle(DatabaseTables):
     """An open transaction: `with main.transaction(message="…") as tx: tx["orders"].upsert(…)`.
 
     It sees the state at its beginning and its own writes. Leaving the block commits; an error rolls back
-    and goes on. The commit raises WriteConflictError if another one has written the same rows meanwhile:
-    nothing was changed then, and running the block again may succeed. For one thread; many may be open side
-    by side.
+    and goes on. The commit raises WriteConflictError if another one has written the same rows meanwhile, and, if
+    it is serializable, ReadConflictError if what it has read was changed: nothing was changed then, and running
+    the block again may succeed. For one thread; many may be open side by side.
     """
 
     __slots__ = ("_tx",)
@@ -75,7 +75,7 @@ class TransactionHandle(DatabaseTables):
     def commit(self) -> Lsn | None:
         """Make it durable now; returns the commit's LSN, None if nothing was changed.
 
-        WriteConflictError or ConstraintError leave the database as it was, and end the transaction.
+        ConflictError or ConstraintError leave the database as it was, and end the transaction.
         """
         return self._tx.commit()
 

@@ -3,9 +3,10 @@
 The committer computes its net change and checks constraints against its snapshot, in its own thread. Then it
 queues. The leader of the group takes the requests in queue order and, for each, looks only at what was
 committed since that transaction's snapshot: a key written by both is a WriteConflictError for the later one;
-constraints are checked again only where tables they look at have changed. Accepted ones get their record and
-are applied to the covers, so that the next request in the group sees them; one flush makes all of them durable;
-only then are they published. Readers cut at the published LSN and never see a commit that is not durable.
+a serializable one fails with a ReadConflictError if what it read has changed; constraints are checked again only
+where tables they look at have changed. Accepted ones get their record and are applied to the covers, so that the
+next request in the group sees them; one flush makes all of them durable; only then are they published. Readers
+cut at the published LSN and never see a commit that is not durable.
 """
 
 from __future__ import annotations
@@ -129,6 +130,8 @@ def _check(engine: Engine, request: CommitRequest) -> None:
             f"database {info.name!r} was restored while the transaction was open",
             hint="run the transaction again",
         )
+    if tx.reads is not None:
+        tx.reads.check(engine, tx)
     newest = engine.newest_lineage(tx.database)
     if newest == tx.lineage:
         return

@@ -23,6 +23,7 @@ from absdb.catalog.schema import TableSchema
 from absdb.engine.changeset import TableChange
 from absdb.engine.cover import EraCover, Mark
 from absdb.engine.netchange import net_change
+from absdb.engine.read_conflicts import Reads, RecordingReader
 from absdb.engine.reader import TableReader
 from absdb.engine.rowcodec import Row
 from absdb.errors import NotFoundError, StateError
@@ -75,6 +76,8 @@ class Transaction:
         """Page files written for it: garbage collection leaves them alone until it has ended."""
         self.repeatable = True
         """Whether it could be run again: not once it has used up a stream, which can be read only once."""
+        self.reads: Reads | None = None
+        """What it has read, if that must not change before it commits (`record_reads`)."""
         self.lsn: Lsn | None = None
         self._catalog = self.base_catalog
         self._sequence = 0
@@ -97,11 +100,25 @@ class Transaction:
     def reader(self, schema: TableSchema) -> TableReader:
         """The table as the transaction sees it now."""
         self.check_open()
-        base = self.base_reader(schema)
+        found = self.base_reader(schema)
         own = self.writes.get(schema.id)
-        if own is None:
-            return base
-        return TableReader(schema, base.layers, own.cover, self._sequence)
+        if own is not None:
+            found = TableReader(schema, found.layers, own.cover, self._sequence)
+        return found if self.reads is None else self.recorded(self.database, found)
+
+    def record_reads(self) -> None:
+        """From now on note what is read: the commit is refused with a ReadConflictError if that has changed.
+
+        Transactions that all do so are serializable. One that writes nothing is so without it.
+        """
+        if self.reads is None:
+            self.reads = Reads()
+
+    def recorded(self, database: DatabaseId, reader: TableReader) -> TableReader:
+        """A reader of a state at the transaction's snapshot, of any database, that notes what is read."""
+        if self.reads is None:
+            return reader
+        return RecordingReader(reader, self.reads.of(database, reader.schema))
 
     def base_reader(self, schema: TableSchema) -> TableReader:
         """The table as of the snapshot, without the transaction's own writes."""
@@ -207,6 +224,11 @@ class Transaction:
         self.check_open()
         self._savepoints.append(self._point(name))
 
+    @property
+    def savepoint_names(self) -> list[str]:
+        """The savepoints there are, oldest first."""
+        return [point.name for point in self._savepoints]
+
     def release(self, name: str) -> None:
         """Forget a savepoint and those made after it; the writes stay."""
         del self._savepoints[self._savepoint_at(name) :]
@@ -266,7 +288,7 @@ class Transaction:
     def commit(self) -> Lsn | None:
         """Make it durable. Returns the commit's LSN, None if there was nothing to commit.
 
-        WriteConflictError or ConstraintError leave the database as it was and end the transaction.
+        ConflictError or ConstraintError leave the database as it was and end the transaction.
         """
         self.check_open()
         try:

@@ -18,11 +18,14 @@ if TYPE_CHECKING:
 Handler = Callable[[Any], "Result"]
 
 _QUERIES = ("SELECT", "FROM", "VALUES", "TABLE", "PIVOT", "UNPIVOT", "PIVOT_WIDER", "PIVOT_LONGER", "(")
+_TRANSACTIONS = ("BEGIN", "START", "COMMIT", "END", "ROLLBACK", "ABORT", "SAVEPOINT", "RELEASE")
 _MODULES: dict[str, str] = {
     **dict.fromkeys((*_QUERIES, "DESCRIBE", "SUMMARIZE"), "select"),
     "INSERT": "insert",
     "UPDATE": "update",
     "DELETE": "delete",
+    **dict.fromkeys(_TRANSACTIONS, "transactions"),
+    "USE": "use",
 }
 """First word → module of this room whose `execute` runs the statement."""
 _AFTER_WITH = {

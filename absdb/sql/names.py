@@ -11,6 +11,7 @@ statements that change things.
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ from absdb.catalog.history import DatabaseInfo
 from absdb.catalog.schema import DEFAULT_NAMESPACE, TableSchema
 from absdb.engine.engine import Engine
 from absdb.engine.reader import TableReader
+from absdb.engine.transaction import Transaction
 from absdb.errors import NotFoundError
 from absdb.ids import DatabaseId, Lsn
 from absdb.paths import normal_name
@@ -87,6 +89,7 @@ class Moment:
     lsn: int
     namespace: str = DEFAULT_NAMESPACE
     _views: dict[DatabaseId, DatabaseView] = field(default_factory=dict)
+    _transaction: Transaction | None = None
 
     @classmethod
     def of(cls, scope: Scope, namespace: str = DEFAULT_NAMESPACE) -> Moment:
@@ -95,7 +98,8 @@ class Moment:
         if isinstance(scope, TransactionScope):
             lsn = scope.tx.snapshot_lsn
             view = DatabaseView(info, scope.catalog(), scope.reader)
-        elif isinstance(scope, PastScope):
+            return cls(engine, view, lsn, namespace, {info.id: view}, scope.tx)
+        if isinstance(scope, PastScope):
             lsn = int(scope.point().lsn)
             view = DatabaseView(info, scope.catalog(), scope.reader, Lsn(lsn), scope)
         else:
@@ -107,12 +111,16 @@ class Moment:
         """A database at the LSN of the moment."""
         found = self._views.get(info.id)
         if found is None:
-            found = self._views[info.id] = _view_at(self.engine, info, self.lsn)
+            found = _view_at(self.engine, info, self.lsn)
+            if self._transaction is not None and self._transaction.reads is not None:
+                found = _recorded(found, self._transaction)
+            self._views[info.id] = found
         return found
 
     def seen_with(self, other: Moment, view: DatabaseView) -> None:
         """Share the databases that another moment of the same LSN has looked up, but for one."""
         self._views = {**other._views, view.info.id: view}
+        self._transaction = other._transaction
 
     def at(self, point: Point) -> DatabaseView:
         """A database at a point in the past."""
@@ -180,6 +188,12 @@ def _view_at(engine: Engine, info: DatabaseInfo, lsn: int) -> DatabaseView:
     lineage = engine.history.lineage_at(info.id, lsn, engine.log.last_at_or_below)
     state = State(engine, lsn, lineage)
     return DatabaseView(info, state.catalog, state.reader)
+
+
+def _recorded(view: DatabaseView, tx: Transaction) -> DatabaseView:
+    """Another database as a serializable transaction reads it: what is read of it must not change either."""
+    database, plain = view.info.id, view.reader
+    return dataclasses.replace(view, reader=lambda schema: tx.recorded(database, plain(schema)))
 
 
 def find_in(view: DatabaseView, namespace: str, name: str) -> Named | None:

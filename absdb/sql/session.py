@@ -1,8 +1,8 @@
 """A session: where SQL statements are run one after another, with a current database and perhaps a transaction.
 
 A statement's first words say which module runs it (`dispatch.py`). A statement outside a transaction is a commit of
-its own, tried again if others wrote the same rows; inside one it happens as a whole or not at all. Called by
-Database.sql, the shell, the drivers and the server.
+its own, tried again if others wrote the same rows; inside one it happens as a whole or not at all, and one that
+fails leaves the transaction open, as it was before. Called by Database.sql, the shell, the drivers and the server.
 """
 
 from __future__ import annotations
@@ -16,18 +16,21 @@ import pyarrow as pa
 from absdb.catalog.history import DatabaseInfo
 from absdb.catalog.schema import DEFAULT_NAMESPACE
 from absdb.engine.engine import Engine
+from absdb.engine.transaction import Transaction
 from absdb.errors import InvalidInputError, StateError
+from absdb.ids import Lsn
 from absdb.sql import run
 from absdb.sql.connection import Backend, backend_of
 from absdb.sql.dispatch import handler_of
 from absdb.sql.edits import Edited
-from absdb.sql.names import Moment
+from absdb.sql.names import Moment, alike
 from absdb.sql.parameters import Values, bind
 from absdb.sql.parsed import Statement
 from absdb.sql.result import Result
 from absdb.sql.rewrite import Frames, Prepared, Rewriter
+from absdb.sql.time_travel import When
 from absdb.sql.tokens import statements_of
-from absdb.versioning.scope import HeadScope, Scope, TransactionScope
+from absdb.versioning.scope import HeadScope, PastScope, Scope, TransactionScope
 
 T = TypeVar("T")
 
@@ -41,6 +44,8 @@ class Session:
         self.transaction: TransactionScope | None = scope if isinstance(scope, TransactionScope) else None
         self.transaction_is_ours = False
         """Whether BEGIN opened it, so that COMMIT and ROLLBACK may end it."""
+        self.transaction_reads_only = False
+        self._begun_on_past = False
         self.closed = False
         self._running: Result | None = None
 
@@ -106,6 +111,85 @@ class Session:
             raise StateError("the session is closed", hint="open another one with session()")
         self.engine.check_open()
 
+    # -- transactions
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether a transaction is open."""
+        return self.transaction is not None or self._begun_on_past
+
+    def begin(self, *, serializable: bool = False, read_only: bool = False) -> None:
+        """Open a transaction on the newest state of the current database; StateError if one is open.
+
+        It sees that state and its own writes. `serializable`: its commit is refused with a ReadConflictError
+        if what it read has changed meanwhile. On a state of the past, and in an instance that is open for
+        reading only, it can be read only.
+        """
+        self.check_open()
+        if self.in_transaction:
+            raise StateError(
+                "a transaction is open in this session", hint="COMMIT or ROLLBACK it, or use SAVEPOINT in it"
+            )
+        if not self._scope.writable:
+            self._begun_on_past = True
+            return
+        self._scope.info()
+        tx = self.engine.begin(self._scope.database)
+        if serializable and not read_only:
+            tx.record_reads()
+        self.transaction = TransactionScope(tx)
+        self.transaction_is_ours = True
+        self.transaction_reads_only = read_only
+
+    def commit(self, *, message: str | None = None, author: str | None = None) -> Lsn | None:
+        """End the transaction and make it durable; the commit's LSN, None if nothing was changed.
+
+        ConflictError and ConstraintError end it as well, and leave the database as it was. StateError if no
+        transaction is open.
+        """
+        ended = self._ended("COMMIT")
+        if ended is None:
+            return None
+        tx = ended.tx
+        tx.message = tx.message if message is None else message
+        tx.author = tx.author if author is None else author
+        return tx.commit()
+
+    def rollback(self) -> None:
+        """End the transaction and forget what it wrote. StateError if no transaction is open."""
+        ended = self._ended("ROLLBACK")
+        if ended is not None:
+            ended.tx.rollback()
+
+    def _ended(self, verb: str) -> TransactionScope | None:
+        """The transaction, which is no longer the session's; None for one on a state of the past.
+
+        It rolls itself back when nobody holds it, so the caller must until it is through.
+        """
+        self.check_open()
+        if not self.in_transaction:
+            raise StateError(f"there is no transaction to {verb}", hint="BEGIN opens one")
+        if self.transaction is not None and not self.transaction_is_ours:
+            raise StateError(
+                f"the program opened this transaction, so {verb} is not for SQL to say",
+                hint="leave its `with` block, or call commit() or rollback() on it",
+            )
+        ended, self.transaction = self.transaction, None
+        self.transaction_is_ours = self.transaction_reads_only = self._begun_on_past = False
+        return ended
+
+    def savepoints(self, verb: str) -> Transaction:
+        """The open transaction, to make and use savepoints in; StateError if there is none."""
+        if self.transaction is None:
+            hint = "nothing can be written, nor undone, here" if self._begun_on_past else "BEGIN opens one"
+            raise StateError(f"{verb} needs a transaction that writes", hint=hint)
+        return self.transaction.tx
+
+    def savepoint_name(self, name: str) -> str:
+        """A savepoint's name as it was made, if it was given in another case."""
+        names = [] if self.transaction is None else self.transaction.tx.savepoint_names
+        return alike({each: each for each in reversed(names)}, name) or name
+
     # -- its end
 
     def close(self) -> None:
@@ -115,6 +199,7 @@ class Session:
             if self.transaction is not None and self.transaction_is_ours:
                 self.transaction.tx.rollback()
             self.transaction = None
+            self._begun_on_past = False
 
     def __enter__(self) -> Self:
         return self
@@ -123,6 +208,22 @@ class Session:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def run_alone(scope: Scope, text: str, parameters: Values = None, *, frames: Frames | None = None) -> Result:
+    """Run a text in a session of its own, which ends with it.
+
+    StateError if the text begins a transaction and does not end it: it is rolled back.
+    """
+    with Session(scope) as session:
+        result = session.sql(text, parameters, frames=frames)
+        if session.in_transaction and session.transaction is not scope:
+            result.close()
+            raise StateError(
+                "the text begins a transaction and does not end it, so it was rolled back",
+                hint="add COMMIT, or use session() or transaction() for one that lasts over several calls",
+            )
+        return result
 
 
 class _Script:
@@ -177,6 +278,12 @@ class Call:
         prepared = self.prepare(text, scope=scope, given=given, edits=edits)
         return run.table(self.session.backend, prepared, self.values)
 
+    def past(self, info: DatabaseInfo, when: When) -> PastScope:
+        """A database at a point that is written in the statement. QueryError points at one that is not there."""
+        view = self.rewriter().point(self.text, when)(info)
+        assert isinstance(view.held, PastScope)
+        return view.held
+
     def write(self, info: DatabaseInfo, work: Callable[[TransactionScope], T], message: str = "") -> T:
         """Run `work` on a database: in the open transaction, or as a commit of its own.
 
@@ -184,6 +291,8 @@ class Call:
         """
         session = self.session
         open_now = session.transaction
+        if session.transaction_reads_only:
+            raise StateError("the transaction is READ ONLY", hint="COMMIT it, then BEGIN one that may write")
         if open_now is not None:
             if info.id != open_now.database:
                 raise StateError(
