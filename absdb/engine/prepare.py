@@ -169,19 +169,19 @@ def _left_out(
 ) -> pa.Array:
     """What a column that is not given holds."""
     if present is None:
-        return _default(tx, schema, column, rows)
+        return default_values(tx, schema, column, rows)
     old = present.columns[column.page_name]
     if len(old) == rows:
         return old
-    new = _default(tx, schema, column, rows - len(old))
+    new = default_values(tx, schema, column, rows - len(old))
     at = np.empty(rows, np.int64)
     at[present.alive] = np.arange(len(old))
     at[~present.alive] = np.arange(len(old), rows)
     return pa.concat_arrays([old, new]).take(pa.array(at))
 
 
-def _default(tx: Transaction, schema: TableSchema, column: Column, rows: int) -> pa.Array:
-    """The default of a column, once for each of `rows` rows."""
+def default_values(tx: Transaction, schema: TableSchema, column: Column, rows: int) -> pa.Array:
+    """The default of a column for each of `rows` new rows, as pages hold it."""
     default, physical = column.default, physical_type(column.type)
     if default is None:
         return pa.nulls(rows, physical)

@@ -26,6 +26,7 @@ _MODULES: dict[str, str] = {
     "DELETE": "delete",
     **dict.fromkeys(_TRANSACTIONS, "transactions"),
     "USE": "use",
+    "TRUNCATE": "delete",
 }
 """First word → module of this room whose `execute` runs the statement."""
 _AFTER_WITH = {

@@ -15,6 +15,7 @@ from absdb.errors import AbsdbError, QueryError
 from absdb.sql.edits import Edited, char_offset
 from absdb.sql.source import error_at
 
+_PLACE = ("statement", "position", "line", "column")
 _SUGGESTED = re.compile(r"^(Did you mean .*|Candidate bindings: .*|Candidate functions:.*)$", re.MULTILINE)
 
 
@@ -42,6 +43,18 @@ def query_error(error: BaseException, text: str, edits: Sequence[Edited], *, shi
         at = edited.original_offset(at)
     original = edits[0].original if edits else text
     return error_at(original, at, shown, hint=hint or _spelling(original, at), duckdb_kind=kind)
+
+
+def placed_back(error: QueryError, text: str, edits: Sequence[Edited]) -> QueryError:
+    """An error about a place in `text` as one about what the first of `edits` was made from; others as they are."""
+    position = error.facts.get("position")
+    if error.facts.get("statement") != text or position is None or edits[0].original == text:
+        return error
+    at = position
+    for edited in reversed(edits):
+        at = edited.original_offset(at)
+    facts = {name: value for name, value in error.facts.items() if name not in _PLACE}
+    return error_at(edits[0].original, at, error.message.split("\n  LINE ")[0], hint=error.hint, **facts)
 
 
 def _parsed(text: str) -> dict[str, Any]:

@@ -107,6 +107,14 @@ class Moment:
             view = _view_at(engine, info, lsn)
         return cls(engine, view, lsn, namespace, {info.id: view})
 
+    def seen_from(self, scope: Scope) -> Moment:
+        """The same with another database as the current one, at the same LSN unless that is one of the past."""
+        past = isinstance(scope, PastScope)
+        current = Moment.of(scope).current if past else self.view(scope.info())
+        return Moment(
+            self.engine, current, self.lsn, self.namespace, {**self._views, current.info.id: current}
+        )
+
     def view(self, info: DatabaseInfo) -> DatabaseView:
         """A database at the LSN of the moment."""
         found = self._views.get(info.id)

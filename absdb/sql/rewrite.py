@@ -19,6 +19,7 @@ from typing import Any
 from absdb.errors import AbsdbError, NotFoundError, QueryError
 from absdb.sql import functions, listings
 from absdb.sql.connection import Backend
+from absdb.sql.duck_errors import placed_back
 from absdb.sql.edits import Edit, Edited
 from absdb.sql.evaluate import evaluate
 from absdb.sql.names import DatabaseView, Moment, NamedTable, NamedView
@@ -35,6 +36,14 @@ from absdb.versioning.as_of import resolve
 VIEWS_DEEP_MAX = 32
 _NO_ALIAS_AFTER = {"DESCRIBE", "DESC", "SUMMARIZE", "TABLE", "SHOW"}
 Frames = Callable[[str], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class StandIn:
+    """A table made for a statement that takes the place of a named one: columns may be qualified with `path`."""
+
+    rows: Any
+    path: tuple[str, ...]
 
 
 @dataclass
@@ -66,7 +75,10 @@ class Rewriter:
 
     def prepare(self, text: str, before: Sequence[Edited] = ()) -> Prepared:
         """The query, ready to run; `before` are edits that made `text` from what the user wrote."""
-        edited = self.query(text)
+        try:
+            edited = self.query(text)
+        except QueryError as error:
+            raise (placed_back(error, text, before) if before else error) from error
         return Prepared(edited.text, [*before, edited], self.objects, self.setup, self.held)
 
     def query(self, text: str) -> Edited:
@@ -152,6 +164,7 @@ class _Names:
         self.travels = {placeholder(number): ref for number, ref in enumerate(query.travels)}
         self.aliases: dict[tuple[str, ...], str] = {}
         self.named: dict[int, NamedTable] = {}
+        self.stands_for: dict[int, tuple[str, ...]] = {}
 
     def edits(self) -> list[Edit]:
         syntax = self.query.syntax
@@ -186,6 +199,8 @@ class _Names:
         if len(path) == 1 and travel is None:
             for known, value in self.rewriter.given.items():
                 if known.casefold() == path[0].casefold():
+                    if isinstance(value, StandIn):
+                        self.stands_for[id(ref)], value = value.path, value.rows
                     return _Given(known, value)
         at = None if travel is None else self.rewriter.point(self.text, travel.when)
         moment = self.rewriter.moment
@@ -234,7 +249,7 @@ class _Names:
         """The name by which columns are qualified; the whole path where the last part is taken by another table."""
         if ref.alias:
             return ref.alias
-        path = ref.path if travel is None else travel.path
+        path = self.stands_for.get(id(ref), ref.path if travel is None else travel.path)
         folded = tuple(part.casefold() for part in path)
         known = self.aliases.get(folded)
         if known is None:

@@ -17,11 +17,12 @@ from absdb.catalog.history import DatabaseInfo
 from absdb.catalog.schema import DEFAULT_NAMESPACE
 from absdb.engine.engine import Engine
 from absdb.engine.transaction import Transaction
-from absdb.errors import InvalidInputError, StateError
+from absdb.errors import InvalidInputError, QueryError, StateError
 from absdb.ids import Lsn
 from absdb.sql import run
 from absdb.sql.connection import Backend, backend_of
 from absdb.sql.dispatch import handler_of
+from absdb.sql.duck_errors import placed_back
 from absdb.sql.edits import Edited
 from absdb.sql.names import Moment, alike
 from absdb.sql.parameters import Values, bind
@@ -75,7 +76,10 @@ class Session:
     def _run(self, text: str, parameters: Values, frames: Frames | None) -> Result:
         statement = self.backend.kept.get(Statement, text, lambda: Statement.read(text))
         call = Call(self, statement, bind(statement.parameters, parameters), frames)
-        return handler_of(statement)(call)
+        try:
+            return handler_of(statement)(call)
+        except QueryError as error:
+            raise placed_back(error, statement.text, [statement.named]) from error
 
     # -- where it stands
 
@@ -248,8 +252,11 @@ class Call:
         return self.statement.text
 
     def moment(self, scope: Scope | None = None) -> Moment:
-        """What the statement sees."""
-        return Moment.of(scope or self.session.scope, self.session.namespace)
+        """What the statement sees; `scope` may be of a database that it writes to and that is not the current one."""
+        current = self.session.scope
+        moment = Moment.of(scope or current, self.session.namespace)
+        other = scope is not None and scope.database != current.database
+        return moment.seen_from(current) if other else moment
 
     def rewriter(self, scope: Scope | None = None, given: Mapping[str, Any] | None = None) -> Rewriter:
         """For the queries in the statement."""
@@ -303,4 +310,10 @@ class Call:
         scope = session.scope
         if not scope.writable and scope.database == info.id:
             scope.begin()  # refuses, and says why
-        return HeadScope(session.engine, info).write(lambda tx: work(TransactionScope(tx)), message=message)
+        held: list[TransactionScope] = []  # a transaction whose scope nobody holds is rolled back
+
+        def within(tx: Transaction) -> T:
+            held[:] = [TransactionScope(tx)]
+            return work(held[0])
+
+        return HeadScope(session.engine, info).write(within, message=message)

@@ -1,0 +1,50 @@
+"""What a statement that changes rows gives back: RETURNING's expressions over the rows, or their number.
+
+Called by insert.py, update.py, delete.py and merge_into.py.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from absdb.sql.assembly import Assembled, Span
+from absdb.sql.result import Result
+from absdb.sql.rewrite import StandIn
+from absdb.sql.scan import readable
+from absdb.sql.target import TargetRef
+from absdb.sql.tokens import quoted
+
+if TYPE_CHECKING:
+    from absdb.sql.cursor import TokenCursor
+    from absdb.sql.session import Call
+    from absdb.versioning.scope import Scope
+
+_CHANGED = "@changed"
+
+
+def read_returning(cursor: TokenCursor) -> Span | None:
+    """`RETURNING …` to the end of the statement, where it must end."""
+    if not cursor.accept("RETURNING"):
+        cursor.end()
+        return None
+    if cursor.done:
+        cursor.refuse("an expression")
+    return Span(cursor.token.start, cursor.tokens[-2].stop)
+
+
+def counted(rows: int, statement: str) -> Result:
+    """The number of rows changed, as DuckDB gives it."""
+    return Result(table=pa.table({"Count": pa.array([rows], pa.int64())}), rowcount=rows, statement=statement)
+
+
+def returned(
+    call: Call, scope: Scope, listed: Span, target: TargetRef, rows: pa.Table, statement: str
+) -> Result:
+    """RETURNING's expressions over the rows that were changed."""
+    named = f" AS {quoted(target.alias)}" if target.alias else ""
+    text = Assembled(call.text, ["SELECT ", listed, f'\nFROM "{_CHANGED}"{named}'])
+    given = {_CHANGED: StandIn(readable(rows), target.path)}
+    found = call.table(text.text, scope=scope, given=given, edits=[text])
+    return Result(table=found, rowcount=rows.num_rows, statement=statement)

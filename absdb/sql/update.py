@@ -1,0 +1,147 @@
+"""UPDATE: `[WITH …] UPDATE t [AS a] SET b = …, (c, d) = (…) [FROM …] [WHERE …] [RETURNING …]`.
+
+    UPDATE t SET b = x FROM s WHERE t.id = s.id
+    SELECT DISTINCT ON (t.id) t.id, CAST(x AS …) AS b FROM t, s WHERE t.id = s.id
+
+What that query gives is applied by key. A row that matches several rows of FROM is changed once, by one of them.
+A statement that sets columns of the key takes the rows away and puts them back under their new keys, so that rows
+may swap keys. Called by dispatch.py.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from absdb.catalog.schema import Column, TableSchema
+from absdb.engine import intake, row_changes
+from absdb.sql.assembly import Assembled, Piece, Span
+from absdb.sql.assignments import Assignment, assigned_columns, cast_of, expression, read_assignments
+from absdb.sql.computed import streamed
+from absdb.sql.cursor import TokenCursor
+from absdb.sql.defaults import with_columns
+from absdb.sql.dispatch import after_with
+from absdb.sql.parsed import Statement
+from absdb.sql.result import Result
+from absdb.sql.returning import counted, read_returning, returned
+from absdb.sql.source_table import TargetTable, target_table
+from absdb.sql.target import TargetRef, database_of, read_target, table_of, types_of, writable_columns
+from absdb.sql.tokens import quoted
+
+if TYPE_CHECKING:
+    from absdb.sql.session import Call
+    from absdb.versioning.scope import TransactionScope
+
+_OLD = "@old "
+
+
+@dataclass(slots=True)
+class UpdatePlan:
+    """An UPDATE statement in its parts."""
+
+    with_clause: Span | None
+    target: TargetRef
+    assignments: list[Assignment]
+    source: Span | None = None
+    condition: Span | None = None
+    returning: Span | None = None
+
+    @classmethod
+    def read(cls, statement: Statement) -> UpdatePlan:
+        start = after_with(statement)
+        tokens = statement.tokens
+        cursor = TokenCursor(statement, start)
+        cursor.expect("UPDATE")
+        target = read_target(cursor, ("SET",))
+        cursor.expect("SET")
+        assignments = read_assignments(cursor, ("FROM", "WHERE", "RETURNING"))
+        plan = cls(Span(tokens[0].start, tokens[start - 1].stop) if start else None, target, assignments)
+        if cursor.accept("FROM"):
+            plan.source = expression(cursor, ("WHERE", "RETURNING"))
+        if cursor.accept("WHERE"):
+            plan.condition = expression(cursor, ("RETURNING",))
+        plan.returning = read_returning(cursor)
+        return plan
+
+
+def execute(call: Call) -> Result:
+    """Change the rows; the number of them, or what RETURNING asks for."""
+    plan = call.session.backend.kept.get(UpdatePlan, call.text, lambda: UpdatePlan.read(call.statement))
+    return call.write(database_of(call, plan.target), lambda scope: _update(call, plan, scope))
+
+
+def _update(call: Call, plan: UpdatePlan, scope: TransactionScope) -> Result:
+    named = table_of(call, plan.target, scope)
+    schema, tx = named.schema, scope.tx
+    columns = assigned_columns(call, schema, plan.assignments)
+    rekeyed = schema.hidden_key is None and any(column.id in schema.key for column in columns)
+    table = target_table(call, scope, named, plan.target)
+    values = {column.name: each.value for column, each in zip(columns, plan.assignments, strict=True)}
+    text = _text(call, plan, schema, table, values, rekeyed)
+    defaults = [column for column in columns if values[column.name] is None]
+    if schema.hidden_key is None and not (rekeyed or defaults or plan.returning):
+        prepared = call.prepare(text.text, scope=scope, given=table.given, edits=[text])
+        with streamed(call, scope, prepared) as rows:
+            return counted(intake.update(tx, schema, rows), "UPDATE")
+    rows = with_columns(
+        tx, schema, call.table(text.text, scope=scope, given=table.given, edits=[text]), defaults
+    )
+    changed = apply_update(scope, schema, rows)
+    if plan.returning is None:
+        return counted(changed.num_rows, "UPDATE")
+    return returned(call, scope, plan.returning, plan.target, changed, "UPDATE")
+
+
+def apply_update(scope: TransactionScope, schema: TableSchema, rows: pa.Table) -> pa.Table:
+    """Write the rows of a query over `changed_columns`; they come back as they are now, with every column."""
+    old = [name for name in rows.column_names if name.startswith(_OLD)]
+    if not old:
+        return row_changes.update(scope.tx, schema, rows)
+    keys = rows.select(old).rename_columns([name.removeprefix(_OLD) for name in old])
+    return row_changes.replace(scope.tx, schema, keys, rows.drop_columns(old))
+
+
+def _text(
+    call: Call,
+    plan: UpdatePlan,
+    schema: TableSchema,
+    table: TargetTable,
+    values: dict[str, Span | None],
+    rekeyed: bool,
+) -> Assembled:
+    pieces: list[Piece] = [plan.with_clause, "\n"] if plan.with_clause else []
+    pieces.append("SELECT ")
+    if plan.source:
+        pieces.append(f"DISTINCT ON ({', '.join(table.key)}) ")
+    pieces += changed_columns(call, schema, table, values, rekeyed)
+    pieces += ["\nFROM ", *table.pieces]
+    if plan.source:
+        pieces += [", ", plan.source]
+    if plan.condition:
+        pieces += ["\nWHERE ", plan.condition]
+    return Assembled(call.text, pieces)
+
+
+def changed_columns(
+    call: Call, schema: TableSchema, table: TargetTable, values: dict[str, Any], rekeyed: bool
+) -> list[Piece]:
+    """What `apply_update` takes, as a SELECT list: the key and what changes; all columns if that is part of the key."""
+    types = types_of(call.session.backend, schema)
+    names = row_changes.stored_key(schema)
+    listed: list[list[Piece]] = [
+        [f"{place} AS {quoted(_OLD + name if rekeyed else name)}"]
+        for place, name in zip(table.key, names, strict=True)
+    ]
+    for column in _written(schema, values, rekeyed):
+        if column.name in values:
+            made = cast_of(values[column.name], types[column.name])
+        else:
+            made = [f"{quoted(table.label)}.{quoted(column.name)}"]
+        listed.append([*made, f" AS {quoted(column.name)}"])
+    return [piece for number, each in enumerate(listed) for piece in ([", "] if number else []) + each]
+
+
+def _written(schema: TableSchema, values: dict[str, Any], rekeyed: bool) -> list[Column]:
+    return [column for column in writable_columns(schema) if rekeyed or column.name in values]
