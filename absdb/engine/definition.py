@@ -32,7 +32,8 @@ class ColumnDefinition:
 
     `default` is a Python value; `default_sql` an SQL expression evaluated per row; `generated` an SQL
     expression over the row's other columns, stored; `identity` hands out 1, 2, 3, … (per branch from blocks
-    of its own). InvalidInputError for a type that is not known.
+    of its own); `sequence` is the id of a sequence that has a name and may serve several columns.
+    InvalidInputError for a type that is not known.
     """
 
     name: str
@@ -43,6 +44,7 @@ class ColumnDefinition:
     default_sql: str | None = None
     generated: str | None = None
     identity: bool = False
+    sequence: int | None = None
     comment: str = ""
 
     def __post_init__(self) -> None:
@@ -54,10 +56,10 @@ def fresh_column(tx: Transaction, definition: ColumnDefinition) -> Column:
     name = check_name("column", definition.name)
     physical_type(definition.type)  # refuses types that no column can have
     given = [definition.default is not NO_DEFAULT, definition.default_sql is not None]
-    given += [definition.generated is not None, definition.identity]
+    given += [definition.generated is not None, definition.identity, definition.sequence is not None]
     if sum(given) > 1:
         raise InvalidInputError(
-            f"column {name!r}: only one of default, default_sql, generated and identity can hold"
+            f"column {name!r}: only one of default, default_sql, generated, identity and sequence can hold"
         )
     default: Default | None = None
     if definition.default is not NO_DEFAULT and definition.default is not None:
@@ -65,8 +67,9 @@ def fresh_column(tx: Transaction, definition: ColumnDefinition) -> Column:
         default = Default("value", value)
     elif definition.default_sql is not None:
         default = Default("expression", definition.default_sql)
-    elif definition.identity:
-        default = Default("sequence", _identity(tx, definition))
+    elif definition.identity or definition.sequence is not None:
+        own = definition.sequence if definition.sequence is not None else _identity(tx, definition)
+        default = Default("sequence", own)
     return Column(
         id=ColumnId(tx.engine.allocator.new_id()),
         name=name,

@@ -5,7 +5,7 @@ Called by session.py.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +29,14 @@ _MODULES: dict[str, str] = {
     "TRUNCATE": "delete",
 }
 """First word → module of this room whose `execute` runs the statement."""
+_OBJECTS: dict[str, dict[str, str]] = {
+    "CREATE": {
+        "TABLE": "create_table",
+    },
+    "DROP": dict.fromkeys(("TABLE",), "drop"),
+}
+"""First word → what it is done to → module."""
+_BETWEEN = {"OR", "REPLACE", "TEMP", "TEMPORARY", "LOCAL", "GLOBAL", "PERSISTENT", "RECURSIVE"}
 _AFTER_WITH = {
     "SELECT",
     "FROM",
@@ -47,17 +55,32 @@ _AFTER_WITH = {
 def handler_of(statement: Statement) -> Handler:
     """What runs the statement; QueryError, with a suggestion, if nothing does."""
     verb = verb_of(statement)
-    module = _MODULES.get(verb)
+    module = _object_module(statement, verb) if verb in _OBJECTS else _MODULES.get(verb)
     if module is None:
         first = statement.tokens[0]
         raise error_at(
             statement.text,
             first.start,
             f"a statement cannot begin with {first.value!r}",
-            hint=_nearest(first.value),
+            hint=_nearest(first.value, (*_MODULES, *_OBJECTS)),
         )
     handler: Handler = import_module(f"absdb.sql.{module}").execute
     return handler
+
+
+def _object_module(statement: Statement, verb: str) -> str:
+    """The module for `CREATE TABLE`, `DROP VIEW` and their like."""
+    known = _OBJECTS[verb]
+    token = next(token for token in statement.tokens[1:] if token.upper not in _BETWEEN)
+    module = known.get(token.upper)
+    if module is None:
+        raise error_at(
+            statement.text,
+            token.start,
+            f"{verb} {token.value}".strip() + " is no statement",
+            hint=_nearest(token.value, known) or f"{verb} is followed by {', '.join(known)}",
+        )
+    return module
 
 
 def verb_of(statement: Statement) -> str:
@@ -83,8 +106,8 @@ def after_with(statement: Statement) -> int:
     )
 
 
-def _nearest(word: str) -> str:
+def _nearest(word: str, known: Iterable[str]) -> str:
     import difflib
 
-    near = difflib.get_close_matches(word.upper(), _MODULES, n=1)
+    near = difflib.get_close_matches(word.upper(), known, n=1)
     return f"did you mean {near[0]}?" if near else ""

@@ -5,14 +5,23 @@
                    ^
       hint: did you mean 'orders'?
 
-Every module that reads SQL text raises through here.
+Every module that reads SQL text raises through here. Statements that define or change something keep the class of
+an error (NotFoundError, AlreadyExistsError, …) and add the place.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
-from absdb.errors import QueryError
+from absdb.errors import (
+    AbsdbError,
+    AlreadyExistsError,
+    InvalidInputError,
+    NotFoundError,
+    QueryError,
+)
 
 SHOWN_MAX = 100
 """Characters of a line that are shown around the place."""
@@ -25,6 +34,27 @@ def error_at(text: str, at: int, message: str, *, hint: str = "", **facts: Any) 
     start = text.rfind("\n", 0, at) + 1
     facts = {"statement": text, "position": at, "line": line, "column": at - start + 1, **facts}
     return QueryError(f"{message}\n{pointer(text, at)}", hint=hint, **facts)
+
+
+@contextmanager
+def pointing_at(text: str, at: int) -> Iterator[None]:
+    """Let errors about names and definitions that come from inside point at a character of the statement.
+
+    They keep their class, so that a program can tell what is missing from what is there already.
+    """
+    try:
+        yield
+    except (NotFoundError, AlreadyExistsError, InvalidInputError) as error:
+        if "position" in error.facts:
+            raise
+        raise placed(error, text, at) from error
+
+
+def placed(error: AbsdbError, text: str, at: int) -> AbsdbError:
+    """The same error with the place in the statement."""
+    at = min(max(at, 0), len(text))
+    facts = {**error.facts, "statement": text, "position": at}
+    return type(error)(f"{error.message}\n{pointer(text, at)}", hint=error.hint, **facts)
 
 
 def pointer(text: str, at: int) -> str:
