@@ -91,7 +91,7 @@ class OutputColumn:
         if at < 0:
             return _Constant(to_logical(self.constant(1), self.logical)[0])
         column = batch.column(at)
-        if _read_alike(column.type, self.physical) and not _has_extension(self.logical):
+        if _read_alike(column.type, self.physical) and not has_extension(self.logical):
             return column
         return _Converted(column, self)
 
@@ -254,10 +254,10 @@ def _read_alike(stored: pa.DataType, physical: pa.DataType) -> bool:
     return bool((pt.is_floating(stored) and pt.is_floating(physical)) or pt.is_null(stored))
 
 
-def _has_extension(logical: pa.DataType) -> bool:
+def has_extension(logical: pa.DataType) -> bool:
     """Whether values of the type, or inside it, are read through an extension type."""
     if isinstance(logical, pa.BaseExtensionType):
         return True
     if pt.is_dictionary(logical) or pt.is_run_end_encoded(logical):
-        return _has_extension(logical.value_type)
-    return any(_has_extension(logical.field(i).type) for i in range(logical.num_fields))
+        return has_extension(logical.value_type)
+    return any(has_extension(logical.field(i).type) for i in range(logical.num_fields))

@@ -30,6 +30,7 @@ from absdb.pages.section import Key
 from absdb.pages.types import physical_type
 from absdb.pages.values import Converter
 from absdb.sql.names import NamedTable
+from absdb.sql.scan import as_stored
 from absdb.sql.syntax import TableRef, constant_of
 
 KEYS_MAX = 100_000
@@ -268,6 +269,7 @@ def selected(
     found = selection(reader.schema, ref, named, values)
     if found is None:
         return None
+    stored = as_stored(reader)
     if found.keys is not None:
-        return reader.part(columns, keys=found.keys)
-    return reader.part(columns, key_range=found.key_range)
+        return stored.part(columns, keys=found.keys)
+    return stored.part(columns, key_range=found.key_range)

@@ -70,6 +70,7 @@ class Rewriter:
     objects: dict[str, Any] = field(default_factory=dict)
     setup: list[str] = field(default_factory=list)
     held: list[Any] = field(default_factory=list)
+    scanned: dict[Any, Any] = field(default_factory=dict)
     tables_read: list[NamedTable] = field(default_factory=list)
     _depth: int = 0
 
@@ -269,7 +270,13 @@ class _Names:
         whole = syntax.star or ref.all_columns or self._named_as_row(ref)
         columns = None if whole else needed(target.schema, syntax.names)
         rows = selected(reader, ref, self.named, self.rewriter.values, columns)
-        return scan(reader, columns) if rows is None else readable(rows)
+        if rows is not None:
+            return readable(rows)
+        # A table that is named several times is read once.
+        known = (target.label, None if columns is None else tuple(columns))
+        if known not in self.rewriter.scanned:
+            self.rewriter.scanned[known] = scan(reader, columns)
+        return self.rewriter.scanned[known]
 
     def _named_as_row(self, ref: TableRef) -> bool:
         """Whether the table's own name or alias is used like a column, which means the whole row."""

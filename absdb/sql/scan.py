@@ -1,7 +1,8 @@
 """A table state as DuckDB reads it: an Arrow table with the columns a query needs.
 
-Pages are mapped, not copied; states that were read before are kept folded by the engine. Types that DuckDB cannot
-read become the nearest one that holds every value:
+Pages are mapped, not copied; states that were read before are kept folded by the engine. What pages hold in another
+type than the table has (dictionaries, views of text) is read as pages hold it, which costs nothing. Types that
+DuckDB cannot read become the nearest one that holds every value:
 
     float16                      float32, at any depth
     decimal256, negative scale   decimal128 without loss; QueryError for a value of more than 38 digits
@@ -12,6 +13,7 @@ Called by rewrite.py.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
 import pyarrow as pa
@@ -20,13 +22,30 @@ import pyarrow.types as pt
 from absdb.catalog.schema import TableSchema
 from absdb.engine.reader import TableReader
 from absdb.errors import QueryError
+from absdb.pages.projection import has_extension
+from absdb.pages.types import physical_type
 
 DIGITS_MAX = 38
 
 
 def scan(reader: TableReader, columns: Sequence[str] | None) -> pa.Table:
     """The table, or some of its columns in the table's order."""
-    return readable(reader.to_table(columns))
+    return readable(as_stored(reader).to_table(columns))
+
+
+def as_stored(reader: TableReader) -> TableReader:
+    """The same rows, with columns in the types that pages hold them in."""
+    schema = reader.schema
+    stored: TableSchema | None = schema.__dict__.get("_as_stored")
+    if stored is None:
+        columns = tuple(dataclasses.replace(c, type=_stored_type(c.type)) for c in schema.columns)
+        stored = schema.__dict__["_as_stored"] = dataclasses.replace(schema, columns=columns)
+    return TableReader(stored, reader.layers, reader.own, reader.own_upto)
+
+
+def _stored_type(kind: pa.DataType) -> pa.DataType:
+    """Extension types tell DuckDB what they are, and cost nothing either."""
+    return kind if has_extension(kind) else physical_type(kind)
 
 
 def needed(schema: TableSchema, names: set[str]) -> list[str]:
