@@ -8,10 +8,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.types as pt
+
 from absdb.errors import AbsdbError
 from absdb.sql.duck_errors import query_error
 from absdb.sql.edits import Edit, Edited
-from absdb.sql.run import fetch
+from absdb.sql.run import table
 from absdb.sql.source import error_at
 from absdb.sql.tokens import Kind, tokenize
 
@@ -35,8 +39,15 @@ def evaluate(rewriter: Rewriter, text: str, start: int, stop: int) -> Any:
     inner = rewriter.alone()
     try:
         prepared = inner.prepare(edited.text, [edited])
-        return fetch(inner.backend, prepared, inner.values)[0][0]
+        return _python(table(inner.backend, prepared, inner.values).column(0))
     except AbsdbError as error:
         raise error_at(text, start, error.message.split("\n")[0], hint=error.hint) from error
     except Exception as error:
         raise query_error(error, edited.text, [edited]) from error
+
+
+def _python(column: pa.ChunkedArray) -> Any:
+    """The only value of a column; the fields of a row without names, `(1, 'x')`, as a tuple."""
+    if pt.is_struct(column.type) and not any(field.name for field in column.type):
+        return tuple(pc.struct_field(column, [at])[0].as_py() for at in range(column.type.num_fields))
+    return column[0].as_py()

@@ -137,7 +137,20 @@ class Moment:
 
     def database(self, name: str) -> DatabaseInfo | None:
         """The database of that name, None if there is none."""
-        return alike({info.name: info for info in self.engine.history.databases.values()}, name)
+        return alike({info.name: info for info in list(self.engine.history.databases.values())}, name)
+
+    def named(self, name: str) -> DatabaseInfo:
+        """The database of that name; NotFoundError suggests the nearest one."""
+        found = self.database(name)
+        if found is None:
+            raise self._no_database(name)
+        return found
+
+    def of_database(self, info: DatabaseInfo, view: DatabaseView | None = None) -> Moment:
+        """The same LSN with another database as the current one; `view` shows it at a point of its own."""
+        made = Moment(self.engine, view or self.view(info), self.lsn)
+        made.seen_with(self, made.current)
+        return made
 
     def split(self, path: Path) -> tuple[DatabaseInfo, str | None, str]:
         """(database, schema or None, name) of a qualified name. NotFoundError for a database that is not there."""
@@ -175,7 +188,7 @@ class Moment:
             namespace is not None
             and alike(dict.fromkeys(self.view(info).catalog.namespaces), namespace) is None
         ):
-            known = [each.name for each in self.engine.history.databases.values()]
+            known = [each.name for each in list(self.engine.history.databases.values())]
             known += self.view(info).catalog.namespaces
             hint = suggestion(namespace, known, "databases here")
             return NotFoundError(
@@ -188,7 +201,7 @@ class Moment:
         return NotFoundError(f"there is no table {asked!r} in database {info.name!r}", hint=hint, table=asked)
 
     def _no_database(self, name: str) -> NotFoundError:
-        names = [info.name for info in self.engine.history.databases.values()]
+        names = [info.name for info in list(self.engine.history.databases.values())]
         return NotFoundError(f"there is no database {name!r}", hint=suggestion(name, names, "databases here"))
 
 

@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from absdb.errors import AbsdbError, NotFoundError, QueryError
+from absdb.errors import AbsdbError, InvalidInputError, NotFoundError, QueryError
 from absdb.sql import functions, listings
 from absdb.sql.connection import Backend
 from absdb.sql.duck_errors import placed_back
@@ -72,6 +72,8 @@ class Rewriter:
     held: list[Any] = field(default_factory=list)
     scanned: dict[Any, Any] = field(default_factory=dict)
     tables_read: list[NamedTable] = field(default_factory=list)
+    types_only: bool = False
+    """Whether only the types of the result are wanted: no rows are read."""
     _depth: int = 0
 
     def prepare(self, text: str, before: Sequence[Edited] = ()) -> Prepared:
@@ -211,7 +213,7 @@ class _Names:
                 self.named[id(ref)] = found
             if found is not None:
                 return found
-            listing = listings.table(moment, path)
+            listing = listings.table(moment, path, at)
             if listing is not None:
                 return _Given(".".join(path), listing)
             if len(path) == 1 and travel is None and self.rewriter.frames is not None:
@@ -219,7 +221,7 @@ class _Names:
                 if frame is not None:
                     return _Given(path[0], frame)
             raise moment.missing(path)
-        except NotFoundError as error:
+        except (NotFoundError, InvalidInputError) as error:
             raise error_at(self.text, start, error.message, hint=error.hint, **error.facts) from error
 
     def _replacement(
@@ -266,6 +268,8 @@ class _Names:
         syntax = self.query.syntax
         self.rewriter.held.append(target.view.held)
         self.rewriter.tables_read.append(target)
+        if self.rewriter.types_only:
+            return readable(target.schema.arrow_schema.empty_table())
         reader = target.view.reader(target.schema)
         whole = syntax.star or ref.all_columns or self._named_as_row(ref)
         columns = None if whole else needed(target.schema, syntax.names)

@@ -74,11 +74,11 @@ def _meant(moment: Moment, path: tuple[str, ...]) -> tuple[DatabaseInfo, str]:
         space = alike({each: each for each in spaces}, path[0])
         if space is not None:
             return moment.current.info, space
-        names = [each.name for each in moment.engine.history.databases.values()]
+        names = [each.name for each in list(moment.engine.history.databases.values())]
         hint = suggestion(path[0], [*names, *spaces], "there are")
         raise NotFoundError(f"there is no database or schema {path[0]!r}", hint=hint)
     if info is None:
-        names = [each.name for each in moment.engine.history.databases.values()]
+        names = [each.name for each in list(moment.engine.history.databases.values())]
         raise NotFoundError(
             f"there is no database {path[0]!r}", hint=suggestion(path[0], names, "databases here")
         )

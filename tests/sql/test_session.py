@@ -90,9 +90,11 @@ def test_a_second_begin_is_refused_and_changes_nothing(main):
     ],
 )
 def test_misspelt_statements_are_shown_where(main, text, found):
-    with main.session() as session, pytest.raises(absdb.QueryError, match="expected") as caught:
-        session.sql("BEGIN") if not text.startswith(("BEGIN", "START")) else None
-        session.sql(text)
+    with main.session() as session:
+        if not text.startswith(("BEGIN", "START")):
+            session.sql("BEGIN")
+        with pytest.raises(absdb.QueryError, match="expected") as caught:
+            session.sql(text)
     assert found in caught.value.message
     assert "^" in caught.value.message
 
