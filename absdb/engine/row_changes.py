@@ -57,7 +57,16 @@ def rows_with_keys(reader: TableReader, rows: pa.Table, columns: list[str] | Non
 
 def insert(tx: Transaction, schema: TableSchema, rows: pa.Table) -> pa.Table:
     """Add rows that are not there; ConstraintError for keys that are. Returns the rows with every column, in order."""
-    batch = complete(tx, schema, conform(schema, rows))
+    return write_new(tx, schema, completed(tx, schema, rows))
+
+
+def completed(tx: Transaction, schema: TableSchema, rows: pa.Table) -> pa.RecordBatch:
+    """New rows with every column, as `write_new` takes them: defaults filled, NOT NULL and CHECK held."""
+    return complete(tx, schema, conform(schema, rows))
+
+
+def write_new(tx: Transaction, schema: TableSchema, batch: pa.RecordBatch) -> pa.Table:
+    """Add completed rows as `insert` does."""
     ordered = in_key_order(schema, batch)
     if ordered.num_rows and schema.hidden_key is None:
         keys = schema.key_spec.keys_of(ordered)

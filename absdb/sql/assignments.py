@@ -127,6 +127,6 @@ def casts(
     return pieces
 
 
-def cast_of(value: Span | None, kind: str) -> list[Piece]:
+def cast_of(value: Piece | None, kind: str) -> list[Piece]:
     """One value with its column's type."""
     return [f"CAST(NULL AS {kind})"] if value is None else ["CAST((", value, f"\n) AS {kind})"]

@@ -87,7 +87,12 @@ def _insert(call: Call, plan: InsertPlan, scope: TransactionScope) -> Result:
             return counted(intake.insert(tx, schema, rows), "INSERT")
     given = given_rows(call, plan, schema, scope)
     if plan.conflict is not None:
-        written = insert_or(call, scope, schema, plan.target, plan.conflict, given)
+        columns = (
+            _columns(call, plan, schema)
+            if not plan.by_name
+            else [schema.by_name[n] for n in given.column_names]
+        )
+        written = insert_or(call, scope, plan.target, plan.conflict, given, columns)
     elif plan.returning is None:
         return counted(intake.insert(tx, schema, given), "INSERT")
     else:

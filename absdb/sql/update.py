@@ -11,7 +11,7 @@ may swap keys. Called by dispatch.py.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
@@ -78,7 +78,9 @@ def _update(call: Call, plan: UpdatePlan, scope: TransactionScope) -> Result:
     columns = assigned_columns(call, schema, plan.assignments)
     rekeyed = schema.hidden_key is None and any(column.id in schema.key for column in columns)
     table = target_table(call, scope, named, plan.target)
-    values = {column.name: each.value for column, each in zip(columns, plan.assignments, strict=True)}
+    values: dict[str, Piece | None] = {
+        column.name: each.value for column, each in zip(columns, plan.assignments, strict=True)
+    }
     text = _text(call, plan, schema, table, values, rekeyed)
     defaults = [column for column in columns if values[column.name] is None]
     if schema.hidden_key is None and not (rekeyed or defaults or plan.returning):
@@ -108,7 +110,7 @@ def _text(
     plan: UpdatePlan,
     schema: TableSchema,
     table: TargetTable,
-    values: dict[str, Span | None],
+    values: dict[str, Piece | None],
     rekeyed: bool,
 ) -> Assembled:
     pieces: list[Piece] = [plan.with_clause, "\n"] if plan.with_clause else []
@@ -125,7 +127,7 @@ def _text(
 
 
 def changed_columns(
-    call: Call, schema: TableSchema, table: TargetTable, values: dict[str, Any], rekeyed: bool
+    call: Call, schema: TableSchema, table: TargetTable, values: dict[str, Piece | None], rekeyed: bool
 ) -> list[Piece]:
     """What `apply_update` takes, as a SELECT list: the key and what changes; all columns if that is part of the key."""
     types = types_of(call.session.backend, schema)
@@ -143,5 +145,5 @@ def changed_columns(
     return [piece for number, each in enumerate(listed) for piece in ([", "] if number else []) + each]
 
 
-def _written(schema: TableSchema, values: dict[str, Any], rekeyed: bool) -> list[Column]:
+def _written(schema: TableSchema, values: dict[str, Piece | None], rekeyed: bool) -> list[Column]:
     return [column for column in writable_columns(schema) if rekeyed or column.name in values]
