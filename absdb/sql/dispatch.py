@@ -27,6 +27,7 @@ _MODULES: dict[str, str] = {
     **dict.fromkeys(_TRANSACTIONS, "transactions"),
     "USE": "use",
     "TRUNCATE": "delete",
+    "MERGE": "merge_into",
 }
 """First word → module of this room whose `execute` runs the statement."""
 _OBJECTS: dict[str, dict[str, str]] = {

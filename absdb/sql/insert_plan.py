@@ -120,9 +120,9 @@ class InsertPlan:
             return
         start = cursor.at
         if cursor.accept("VALUES"):
-            rows = [_read_row(cursor)]
+            rows = [read_row(cursor)]
             while cursor.accept(",") and cursor.ahead("("):
-                rows.append(_read_row(cursor))
+                rows.append(read_row(cursor))
             if cursor.done or cursor.token.upper in ("ON", "RETURNING"):
                 uneven = next((row for row in rows if len(row) != len(rows[0])), None)
                 if uneven is not None:
@@ -160,7 +160,8 @@ def _at_conflict(cursor: TokenCursor) -> bool:
     return cursor.ahead("ON", "CONFLICT") and following in ("(", "DO", "ON", "WHERE")
 
 
-def _read_row(cursor: TokenCursor) -> list[Cell]:
+def read_row(cursor: TokenCursor) -> list[Cell]:
+    """(1, DEFAULT, x)"""
     cursor.expect("(")
     cells = [read_cell(cursor)]
     while cursor.accept(","):

@@ -5,6 +5,7 @@ Called by insert.py, update.py, delete.py and merge_into.py.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -14,7 +15,7 @@ from absdb.sql.result import Result
 from absdb.sql.rewrite import StandIn
 from absdb.sql.scan import readable
 from absdb.sql.target import TargetRef
-from absdb.sql.tokens import quoted
+from absdb.sql.tokens import literal, quoted
 
 if TYPE_CHECKING:
     from absdb.sql.cursor import TokenCursor
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from absdb.versioning.scope import Scope
 
 _CHANGED = "@changed"
+_ROWS = "@rows"
 
 
 def read_returning(cursor: TokenCursor) -> Span | None:
@@ -48,3 +50,24 @@ def returned(
     given = {_CHANGED: StandIn(readable(rows), target.path)}
     found = call.table(text.text, scope=scope, given=given, edits=[text])
     return Result(table=found, rowcount=rows.num_rows, statement=statement)
+
+
+def returned_by_action(
+    call: Call,
+    scope: Scope,
+    listed: Span,
+    target: TargetRef,
+    changed: Sequence[tuple[str, pa.Table]],
+    statement: str,
+) -> Result:
+    """The same for rows that have been changed in several ways; `merge_action` says how, and `*` leaves it out."""
+    named = f" AS {quoted(target.alias)}" if target.alias else ""
+    tables = []
+    for action, rows in changed:
+        how = f'(SELECT {literal(action)} AS merge_action) AS "@action"'
+        before = f'SELECT "{_ROWS}".* FROM {how}, LATERAL (SELECT '
+        text = Assembled(call.text, [before, listed, f'\nFROM "{_CHANGED}"{named}) AS "{_ROWS}"'])
+        given = {_CHANGED: StandIn(readable(rows), target.path)}
+        tables.append(call.table(text.text, scope=scope, given=given, edits=[text]))
+    total = sum(rows.num_rows for _, rows in changed)
+    return Result(table=pa.concat_tables(tables), rowcount=total, statement=statement)

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from absdb.sql.session import Call
     from absdb.versioning.scope import TransactionScope
 
-_OLD = "@old "
+OLD = "@old "
 
 
 @dataclass(slots=True)
@@ -98,10 +98,10 @@ def _update(call: Call, plan: UpdatePlan, scope: TransactionScope) -> Result:
 
 def apply_update(scope: TransactionScope, schema: TableSchema, rows: pa.Table) -> pa.Table:
     """Write the rows of a query over `changed_columns`; they come back as they are now, with every column."""
-    old = [name for name in rows.column_names if name.startswith(_OLD)]
-    if not old:
-        return row_changes.update(scope.tx, schema, rows)
-    keys = rows.select(old).rename_columns([name.removeprefix(_OLD) for name in old])
+    old = [name for name in rows.column_names if name.startswith(OLD)]
+    if all(rows.column(name).equals(rows.column(name.removeprefix(OLD))) for name in old):
+        return row_changes.update(scope.tx, schema, rows.drop_columns(old) if old else rows)
+    keys = rows.select(old).rename_columns([name.removeprefix(OLD) for name in old])
     return row_changes.replace(scope.tx, schema, keys, rows.drop_columns(old))
 
 
@@ -133,7 +133,7 @@ def changed_columns(
     types = types_of(call.session.backend, schema)
     names = row_changes.stored_key(schema)
     listed: list[list[Piece]] = [
-        [f"{place} AS {quoted(_OLD + name if rekeyed else name)}"]
+        [f"{place} AS {quoted(OLD + name if rekeyed else name)}"]
         for place, name in zip(table.key, names, strict=True)
     ]
     for column in _written(schema, values, rekeyed):
