@@ -70,6 +70,7 @@ def insert_or(
     named = table_of(call, target, scope)
     work, schema = _Insert(call, scope, named, target, conflict), named.schema
     deciding = _deciding(work)
+    _check_excluded(work)
     batch = row_changes.completed(scope.tx, schema, given)
     rows = row_changes.visible(schema, batch)
     there = [_there(work, rows, each) for each in deciding]
@@ -92,6 +93,14 @@ def insert_or(
         values = {c.name: f'"excluded".{quoted(c.name)}' for c in columns if c.id not in kept}
     updated = _update(work, rows.take(pa.array(again)), deciding[0], values)
     return pa.concat_tables([inserted, updated])
+
+
+def _check_excluded(work: _Insert) -> None:
+    """QueryError for `excluded.x` if the table has no column x."""
+    tokens = [token for token in work.call.statement.tokens if token.start >= work.conflict.at]
+    for token, point, column in zip(tokens, tokens[1:], tokens[2:], strict=False):
+        if token.upper == "EXCLUDED" and point.upper == "." and column.is_name:
+            column_of(work.call, work.schema, column.value, column.start)
 
 
 def _deciding(work: _Insert) -> list[list[Column]]:

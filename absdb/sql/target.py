@@ -9,8 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
-import pyarrow as pa
-
 from absdb.catalog.history import DatabaseInfo
 from absdb.catalog.schema import Column, TableSchema
 from absdb.errors import NotFoundError
@@ -18,14 +16,12 @@ from absdb.sql import listings
 from absdb.sql.connection import Backend
 from absdb.sql.cursor import TokenCursor
 from absdb.sql.names import NamedTable, NamedView, alike, suggestion
-from absdb.sql.scan import readable_type
 from absdb.sql.source import error_at
+from absdb.sql.types import duckdb_type
 
 if TYPE_CHECKING:
     from absdb.sql.session import Call
     from absdb.versioning.scope import Scope
-
-_EMPTY = "absdb types"
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,17 +120,6 @@ def types_of(backend: Backend, schema: TableSchema) -> dict[str, str]:
     """DuckDB's names for the types of the columns, by column name; asked for once per schema."""
     found: dict[str, str] | None = schema.__dict__.get("_duckdb_types")
     if found is None:
-        fields = [pa.field(c.page_name, _plain(readable_type(c.type))) for c in schema.columns]
-        empty = pa.schema(fields).empty_table()
-        with backend.registered({_EMPTY: empty}) as connection:
-            kinds = connection.sql(f'FROM "{_EMPTY}"').types
-        found = {c.name: str(kind) for c, kind in zip(schema.columns, kinds, strict=True)}
+        found = {column.name: duckdb_type(backend, column.type) for column in schema.columns}
         schema.__dict__["_duckdb_types"] = found
     return found
-
-
-def _plain(kind: pa.DataType) -> pa.DataType:
-    """The type of the values of an encoded one: an empty dictionary would be an ENUM without values."""
-    if pa.types.is_dictionary(kind) or pa.types.is_run_end_encoded(kind):
-        return kind.value_type
-    return kind
