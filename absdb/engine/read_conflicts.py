@@ -1,6 +1,6 @@
 """What a serializable transaction has read, and whether it is still so when its turn to commit comes.
 
-    key looked up            ReadConflictError if a commit since the snapshot wrote that key, or inserted it
+    key or range looked up   ReadConflictError if a commit since the snapshot wrote a key of it, or inserted it
     anything else of a table ReadConflictError if a commit since the snapshot wrote to the table
     definitions              ReadConflictError if those of a table that was read have changed, or those of views
 
@@ -12,7 +12,10 @@ Readers are wrapped by transaction.py; the leader in commit.py checks, after all
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
+
+import pyarrow as pa
 
 from absdb.catalog.database import DatabaseCatalog
 from absdb.catalog.schema import TableSchema
@@ -21,7 +24,8 @@ from absdb.engine.covers import Layers
 from absdb.engine.reader import TableReader
 from absdb.errors import ReadConflictError
 from absdb.ids import DatabaseId, TableId
-from absdb.pages.key import Keys, from_list, length, runs_of_equal, sort_order, take
+from absdb.pages.fold import KeyRange
+from absdb.pages.key import Keys, from_list, length, runs_of_equal, search_one, sort_order, take
 from absdb.pages.lookup import Found
 from absdb.pages.section import Key, Section
 
@@ -40,10 +44,11 @@ class _TableReads:
         self.schema = schema
         self.keys: set[Key] | None = set()
         self.many: list[Keys] = []
+        self.ranges: list[KeyRange] = []
         self.kept = 0
 
     def whole(self) -> None:
-        self.keys, self.many = None, []
+        self.keys, self.many, self.ranges = None, [], []
 
     def one(self, key: Key) -> None:
         if self.keys is not None:
@@ -58,17 +63,34 @@ class _TableReads:
         elif self.keys is not None:
             self.many.append(keys)
 
+    def between(self, key_range: KeyRange) -> None:
+        self.kept += 1
+        if self.kept > KEYS_KEPT or key_range == (None, None):
+            self.whole()
+        elif self.keys is not None:
+            self.ranges.append(key_range)
+
     def overlap(self, cover: EraCover, lsn: int) -> bool:
         """Whether something of it was written after `lsn`."""
         if cover.hi <= lsn or self.keys is None:
             return cover.hi > lsn
-        if not self.many:
-            return any(cover.written_after(key, lsn) for key in self.keys)
+        if any(cover.written_after(key, lsn) for key in self.keys):
+            return True
+        if not self.many and not self.ranges:
+            return False
         spec = self.schema.key_spec
-        parts = [*self.many, from_list(spec, list(self.keys))]
-        ours = union_of(spec, [_sorted(keys) for keys in parts])
         theirs = cover.keys_between(lsn, cover.hi)
+        if any(_touches(theirs, between) for between in self.ranges):
+            return True
+        ours = union_of(spec, [_sorted(keys) for keys in self.many])
         return length(union_of(spec, [ours, theirs])) < length(ours) + length(theirs)
+
+
+def _touches(keys: Keys, key_range: KeyRange) -> bool:
+    """Whether one of some sorted keys lies in a range."""
+    low, high = key_range
+    start = 0 if low is None else search_one(keys, low)
+    return start < (length(keys) if high is None else search_one(keys, high))
 
 
 def _sorted(keys: Keys) -> Keys:
@@ -145,6 +167,9 @@ class RecordingReader(TableReader):
         self._reads.whole()
         return self._plain.sections
 
+    def under(self, schema: TableSchema) -> TableReader:
+        return RecordingReader(self._plain.under(schema), self._reads)
+
     def lookup(self, keys: Keys) -> Found:
         self._reads.several(keys)
         return self._plain.lookup(keys)
@@ -152,3 +177,16 @@ class RecordingReader(TableReader):
     def find(self, key: Key) -> Hit | None:
         self._reads.one(key)
         return self._plain.find(key)
+
+    def part(
+        self,
+        columns: Sequence[str] | None = None,
+        *,
+        keys: Sequence[Key] | None = None,
+        key_range: KeyRange = (None, None),
+    ) -> pa.Table:
+        if keys is None:
+            self._reads.between(key_range)
+        elif keys:
+            self._reads.several(from_list(self.schema.key_spec, keys))
+        return self._plain.part(columns, keys=keys, key_range=key_range)

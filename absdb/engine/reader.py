@@ -40,6 +40,10 @@ class TableReader:
         own = [] if self.own is None else self.own.sections(-1, self.own_upto)
         return [*self.layers.sections(), *own]
 
+    def under(self, schema: TableSchema) -> TableReader:
+        """The same rows as another schema of the table shows them."""
+        return TableReader(schema, self.layers, self.own, self.own_upto)
+
     def scan(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
         """The rows in key order, as batches of the visible columns asked for; memory bounded."""
         return fold(self.schema.key_spec, self.sections, self._projection(columns))

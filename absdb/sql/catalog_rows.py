@@ -12,14 +12,15 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.types as pt
 
-from absdb.catalog.schema import Check, Column, ForeignKey, TableSchema
+from absdb.catalog.schema import Check, ForeignKey, TableSchema
 from absdb.engine.expressions import columns_read
 from absdb.engine.listing import constraints
 from absdb.errors import AbsdbError
 from absdb.sql.connection import backend_of
+from absdb.sql.default_text import default_text, is_identity
 from absdb.sql.names import Moment, views_of
 from absdb.sql.tokens import quoted
-from absdb.sql.type_names import default_text, type_names
+from absdb.sql.types import duckdb_type
 
 
 class TableRow(NamedTuple):
@@ -103,12 +104,10 @@ def view_rows(moment: Moment) -> list[Mapping[str, Any]]:
 def sequence_rows(moment: Moment) -> list[Mapping[str, Any]]:
     """The sequences as the catalog keeps them, without those of identity columns."""
     found = [v for (kind, _), v in moment.current.catalog.entities.items() if kind == "sequence"]
-    own = {c.default.value for t in _tables(moment) for c in t.columns if _is_identity(c) and c.default}
+    catalog = moment.current.catalog
+    columns = [column for table in _tables(moment) for column in table.columns]
+    own = {c.default.value for c in columns if c.default is not None and is_identity(c, catalog)}
     return sorted((each for each in found if each["id"] not in own), key=lambda each: str(each["name"]))
-
-
-def _is_identity(column: Column) -> bool:
-    return column.default is not None and column.default.kind == "sequence"
 
 
 def table_rows(moment: Moment) -> list[TableRow]:
@@ -120,20 +119,18 @@ def table_rows(moment: Moment) -> list[TableRow]:
 
 def column_rows(moment: Moment) -> list[ColumnRow]:
     """The columns of all tables, and of all views that can be read."""
-    backend = backend_of(moment.engine)
-    kinds = [column.type for table in _tables(moment) for column in table.columns]
-    names = type_names(backend, kinds)
     found: list[ColumnRow] = []
     for row in table_rows(moment):
         if row.schema is not None:
-            found += columns_of(moment, row.schema, names)
+            found += columns_of(moment, row.schema)
         else:
             found += _of_view(moment, row)
     return found
 
 
-def columns_of(moment: Moment, table: TableSchema, names: dict[pa.DataType, str]) -> list[ColumnRow]:
-    """The columns of one table; `names` are what its types are called."""
+def columns_of(moment: Moment, table: TableSchema) -> list[ColumnRow]:
+    """The columns of one table."""
+    backend, catalog = backend_of(moment.engine), moment.current.catalog
     return [
         ColumnRow(
             table.namespace,
@@ -141,12 +138,12 @@ def columns_of(moment: Moment, table: TableSchema, names: dict[pa.DataType, str]
             False,
             at,
             column.name,
-            names[column.type],
+            duckdb_type(backend, column.type),
             column.type,
             column.nullable and column.id not in table.key,
-            None if _is_identity(column) else default_text(column, moment.current.catalog),
+            default_text(column, catalog),
             column.generated,
-            _is_identity(column),
+            is_identity(column, catalog),
             column.comment,
         )
         for at, column in enumerate(table.columns, start=1)
@@ -159,10 +156,21 @@ def _of_view(moment: Moment, row: TableRow) -> list[ColumnRow]:
     except AbsdbError:
         # What it reads was dropped or changed; the view is still listed, and using it says what is wrong.
         return []
-    names = type_names(backend_of(moment.engine), schema.types)
+    backend = backend_of(moment.engine)
     return [
         ColumnRow(
-            row.namespace, row.name, True, at, f.name, names[f.type], f.type, True, None, None, False, ""
+            row.namespace,
+            row.name,
+            True,
+            at,
+            f.name,
+            duckdb_type(backend, f.type),
+            f.type,
+            True,
+            None,
+            None,
+            False,
+            "",
         )
         for at, f in enumerate(schema, start=1)
     ]

@@ -40,7 +40,7 @@ def as_stored(reader: TableReader) -> TableReader:
     if stored is None:
         columns = tuple(dataclasses.replace(c, type=_stored_type(c.type)) for c in schema.columns)
         stored = schema.__dict__["_as_stored"] = dataclasses.replace(schema, columns=columns)
-    return TableReader(stored, reader.layers, reader.own, reader.own_upto)
+    return reader.under(stored)
 
 
 def _stored_type(kind: pa.DataType) -> pa.DataType:

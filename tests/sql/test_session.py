@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -209,3 +210,304 @@ def test_a_closed_session_has_rolled_back_and_refuses(main):
     assert not session.in_transaction
     with pytest.raises(absdb.StateError, match="the session is closed"):
         session.sql("SELECT 1")
+
+
+# -- what transactions see of one another, and what becomes of two that meet
+
+
+@pytest.fixture
+def two(main: absdb.Database) -> Iterator[tuple[Session, Session]]:
+    """Two sessions side by side."""
+    with main.session() as one, main.session() as other:
+        yield one, other
+
+
+def test_dirty_read_is_prevented(main, two):
+    one, other = two
+    one.sql("BEGIN; UPDATE t SET v = 99 WHERE id = 1; INSERT INTO t VALUES (3, 30)")
+    assert values(one) == {1: 99, 2: 20, 3: 30}
+    assert values(other) == values(main) == {1: 10, 2: 20}
+    other.sql("BEGIN ISOLATION LEVEL READ UNCOMMITTED")
+    assert values(other) == {1: 10, 2: 20}
+    one.sql("ROLLBACK")
+    assert values(one) == values(other) == {1: 10, 2: 20}
+
+
+def test_non_repeatable_read_is_prevented(two):
+    one, other = two
+    one.sql("BEGIN")
+    assert values(one) == {1: 10, 2: 20}
+    other.sql("UPDATE t SET v = 99 WHERE id = 1")
+    other.sql("DELETE FROM t WHERE id = 2")
+    assert values(one) == {1: 10, 2: 20}
+    assert one.sql("SELECT v FROM t WHERE id = 1").fetchall() == [(10,)]
+    one.sql("COMMIT")
+    assert values(one) == {1: 99}
+
+
+def test_phantom_is_prevented(two):
+    one, other = two
+    one.sql("BEGIN")
+    query = "SELECT count(*) FROM t WHERE v >= 10"
+    assert one.sql(query).fetchall() == [(2,)]
+    other.sql("INSERT INTO t VALUES (3, 30)")
+    assert one.sql(query).fetchall() == [(2,)]
+    # Not through a change of the rows it sees either.
+    assert one.sql("UPDATE t SET v = v + 1 WHERE v >= 10").rowcount == 2
+    one.sql("COMMIT")
+    assert values(one) == {1: 11, 2: 21, 3: 30}
+
+
+def test_lost_update_is_prevented(main, two):
+    one, other = two
+    for session in two:
+        session.sql("BEGIN")
+        [(seen,)] = session.sql("SELECT v FROM t WHERE id = 1").fetchall()
+        session.sql("UPDATE t SET v = ? WHERE id = 1", [seen + 1])
+    one.sql("COMMIT")
+    with pytest.raises(absdb.WriteConflictError, match="table 't': key 1"):
+        other.sql("COMMIT")
+    assert not other.in_transaction
+    assert values(main)[1] == 11
+    other.sql("BEGIN; UPDATE t SET v = v + 1 WHERE id = 1; COMMIT")
+    assert values(main)[1] == 12
+
+
+def test_single_statements_are_tried_again_instead(main):
+    """Two sessions that count up in autocommit lose nothing, and nobody sees a conflict."""
+
+    def count() -> None:
+        with main.session() as session:
+            for _ in range(25):
+                session.sql("UPDATE t SET v = v + 1 WHERE id = 1")
+
+    threads = [threading.Thread(target=count) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert values(main)[1] == 10 + 75
+
+
+def test_read_skew_is_prevented_within_and_across_databases(shop, main, two):
+    one, other = two
+    main.branch("staging")
+    one.sql("BEGIN")
+    assert one.sql("SELECT v FROM t WHERE id = 1").fetchall() == [(10,)]
+    other.sql("BEGIN; UPDATE t SET v = 0 WHERE id = 1; UPDATE t SET v = 30 WHERE id = 2; COMMIT")
+    shop["staging"].sql("UPDATE t SET v = 7")
+    assert one.sql("SELECT v FROM t WHERE id = 2").fetchall() == [(20,)]
+    both = "SELECT m.v, s.v FROM main.t m JOIN staging.t s USING (id) ORDER BY id"
+    assert one.sql(both).fetchall() == [(10, 10), (20, 20)]
+    one.sql("COMMIT")
+    assert one.sql(both).fetchall() == [(0, 7), (30, 7)]
+
+
+def skew(sessions: tuple[Session, Session], begin: str) -> None:
+    """Each takes its own row to zero, since the other one's is not."""
+    for session in sessions:
+        session.sql(begin)
+        assert session.sql("SELECT sum(v) FROM t").fetchall() == [(30,)]
+    for session, key in zip(sessions, (1, 2), strict=True):
+        session.sql("UPDATE t SET v = 0 WHERE id = ?", [key])
+
+
+def test_write_skew_is_possible_under_snapshot_isolation(main, two):
+    skew(two, "BEGIN")
+    for session in two:
+        session.sql("COMMIT")
+    assert values(main) == {1: 0, 2: 0}
+
+
+def test_write_skew_is_prevented_by_serializable(main, two):
+    one, other = two
+    skew(two, "BEGIN ISOLATION LEVEL SERIALIZABLE")
+    one.sql("COMMIT")
+    with pytest.raises(absdb.ReadConflictError, match="rows of table 't' that the transaction has read"):
+        other.sql("COMMIT")
+    assert not other.in_transaction
+    assert values(main) == {1: 0, 2: 20}
+
+
+def test_serializable_transactions_that_do_not_meet_both_commit(main, two):
+    """Keys and ranges that the WHERE clause names are what was read, not the whole table."""
+    one, other = two
+    main.sql("INSERT INTO t SELECT n, n FROM range(100, 200) r(n)")
+    for session in two:
+        session.sql("BEGIN ISOLATION LEVEL SERIALIZABLE")
+    assert one.sql("SELECT v FROM t WHERE id = 1").fetchall() == [(10,)]
+    assert one.sql("SELECT count(*) FROM t WHERE id BETWEEN 100 AND 120").fetchall() == [(21,)]
+    one.sql("UPDATE t SET v = v + 1 WHERE id = 1")
+    other.sql("UPDATE t SET v = v + 1 WHERE id = 2")
+    other.sql("INSERT INTO t VALUES (99, 0)")
+    other.sql("DELETE FROM t WHERE id = 121")
+    other.sql("COMMIT")
+    one.sql("COMMIT")
+    assert values(main)[1] == 11
+    for key in (100, 110, 120):
+        one.sql("BEGIN ISOLATION LEVEL SERIALIZABLE")
+        one.sql("SELECT count(*) FROM t WHERE id >= 100 AND id < 121").fetchall()
+        one.sql("INSERT INTO t VALUES (?, 0)", [1000 + key])
+        other.sql("UPDATE t SET v = -1 WHERE id = ?", [key])
+        with pytest.raises(absdb.ReadConflictError):
+            one.sql("COMMIT")
+
+
+def test_serializable_covers_what_is_read_of_other_databases(shop, main, two):
+    one, _ = two
+    main.branch("staging")
+    one.sql("BEGIN ISOLATION LEVEL SERIALIZABLE")
+    one.sql("UPDATE t SET v = (SELECT max(v) FROM staging.t) WHERE id = 1")
+    shop["staging"].sql("UPDATE t SET v = 500 WHERE id = 2")
+    with pytest.raises(absdb.ReadConflictError):
+        one.sql("COMMIT")
+    # A state of the past does not change, whatever happens.
+    one.sql("BEGIN ISOLATION LEVEL SERIALIZABLE")
+    one.sql("UPDATE t SET v = (SELECT max(v) FROM staging.t AT (LSN => ?)) WHERE id = 1", [str(main.lsn)])
+    shop["staging"].sql("UPDATE t SET v = 600 WHERE id = 2")
+    one.sql("COMMIT")
+    assert values(main)[1] == 500
+
+
+def test_read_only_transactions_refuse_to_write_and_nothing_else(main, two):
+    one, other = two
+    one.sql("BEGIN ISOLATION LEVEL SERIALIZABLE READ ONLY")
+    assert values(one) == {1: 10, 2: 20}
+    for text in (
+        "UPDATE t SET v = 1",
+        "INSERT INTO t VALUES (9, 9)",
+        "DELETE FROM t",
+        "CREATE TABLE u (id INT)",
+    ):
+        with pytest.raises(absdb.StateError, match="READ ONLY"):
+            one.sql(text)
+    other.sql("UPDATE t SET v = 1")
+    assert values(one) == {1: 10, 2: 20}
+    one.sql("COMMIT")
+    one.sql("UPDATE t SET v = 2")
+    assert values(main) == {1: 2, 2: 2}
+
+
+# -- savepoints, failed statements
+
+
+def test_savepoints(main):
+    with main.session() as session:
+        session.sql("BEGIN; UPDATE t SET v = 1; SAVEPOINT a; UPDATE t SET v = 2; SAVEPOINT b")
+        session.sql("UPDATE t SET v = 3")
+        session.sql("ROLLBACK TO SAVEPOINT B")
+        assert values(session) == {1: 2, 2: 2}
+        session.sql("ROLLBACK WORK TO a")
+        assert values(session) == {1: 1, 2: 1}
+        with pytest.raises(absdb.NotFoundError, match="no savepoint 'b'") as caught:
+            session.sql("ROLLBACK TO b")
+        assert caught.value.hint == "savepoints: a"
+        session.sql("SAVEPOINT a; UPDATE t SET v = 4; RELEASE SAVEPOINT a; ROLLBACK TO a")
+        assert values(session) == {1: 1, 2: 1}
+        session.sql("COMMIT")
+    assert values(main) == {1: 1, 2: 1}
+
+
+def test_a_savepoint_covers_definitions(main):
+    with main.session() as session:
+        session.sql("BEGIN; SAVEPOINT a; CREATE TABLE u (id INT PRIMARY KEY); INSERT INTO u VALUES (1)")
+        session.sql("ROLLBACK TO a")
+        with pytest.raises(absdb.QueryError, match="no table 'u'"):
+            session.sql("SELECT * FROM u")
+        session.sql("COMMIT")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "INSERT INTO t VALUES (3, 30), (1, 0)",
+        "UPDATE t SET v = CAST('no ' || id AS INTEGER)",
+        "SELECT nothing FROM t",
+        "SELEC 1",
+        "UPDATE t SET id = NULL",
+    ],
+)
+def test_a_failed_statement_leaves_the_transaction_as_it_was(main, text):
+    """Unlike PostgreSQL, which takes nothing but ROLLBACK after an error."""
+    with main.session() as session:
+        session.sql("BEGIN; UPDATE t SET v = 11 WHERE id = 1")
+        with pytest.raises(absdb.AbsdbError):
+            session.sql(text)
+        assert session.in_transaction
+        assert values(session) == {1: 11, 2: 20}
+        session.sql("COMMIT")
+    assert values(main) == {1: 11, 2: 20}
+
+
+def test_an_error_in_a_text_rolls_back_what_the_text_began(main):
+    with pytest.raises(absdb.QueryError, match="no table 'nothing'"):
+        main.sql("BEGIN; UPDATE t SET v = 0; SELECT * FROM nothing; COMMIT")
+    assert values(main) == {1: 10, 2: 20}
+    with pytest.raises(absdb.StateError, match="rolled back"):
+        main.sql("BEGIN; UPDATE t SET v = 0")
+    assert values(main) == {1: 10, 2: 20}
+
+
+def test_who_and_why_are_said_at_commit(main):
+    main.sql("BEGIN; UPDATE t SET v = 0; COMMIT MESSAGE 'price fix' AUTHOR 'bea'")
+    row = main.log(limit=1).iloc[0]
+    assert (row["message"], row["author"]) == ("price fix", "bea")
+
+
+def test_a_write_to_another_database_is_refused_in_a_transaction(shop, main):
+    main.branch("staging")
+    with main.session() as session:
+        session.sql("BEGIN; UPDATE t SET v = 1")
+        with pytest.raises(absdb.StateError, match="is one of database 'main', not of 'staging'"):
+            session.sql("UPDATE staging.t SET v = 2")
+        session.sql("COMMIT")
+        session.sql("UPDATE staging.t SET v = 2")
+    assert values(shop["staging"]) == {1: 2, 2: 2}
+
+
+def test_many_sessions_side_by_side(main):
+    sessions = [main.session() for _ in range(20)]
+    for number, session in enumerate(sessions):
+        session.sql(f"BEGIN; INSERT INTO t VALUES ({100 + number}, {number})")
+    for number, session in enumerate(sessions):
+        assert values(session) == {1: 10, 2: 20, 100 + number: number}
+    for session in sessions:
+        session.sql("COMMIT")
+        session.close()
+    assert main["t"].count() == 22
+
+
+def test_a_database_dropped_under_a_transaction(shop, main):
+    staging = main.branch("staging")
+    with staging.session() as session:
+        session.sql("BEGIN; UPDATE t SET v = 1")
+        shop.drop_database("staging")
+        with pytest.raises(absdb.StateError, match="was dropped"):
+            session.sql("SELECT * FROM t")
+        with pytest.raises(absdb.StateError, match="was dropped"):
+            session.sql("COMMIT")
+        assert not session.in_transaction
+
+
+def test_a_closed_instance(shop, main):
+    session = main.session()
+    session.sql("BEGIN; UPDATE t SET v = 1")
+    shop.close()
+    with pytest.raises(absdb.StateError, match="the instance is closed"):
+        session.sql("COMMIT")
+    session.close()
+
+
+def test_sessions_of_an_instance_opened_for_reading(tmp_path):
+    with absdb.connect(tmp_path / "shop") as shop:
+        shop["main"].create_table("t", [{"id": 1, "v": 10}], key="id")
+        with absdb.connect(tmp_path / "shop", read_only=True) as reader, reader["main"].session() as session:
+            session.sql("BEGIN")
+            assert values(session) == {1: 10}
+            with pytest.raises(absdb.StateError, match="reading only"):
+                session.sql("UPDATE t SET v = 1")
+            shop["main"].sql("UPDATE t SET v = 2")
+            reader.refresh()
+            assert values(session) == {1: 10}
+            session.sql("COMMIT")
+            assert values(session) == {1: 2}

@@ -1,38 +1,28 @@
-"""What SQL calls the types and defaults of columns: DuckDB is asked, so that it is what a CAST takes.
-
-Called by everything that describes tables.
-"""
+"""The defaults of columns as SQL expressions. Called by everything that describes tables."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
-
-import pyarrow as pa
 
 from absdb.catalog.database import DatabaseCatalog
 from absdb.catalog.schema import Column
 from absdb.pages.values import Converter
-from absdb.sql.connection import Backend
-from absdb.sql.scan import readable_type
 from absdb.sql.tokens import literal
 
 
-def type_names(backend: Backend, kinds: Iterable[pa.DataType]) -> dict[pa.DataType, str]:
-    """DuckDB's name of each type, such as `DECIMAL(18,2)` or `INTEGER[]`."""
-    wanted = list(dict.fromkeys(kinds))
-    if not wanted:
-        return {}
-    fields = [pa.field(str(at), readable_type(kind)) for at, kind in enumerate(wanted)]
-    with backend.registered({"columns asked for": pa.schema(fields).empty_table()}) as connection:
-        rows = connection.execute('DESCRIBE FROM "columns asked for"').fetchall()
-    return {kind: row[1] for kind, row in zip(wanted, rows, strict=True)}
+def is_identity(column: Column, catalog: DatabaseCatalog) -> bool:
+    """Whether the column counts by itself, from a sequence that is its own and has no name in SQL."""
+    default = column.default
+    if default is None or default.kind != "sequence":
+        return False
+    sequence = catalog.entities.get(("sequence", default.value), {})
+    return "namespace" not in sequence and str(sequence.get("name", "")).endswith(f"_{default.value}")
 
 
 def default_text(column: Column, catalog: DatabaseCatalog) -> str | None:
     """A column's default as an SQL expression; None if it has none, or is an identity or generated."""
     default = column.default
-    if default is None:
+    if default is None or is_identity(column, catalog):
         return None
     if default.kind == "value":
         return value_text(Converter.of(column.type, column.name).to_python(default.value))
