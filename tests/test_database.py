@@ -458,6 +458,11 @@ def test_restore_and_back(main):
     assert "x" in main
 
 
+def undone(database):
+    log = database.log()
+    return dict(zip(log["message"], log["undone"].tolist(), strict=True))
+
+
 def test_the_log_tells_what_happened(main):
     main["t"].insert([{"id": 4}, {"id": 5}], message="more")
     main["t"].sync([{"id": 1, "v": 11}, {"id": 2, "v": 20}, {"id": 6, "v": 1}], author="bob")
@@ -465,6 +470,7 @@ def test_the_log_tells_what_happened(main):
     log = main.log()
     assert list(log.columns) == [
         "lsn", "time", "author", "message", "kind", "tables", "rows_inserted", "rows_updated", "rows_deleted",
+        "undone",
     ]  # fmt: skip
     assert list(log["kind"]) == ["schema", "commit", "commit", "commit"]
     assert list(log["author"]) == ["ann", "bob", "ann", "ann"]
@@ -476,6 +482,59 @@ def test_the_log_tells_what_happened(main):
     assert log["time"].is_monotonic_decreasing
     assert str(log["time"].dtype) == "datetime64[us, UTC]"
     assert len(main.log(limit=2)) == 2
+    assert str(log["undone"].dtype) == "boolean"
+    assert not log["undone"].any()
+
+
+def test_the_log_names_the_tables_of_a_change_of_schema(main):
+    main.create_table("empty", {"id": "int64"}, key="id")
+    main["empty"].rename("void")
+    with main.transaction() as tx:
+        tx["t"].insert([{"id": 4}])
+        tx.drop_table("void")
+    main.restore(lsn=main.log()["lsn"][1], tables=["void"])
+    assert main.log()["tables"].tolist() == [["void"], ["t", "void"], ["void"], ["empty"], ["t"]]
+
+
+def test_the_log_shows_what_a_restore_undid_and_where_to_go_back_to(main):
+    main["t"].delete(1, message="wanted")
+    main["t"].insert([{"id": 9}], message="also wanted")
+    main.restore(lsn=main.log()["lsn"][2], message="too far")
+    main["t"].delete(2, message="since")
+    assert undone(main) == {
+        "since": False,
+        "too far": False,
+        "also wanted": True,
+        "wanted": True,
+        "first": False,
+    }
+    assert undone(main.at(lsn=main.log()["lsn"][2])) == {
+        "also wanted": False,
+        "wanted": False,
+        "first": False,
+    }
+    log = main.log()
+    wanted = log[log["undone"] & (log["message"] == "also wanted")]["lsn"].iloc[0]
+    main.restore(lsn=wanted, message="back")
+    assert set(values(main)) == {2, 3, 9}
+    assert undone(main) == {
+        "back": False, "since": True, "too far": False, "also wanted": False, "wanted": False, "first": False,
+    }  # fmt: skip
+    assert main.log(limit=2)["undone"].tolist() == [False, True]
+
+
+def test_a_branch_shows_what_it_undid_of_what_it_was_made_from(main):
+    main["t"].delete(1, message="wanted")
+    staging = main.branch("staging")
+    main["t"].delete(2, message="of main alone")
+    staging["t"].delete(3, message="own")
+    staging.restore(lsn=main.log()["lsn"].iloc[-1], message="too far")
+    shown = staging.log()
+    assert shown["kind"].tolist() == ["restore", "commit", "branch", "commit", "commit"]
+    assert shown["undone"].tolist() == [False, True, False, True, False]
+    assert not main.log()["undone"].any()
+    staging.restore(lsn=shown["lsn"][1])
+    assert set(values(staging)) == {2}
 
 
 def test_lineage_and_lsn(main):
