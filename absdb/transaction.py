@@ -11,6 +11,7 @@ from typing import Self
 from absdb.database_tables import DatabaseTables
 from absdb.engine.transaction import Transaction
 from absdb.ids import Lsn
+from absdb.paths import check_text
 from absdb.reprs import counted, plain
 from absdb.versioning.scope import TransactionScope
 
@@ -47,7 +48,7 @@ class TransactionHandle(DatabaseTables):
 
     @message.setter
     def message(self, text: str) -> None:
-        self._tx.message = text
+        self._tx.message = check_text("message", text)
 
     def savepoint(self, name: str) -> None:
         """Remember this point, for `rollback_to`. A name used before is shadowed until released."""

@@ -367,6 +367,7 @@ def test_points_that_are_not_there(main):
     for wrong, kind, text in (
         ({"lsn": 2**40}, absdb.InvalidInputError, "future"),
         ({"lsn": "x"}, absdb.InvalidInputError, "not an LSN"),
+        ({"time": "2999-01-01"}, absdb.InvalidInputError, "2999-01-01 00:00:00Z lies in the future"),
         ({"time": "1999-01-01"}, absdb.HistoryExpiredError, "no history at 1999-01-01"),
         ({"time": "yesterday"}, absdb.InvalidInputError, "not a point in time"),
         ({"snapshot": "nope"}, absdb.NotFoundError, "no snapshot 'nope'"),

@@ -45,6 +45,9 @@ def drop_namespace(tx: Transaction, name: str) -> None:
 def create_sequence(tx: Transaction, name: str, *, start: int = 1, increment: int = 1) -> int:
     """A new sequence; returns its id. Branches take values from blocks of their own."""
     name = check_name("sequence", name)
+    for what, number in (("start", start), ("increment", increment)):
+        if isinstance(number, bool) or not isinstance(number, int):
+            raise InvalidInputError(f"sequence {name!r}: {what} is {number!r}, expected a whole number")
     if increment == 0:
         raise InvalidInputError(
             f"sequence {name!r} cannot have the increment 0", hint="use 1, or -1 to count down"

@@ -219,6 +219,10 @@ class Engine:
         self._last_time_us = max(self.clock.now_us(), self._last_time_us + 1)
         return self._last_time_us
 
+    def latest_time(self) -> int:
+        """Now, or the time of the last record if the clock is behind it."""
+        return max(self.clock.now_us(), self._last_time_us)
+
     def next_txid(self) -> int:
         self._last_txid += 1
         return self._last_txid

@@ -28,6 +28,7 @@ from absdb.engine.rowcodec import Row
 from absdb.errors import NotFoundError, StateError
 from absdb.ids import DatabaseId, EraId, Lsn, TableId
 from absdb.pages.section import Key
+from absdb.paths import check_text
 
 if TYPE_CHECKING:
     from absdb.engine.engine import Engine
@@ -61,8 +62,8 @@ class Transaction:
     ) -> None:
         self.engine = engine
         self.database = database
-        self.author = author
-        self.message = message
+        self.author = None if author is None else check_text("author", author)
+        self.message = check_text("message", message)
         self.kind = kind
         self.open = True
         self.snapshot_lsn, self.lineage = engine.head(database)

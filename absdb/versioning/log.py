@@ -18,6 +18,7 @@ from absdb.catalog.commit_entries import CommitEntry
 from absdb.catalog.database import DatabaseCatalog
 from absdb.catalog.lineage import remainder
 from absdb.engine.engine import Engine
+from absdb.errors import InvalidInputError
 from absdb.ids import DatabaseId, EraId, Lsn, TableId
 from absdb.versioning.as_of import Point
 
@@ -44,6 +45,8 @@ def log(engine: Engine, point: Point, *, limit: int | None = None) -> pa.Table:
     LOG_SCHEMA, newest first. `undone` is true for commits that the state at `point` does not hold. What happens to
     the database as a whole is never undone; a restore of some tables names them and undoes no commit.
     """
+    if limit is not None and (not isinstance(limit, int) or limit < 0):
+        raise InvalidInputError(f"cannot list {limit!r} commits", hint="pass a whole number, 0 or more")
     reached = {era: upto for era, _, upto in remainder(point.lineage, ())}
     ever = {**reached, NO_ERA: int(point.lsn)}
     for era, upto in _earlier(engine, point):
