@@ -363,6 +363,40 @@ def test_points_are_named_by_lsn_time_and_snapshot(main):
     assert values(main.at(time=when)) == values(main.at()) == {1: 11, 2: 20, 3: 30}
 
 
+def test_values_of_a_sequence(main):
+    main.create_sequence("invoice", start=1000, increment=5)
+    assert [main.next_value("invoice") for _ in range(3)] == [1000, 1005, 1010]
+    assert main.next_values("invoice", 3) == range(1015, 1030, 5)
+    before = main.lsn
+    with main.transaction() as tx:
+        assert tx.next_value("invoice") == 1030
+        tx.create_sequence("down", start=-1, increment=-1)
+        assert list(tx.next_values("down", 3)) == [-1, -2, -3]
+        tx.rollback()
+    assert main.sequences().to_dict("records") == [{"name": "invoice", "start": 1000, "increment": 5}]
+    main.restore(lsn=before)
+    after = main.next_value("invoice")
+    other = main.branch("other")
+    assert after == 1035
+    assert {main.next_value("invoice") for _ in range(50)}.isdisjoint(
+        {other.next_value("invoice") for _ in range(50)}
+    )
+    main.create_sequence("end", start=2**63 - 2)
+    assert [main.next_value("end") for _ in range(2)] == [2**63 - 2, 2**63 - 1]
+    with pytest.raises(absdb.StateError, match="sequence 'end' has no more values"):
+        main.next_value("end")
+    with pytest.raises(absdb.NotFoundError, match="no sequence 'invoices'") as caught:
+        main.next_value("invoices")
+    assert caught.value.hint == "sequences: end, invoice"
+    for count in (0, -1, True, 1.5, "a"):
+        with pytest.raises(absdb.InvalidInputError, match="cannot take"):
+            main.next_values("invoice", count)
+    with pytest.raises(absdb.StateError, match="which does not change"):
+        main.at().next_value("invoice")
+    main.drop_sequence("end")
+    assert list(main.sequences()["name"]) == ["invoice"]
+
+
 def test_points_that_are_not_there(main):
     for wrong, kind, text in (
         ({"lsn": 2**40}, absdb.InvalidInputError, "future"),
