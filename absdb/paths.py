@@ -3,7 +3,7 @@
     control, control.tmp      the instance's anchor, replaced atomically
     lock                      held by the one writing process
     absdb.conf                settings
-    watermark                 the durable LSN, as readers in other processes see it
+    watermark                 the durable LSN, for readers in other processes and for recovery
     wal/TTTTTTTTSSSSSSSSSSSSSSSS                         8 hex digits of timeline, 16 of segment number
     wal/TTTTTTTTSSSSSSSSSSSSSSSS.LLLLLLLLLLLLLLLL.torn   bytes cut off a torn tail at LSN L, kept aside
     pages/NNNNNNNNNNNNNNNN-tag.arrow                     16 hex digits of a number, and a tag

@@ -133,7 +133,7 @@ class Engine:
         """Show everything up to `lsn`, which is durable, to readers."""
         self.published = lsn
         if self.watermark is not None:
-            self.watermark.set(lsn)
+            self.watermark.set(lsn, self.wal.durable_lsn)
 
     # transactions
 

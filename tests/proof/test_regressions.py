@@ -420,16 +420,16 @@ def test_a_reader_opens_while_the_writer_removes_the_log_it_reads(monkeypatch):
     with engine.begin(database(engine)) as tx:
         create(tx, "t")
     put(engine, "t", range(100))
-    readable_end, rounds = recovery._readable_end, []
+    readable_end, rounds = recovery.readable_end, []
 
-    def slow(reader, log):
-        end = readable_end(reader, log)
+    def slow(reader):
+        end = readable_end(reader)
         if len(rounds) < 3:
             rounds.append(put(engine, "t", range(100, 200), f"round {len(rounds)} "))
             checkpoint(engine)
         return end
 
-    monkeypatch.setattr(recovery, "_readable_end", slow)
+    monkeypatch.setattr(recovery, "readable_end", slow)
     reading = open_engine(fs, read_only=True)
     assert ids(reading, "t") == list(range(200))
     assert len(rounds) == 3
