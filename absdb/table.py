@@ -113,13 +113,16 @@ class Table(TableColumns):
         """Add rows, or change those that are there by key; returns how many were given.
 
         `rows` is what `insert` takes, with the key in every row. Columns left out keep their value in rows
-        that are there, and get their default in new ones. Rows that equal what is there are not written.
+        that are there, and get their default in new ones. Rows that equal what is there count in the number, but
+        are not written: no diff, log or history shows them, and if all are so, nothing is committed.
         """
         with reporting(progress, f"upsert into {self._name}") as report:
             return self._write(lambda tx, schema: intake.upsert(tx, schema, rows, report), message, author)
 
     def update(self, rows: Any, *, message: str = "", author: str | None = None) -> int:
         """Change rows that are there, by key; returns how many were found. Rows that are not there are left out.
+
+        Rows that equal what is there are not written, as with `upsert`.
 
         orders.update({"id": 1, "status": "paid"})
         """

@@ -1,13 +1,13 @@
 """From a transaction's writes to its net change of one table: the newest version of each key, with before images.
 
 Few rows stay plain tuples, more become one Arrow batch, and above the bulk threshold they go into page files
-before the commit record that names them. A key written and taken back to nothing is left out. Called by
-engine/transaction.py.
+before the commit record that names them. A key written and taken back to nothing is left out, and so is a row written
+as it was: neither a diff nor a history shows it. Called by engine/transaction.py.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,7 +17,7 @@ from absdb.catalog.schema import TableSchema
 from absdb.engine.changeset import RowChange, TableChange, codec_of, count_rows
 from absdb.engine.gather import merged_batches, without_lsn
 from absdb.engine.rowcodec import Row
-from absdb.pages.key import concat
+from absdb.engine.unchanged import Bools, unchanged, unchanged_from
 from absdb.pages.run import Run, merge_runs
 from absdb.pages.section import DELETE, OP, Section
 from absdb.pages.types import physical_type
@@ -44,7 +44,8 @@ def net_change(tx: Transaction, schema: TableSchema, writes: TableWrites) -> Tab
     if len(runs) == 1 and runs[0].is_stored:
         return _as_pages(tx, schema, runs[0])
     if _bytes_of(runs) > tx.engine.settings.bulk_threshold:
-        stored = tx.engine.bulk.store(schema, merged_batches(schema, list(runs)), tx.files)
+        effective = _effective(tx, schema, merged_batches(schema, list(runs)))
+        stored = tx.engine.bulk.store(schema, effective, tx.files)
         return None if stored is None else _as_pages(tx, schema, stored)
     merged = runs[0] if len(runs) == 1 else merge_runs(schema.key_spec, runs, schema.fills)
     return _as_batch(tx, schema, merged.newest)
@@ -95,23 +96,45 @@ def _same(schema: TableSchema, before: Row, after: Row) -> bool:
 
 def _as_batch(tx: Transaction, schema: TableSchema, section: Section) -> TableChange | None:
     batch = pa.concat_batches([without_lsn(batch) for batch in section.batches()])
-    keys = concat([page.keys() for page in section.pages])
-    found = tx.base_reader(schema).lookup(keys)
-    at = batch.schema.get_field_index(OP)
-    if at >= 0:
-        deleted = batch.column(at).to_numpy(zero_copy_only=False) == DELETE
-        needless = deleted & ~found.alive
-        if needless.any():
-            keep = pa.array(~needless)
-            batch = batch.filter(keep)
-        if not deleted[~needless].any():
-            batch = batch.remove_column(at)
+    found = tx.base_reader(schema).lookup(schema.key_spec.keys_of(batch))
+    alive = found.alive
+    before = found.take(schema.physical_projection) if alive.any() else None
+    needless = unchanged_from(schema, batch, alive, before) | _idle_tombstones(batch, alive)
+    if needless.any():
+        batch = batch.take(pa.array(np.flatnonzero(~needless)))
+        before = None if before is None else before.take(pa.array(np.flatnonzero(~needless[alive])))
     if batch.num_rows == 0:
         return None
-    before = found.take(schema.physical_projection) if found.alive.any() else None
-    change = TableChange(schema, batch=batch, before=before)
+    at = batch.schema.get_field_index(OP)
+    if at >= 0 and not batch.column(at).to_numpy(zero_copy_only=False).any():
+        batch = batch.remove_column(at)
+    change = TableChange(
+        schema, batch=batch, before=before if before is not None and before.num_rows else None
+    )
     count_rows(change)
     return change
+
+
+def _effective(
+    tx: Transaction, schema: TableSchema, batches: Iterable[pa.RecordBatch]
+) -> Iterator[pa.RecordBatch]:
+    """Batches of net versions without those that change nothing."""
+    base = tx.base_reader(schema)
+    for batch in batches:
+        found = base.lookup(schema.key_spec.keys_of(batch))
+        needless = unchanged(base, batch, found) | _idle_tombstones(batch, found.alive)
+        kept = batch if not needless.any() else batch.take(pa.array(np.flatnonzero(~needless)))
+        if kept.num_rows:
+            yield kept
+
+
+def _idle_tombstones(batch: pa.RecordBatch, alive: Bools) -> Bools:
+    """Which rows are tombstones of rows that are not there."""
+    at = batch.schema.get_field_index(OP)
+    if at < 0:
+        return np.zeros(batch.num_rows, bool)
+    idle: Bools = (batch.column(at).to_numpy(zero_copy_only=False) == DELETE) & ~alive
+    return idle
 
 
 def _as_pages(tx: Transaction, schema: TableSchema, run: Run) -> TableChange:
