@@ -10,7 +10,7 @@ is the same, row for row and in the same order. Files become garbage at the next
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -171,12 +171,13 @@ def _reverse(engine: Engine, schema: TableSchema, fixed: Sequence[Section], keys
         for c in schema.by_id.values()
     ]
     projection = Projection(columns, extra=(LSN,))
-    batches = list(_old_rows(schema, fixed, keys, projection))
-    if not batches:
+    batches = _old_rows(schema, fixed, keys, projection)
+    first = next(batches, None)
+    if first is None:
         return Section.EMPTY
     file = engine.pages.write(
-        batches,
-        batches[0].schema,
+        chain([first], batches),
+        first.schema,
         schema.key_spec,
         compression=schema.compression,
         rows_per_page=engine.settings.page_rows,

@@ -35,8 +35,9 @@ from absdb.pages.section import LSN, Section
 if TYPE_CHECKING:
     from absdb.engine.transaction import Transaction
 
-CHUNK_BYTES = 192 * 1024 * 1024
-"""Rows out of order are sorted in chunks of about this size; that takes about three times as much."""
+CHUNK_BYTES = 64 * 1024 * 1024
+"""Rows out of order are sorted in chunks of about this size; that takes about twice as much."""
+PIECE_ROWS = 65_536
 
 
 class Gatherer:
@@ -91,11 +92,13 @@ class Gatherer:
             return
         batches, self._loose, self._loose_bytes = self._loose, [], 0
         batch = pa.concat_batches(batches) if len(batches) > 1 else batches[0]
-        run = self._tx.engine.bulk.store(self._schema, [self._ordered(batch)], self._tx.files)
+        del batches
+        run = self._tx.engine.bulk.store(self._schema, self._ordered(batch), self._tx.files)
         assert run is not None
         self._runs.append(run)
 
-    def _ordered(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+    def _ordered(self, batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+        """The rows by key, in pieces, so that they are not there twice."""
         keys = self._spec.keys_of(batch)
         order = sort_order(keys)
         keys = take(keys, order)
@@ -104,7 +107,8 @@ class Gatherer:
             if not self._repeats:
                 refuse_duplicates(self._schema, keys)
             order = order[np.flatnonzero(new)]
-        return batch.take(pa.array(order))
+        for start in range(0, len(order), PIECE_ROWS):
+            yield batch.take(pa.array(order[start : start + PIECE_ROWS]))
 
 
 class IdleKeys:

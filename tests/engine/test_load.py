@@ -116,7 +116,7 @@ def test_chunks_stay_bounded(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> N
     largest: list[int] = []
     plain = Gatherer._ordered
 
-    def ordered(self: Gatherer, batch: pa.RecordBatch) -> pa.RecordBatch:
+    def ordered(self: Gatherer, batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
         largest.append(batch.nbytes)
         return plain(self, batch)
 
