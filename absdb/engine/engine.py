@@ -32,6 +32,7 @@ from absdb.engine.covers import Covers
 from absdb.engine.expressions import Evaluator
 from absdb.engine.pins import Pins
 from absdb.engine.transaction import Transaction
+from absdb.engine.turnstile import Turnstile
 from absdb.errors import EnginePoisonedError, StateError
 from absdb.ids import DatabaseId, EraId, Lsn
 from absdb.io.base import FileSystem, Lock
@@ -91,6 +92,7 @@ class Engine:
         self._pid = os.getpid()
         self._finalizer: weakref.finalize[..., Engine] | None = None
         self.maintenance = threading.Lock()
+        self.turnstile = Turnstile()
         self._poison: BaseException | None = None
         self._last_time_us = -(2**62)
         self._last_txid = 0
@@ -155,6 +157,7 @@ class Engine:
         self.check_unprotected(tx)
         self.constraints.check(tx, changes)
         request = CommitRequest(tx, changes)
+        self.turnstile.wait_to_pass(tx.database)
         self._group.submit(request)
         self.bulk.leave_runs(changes)
         return Lsn(request.lsn)
