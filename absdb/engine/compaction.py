@@ -9,7 +9,7 @@ is the same, row for row and in the same order. Files become garbage at the next
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, pairwise
 from typing import TYPE_CHECKING
 
@@ -18,13 +18,14 @@ import pyarrow as pa
 
 from absdb.catalog.lineage import Lineage, remainder
 from absdb.catalog.schema import TableSchema
-from absdb.engine.cover import EraCover, union_of
+from absdb.engine.candidates import runs_of, written_keys
+from absdb.engine.cover import EraCover
 from absdb.engine.covers import Image, Reverse
 from absdb.engine.expiry import expire
 from absdb.engine.writes import tombstones
 from absdb.ids import DatabaseId
 from absdb.pages.fold import fold_pages
-from absdb.pages.key import Keys, length, sort_order, take
+from absdb.pages.key import Keys, sort_order, take
 from absdb.pages.lookup import lookup
 from absdb.pages.projection import OutputColumn, Projection
 from absdb.pages.run import merge_runs
@@ -122,7 +123,7 @@ def compact_state(engine: Engine, schema: TableSchema, lineage: Lineage) -> int:
         image = Image(schema.id, own, _image(engine, schema, sections))
         reverse = None
         if start and fixed and len(own) == len(start):
-            keys = union_of(schema.key_spec, [cover.keys_between(a, u) for cover, a, u in layers.intervals])
+            keys = written_keys(schema.key_spec, runs_of(layers.intervals), SLICE_ROWS)
             reverse = Reverse(schema.id, start, own, _reverse(engine, schema, fixed, keys))
         engine.covers.add_image(image, reverse)
     finally:
@@ -162,7 +163,7 @@ def _image(engine: Engine, schema: TableSchema, sections: Sequence[Section]) -> 
     return Section(sorted(pages, key=lambda page: page.first))
 
 
-def _reverse(engine: Engine, schema: TableSchema, fixed: Sequence[Section], keys: Keys) -> Section:
+def _reverse(engine: Engine, schema: TableSchema, fixed: Sequence[Section], keys: Iterable[Keys]) -> Section:
     """What the rows under `keys` were in the old state, as a stored section: old rows, tombstones for new ones."""
     columns = [
         OutputColumn(
@@ -186,11 +187,10 @@ def _reverse(engine: Engine, schema: TableSchema, fixed: Sequence[Section], keys
 
 
 def _old_rows(
-    schema: TableSchema, fixed: Sequence[Section], keys: Keys, projection: Projection
+    schema: TableSchema, fixed: Sequence[Section], keys: Iterable[Keys], projection: Projection
 ) -> Iterator[pa.RecordBatch]:
     newest_first = list(reversed(fixed))
-    for start in range(0, length(keys), SLICE_ROWS):
-        part = take(keys, np.arange(start, min(start + SLICE_ROWS, length(keys))))
+    for part in keys:
         found = lookup(schema.key_spec, newest_first, part)
         old = schema.key_spec.with_key(found.take(projection))
         old = old.append_column(

@@ -28,11 +28,15 @@ import pyarrow as pa
 from absdb.errors import InvalidInputError
 from absdb.pages.builder import ROWS_PER_PAGE, paginate
 from absdb.pages.key import Key, Keys, KeySpec, concat, empty, runs_of_equal, sort_order, take
+from absdb.pages.key import slice as slice_keys
 from absdb.pages.run_merge import Fills, Layout, merge_ranges
 from absdb.pages.run_versions import cut_page, one_batch, split_versions
 from absdb.pages.run_writer import RunWriter
 from absdb.pages.section import OP, UPSERT, Page, Section
 from absdb.pages.store import PageStore, sections_from_json, sections_to_json
+
+KeyRange = tuple[Key | None, Key | None]
+"""lo <= key < hi; None is open."""
 
 CUTS_KEPT = 4
 CUT_ROWS_KEPT = 2_000_000
@@ -99,12 +103,16 @@ class Run:
         """The keys written in (lsn, hi], sorted, each once."""
         return self.between(lsn, self.hi)
 
-    def between(self, after: int, upto: int) -> Keys:
-        """The keys written in (after, upto], sorted, each once; superseded versions are read if upto < hi."""
-        parts = _keys_written(self.newest, after, upto, everything=after <= self.lo and upto >= self.hi)
+    def between(self, after: int, upto: int, key_range: KeyRange = (None, None)) -> Keys:
+        """The keys written in (after, upto], sorted, each once; superseded versions are read if upto < hi.
+
+        Of a range of keys (lo <= key < hi, None is open) only those in it.
+        """
+        everything = after <= self.lo and upto >= self.hi
+        parts = _keys_written(self.newest, after, upto, key_range, everything=everything)
         if upto >= self.hi or not self.superseded.rows:
             return concat(parts) if parts else empty(self.spec)
-        parts += _keys_written(self.superseded, after, upto, everything=False)
+        parts += _keys_written(self.superseded, after, upto, key_range, everything=False)
         if not parts:
             return empty(self.spec)
         keys = concat(parts)
@@ -249,15 +257,18 @@ def _without_idle_ops(batch: pa.RecordBatch) -> pa.RecordBatch:
     return batch.remove_column(at)
 
 
-def _keys_written(section: Section, after: int, upto: int, *, everything: bool) -> list[Keys]:
+def _keys_written(
+    section: Section, after: int, upto: int, key_range: KeyRange, *, everything: bool
+) -> list[Keys]:
     """Of each page the keys of rows with an LSN in (after, upto]; `everything` saves looking at LSNs."""
     parts = []
-    for page in section.pages:
+    for page, start, stop in section.slice_keys(*key_range):
+        keys = page.keys() if stop - start == page.rows else slice_keys(page.keys(), start, stop)
         if everything:
-            parts.append(page.keys())
+            parts.append(keys)
             continue
-        lsns = page.lsns()
+        lsns = page.lsns()[start:stop]
         chosen = np.flatnonzero((lsns > after) & (lsns <= upto))
         if len(chosen):
-            parts.append(page.keys() if len(chosen) == page.rows else take(page.keys(), chosen))
+            parts.append(keys if len(chosen) == len(lsns) else take(keys, chosen))
     return parts

@@ -6,7 +6,7 @@
 so the cost follows the change. A column that one side added reads as its initial default on the other; one that a
 side dropped is left to the schema diff; one that was given another type is compared by value (retyped.py). Where
 history that would name the candidates has expired, or the two are no relatives, every key of both sides is a
-candidate, a page at a time. Memory is bounded by SLICE_ROWS rows.
+candidate, a page at a time. Memory is bounded by SLICE_ROWS rows and SLICE_BYTES bytes of them.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import pyarrow as pa
 
 from absdb.catalog.lineage import Lineage, common_prefix, remainder
 from absdb.catalog.schema import Column, TableSchema
-from absdb.engine.cover import union_of
+from absdb.engine.candidates import Written, runs_of, written_keys
 from absdb.engine.engine import Engine
 from absdb.engine.reader import TableReader
 from absdb.errors import HistoryExpiredError
@@ -28,11 +28,13 @@ from absdb.ids import ColumnId
 from absdb.pages.compare import changed_matrix
 from absdb.pages.fold import fold
 from absdb.pages.key import Keys, length, take
+from absdb.pages.key import slice as slice_keys
 from absdb.pages.projection import OutputColumn, Projection
 from absdb.pages.types import can_widen, physical_type
 from absdb.versioning.retyped import changed_values, descends, origin_of
 
 SLICE_ROWS = 262_144
+SLICE_BYTES = 64 << 20
 
 Bools = np.ndarray[Any, np.dtype[np.bool_]]
 
@@ -113,31 +115,38 @@ class TableDiff:
     def _candidates(self) -> Iterator[tuple[Keys, bool]]:
         if self._lineages is not None:
             try:
-                keys = self._changed_keys(*self._lineages)
+                written = self._written(*self._lineages)
             except HistoryExpiredError:
-                keys = None
-            if keys is not None:
-                for start in range(0, length(keys), SLICE_ROWS):
-                    yield take(keys, np.arange(start, min(start + SLICE_ROWS, length(keys)))), False
+                written = None
+            if written is not None:
+                rows = self._slice_rows()
+                for keys in written_keys(self.target.schema.key_spec, written, rows):
+                    for start in range(0, length(keys), rows):
+                        yield slice_keys(keys, start, min(start + rows, length(keys))), False
                 return
         for side, only_new in ((self.source, False), (self.target, True)):
             for batch in fold(side.schema.key_spec, side.sections, side.schema.key_projection):
                 yield side.schema.key_spec.keys_of(side.schema.key_spec.with_key(batch)), only_new
 
-    def _changed_keys(self, source: Lineage, target: Lineage) -> Keys:
-        """Every key written beyond the common prefix of the two lineages, on either side."""
+    def _slice_rows(self) -> int:
+        """How many rows are compared at a time: fewer if they are wide."""
+        sides = [side.sections for side in (self.source, self.target) if side.sections]
+        pages = [max(sections, key=lambda section: section.rows).pages[0] for sections in sides]
+        widest = max((page.batch().nbytes // page.rows for page in pages), default=0)
+        return max(min(SLICE_ROWS, SLICE_BYTES // max(widest, 1)), 1)
+
+    def _written(self, source: Lineage, target: Lineage) -> Written:
+        """What was written beyond the common prefix of the two lineages, on either side."""
         covers, table = self._engine.covers, self.target.schema
         prefix = common_prefix(source, target)
-        parts = []
+        found: Written = []
         for lineage in (source, target):
             intervals = remainder(lineage, prefix)
-            for era, after, upto in intervals:
-                cover = covers.eras.get((era, table.id))
-                if cover is not None:
-                    parts.append(cover.keys_between(after, upto))
-            # After the keys were taken, not before: history may expire beside us.
+            eras = [(covers.eras.get((era, table.id)), after, upto) for era, after, upto in intervals]
+            found += runs_of((cover, after, upto) for cover, after, upto in eras if cover is not None)
+            # After the runs were taken, not before: history may expire beside us.
             covers.check_kept(table, lineage, intervals)
-        return union_of(table.key_spec, parts)
+        return found
 
     def _compare(self, keys: Keys) -> DiffSlice:
         before, after = self.source.lookup(keys), self.target.lookup(keys)
