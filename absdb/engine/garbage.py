@@ -42,7 +42,7 @@ def retire(engine: Engine) -> list[str]:
 
 def needed_files(engine: Engine, manifests: Iterable[str]) -> set[str]:
     """Names of the files in pages/ that the manifests, commits since, or anybody who reads refer to."""
-    needed = engine.bulk.in_flight() | engine.pages.in_use()
+    needed = engine.bulk.in_flight() | engine.pages.in_use() | engine.log.in_use()
     for name in manifests:
         try:
             needed.update(read_manifest(engine.fs, name).files)

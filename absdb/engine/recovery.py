@@ -237,7 +237,7 @@ def _leased(engine: Engine) -> tuple[Control, Manifest]:
         return _last_checkpoint(fs)
     for _ in range(LEASE_TRIES):
         control = read_control(fs)
-        engine.lease.renew(control.manifest, engine.pages.in_use())
+        engine.lease.renew(control.manifest, engine.pages.in_use() | engine.log.in_use())
         if read_control(fs).manifest == control.manifest:
             return control, _manifest_of(fs, control)
     raise StateError(f"{fs.root}: the writer takes checkpoints faster than this reader can follow")
@@ -250,7 +250,8 @@ def load(engine: Engine, manifest: Manifest) -> None:
         {name: parts[name] for name in ("databases", "eras", "snapshots", "catalogs")}
     )
     engine.allocator = Allocator.from_json(parts["allocator"], engine.settings.sequence_block)
-    engine.log = CommitLog.open(engine.fs, [ChunkRef.from_json(chunk) for chunk in parts["commit_log"]])
+    chunks = [ChunkRef.from_json(chunk) for chunk in parts["commit_log"]]
+    engine.log = CommitLog.open(engine.fs, chunks, instead_of=engine.log)
     engine.covers = Covers(cache_bytes=engine.settings.cache_bytes)
     read_covers(engine, parts["covers"])
     engine.published = manifest.lsn
@@ -307,7 +308,7 @@ def _hold_files(engine: Engine) -> None:
     for _ in range(LEASE_TRIES):
         used = engine.pages.in_use()
         if engine.lease is not None:
-            engine.lease.renew(engine.control.manifest, used)
+            engine.lease.renew(engine.control.manifest, used | engine.log.in_use())
         if read_control(engine.fs).manifest == engine.control.manifest and used <= set(engine.pages.names()):
             return
         _start_over(engine)
@@ -323,7 +324,7 @@ def _start_over(engine: Engine) -> None:
         evaluator=engine.evaluator,
         read_only=True,
     )
-    fresh.pages, fresh.bulk, fresh.lease = engine.pages, engine.bulk, engine.lease
+    fresh.pages, fresh.bulk, fresh.lease, fresh.log = engine.pages, engine.bulk, engine.lease, engine.log
     _recover(fresh)
     # Lineages name the same states before and after, so that it does no harm to see some of these only.
     engine.history, engine.log, engine.covers = fresh.history, fresh.log, fresh.covers
