@@ -140,6 +140,8 @@ class Constraints:
 
     def _is_bound(self, schema: TableSchema, catalog: DatabaseCatalog) -> bool:
         """Whether a table has UNIQUE or FOREIGN KEY, or is referenced."""
+        if not schema.constraints:
+            return schema.id in catalog.referencing
         return schema.id in catalog.referencing or any(
             isinstance(c, Unique | ForeignKey) for c in schema.constraints
         )

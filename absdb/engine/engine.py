@@ -16,10 +16,11 @@ import threading
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from absdb.catalog.commitlog import CommitLog
 from absdb.catalog.control import Control
+from absdb.catalog.database import DatabaseCatalog
 from absdb.catalog.history import DatabaseInfo, History
 from absdb.catalog.lineage import Lineage
 from absdb.clock import Clock
@@ -49,6 +50,15 @@ if TYPE_CHECKING:
     from absdb.engine.background import Background
     from absdb.engine.leases import Lease
     from absdb.engine.watermark import Watermark
+
+
+class Head(NamedTuple):
+    """A database at a published LSN: its state, the era that is written to, and its schema."""
+
+    lsn: int
+    lineage: Lineage
+    era: EraId
+    catalog: DatabaseCatalog
 
 
 class Engine:
@@ -94,6 +104,7 @@ class Engine:
         self.maintenance = threading.Lock()
         self.turnstile = Turnstile()
         self._poison: BaseException | None = None
+        self._heads: dict[DatabaseId, Head] = {}
         self._last_time_us = -(2**62)
         self._last_txid = 0
         self._group: GroupCommit[CommitRequest] = GroupCommit(
@@ -113,7 +124,25 @@ class Engine:
         StateError if the database was dropped.
         """
         lsn = self.published
+        last, info = self.newest.get(database, 0), self.history.databases.get(database)
+        if info is not None and last <= lsn:
+            era = self.history.eras[info.eras[-1]]
+            if last > era.start_lsn:  # then `last` is the era's last commit, and it is published
+                return lsn, (*era.base, (era.id, last))
         return lsn, self.history.lineage_at(database, lsn, self.log.last_at_or_below)
+
+    def newest_state(self, database: DatabaseId) -> Head:
+        """What a transaction that begins now stands on; the same object until something is published.
+
+        StateError if the database was dropped.
+        """
+        kept = self._heads.get(database)
+        if kept is not None and kept.lsn == self.published and database in self.history.databases:
+            return kept
+        lsn, lineage = self.head(database)
+        era = self.history.current_era(database).id
+        head = self._heads[database] = Head(lsn, lineage, era, self.history.catalog_at(lineage))
+        return head
 
     def heads(self) -> list[tuple[DatabaseInfo, Lineage]]:
         """Every database and its lineage at one published LSN, whatever is made or dropped meanwhile."""
@@ -125,7 +154,7 @@ class Engine:
         """The lineage with what the current group has applied and not yet published. For the leader only."""
         era = self.history.current_era(database)
         lsn = self.newest.get(database, 0)
-        if lsn > max(era.start_lsn, self.published):
+        if lsn > era.start_lsn:
             return (*era.base, (era.id, lsn))
         return self.history.lineage_at(
             database, max(self.published, era.start_lsn), self.log.last_at_or_below
@@ -260,6 +289,8 @@ class Engine:
 
     def check_writable(self) -> None:
         """StateError or EnginePoisonedError if nothing can be written now."""
+        if not (self.closed or self.read_only or self._poison is not None or os.getpid() != self._pid):
+            return
         self.check_open()
         self.check_process()
         if self.read_only:

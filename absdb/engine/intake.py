@@ -30,6 +30,7 @@ from absdb.paths import normal_name
 if TYPE_CHECKING:
     from absdb.engine.transaction import Transaction
 
+_SINGLE = (str, bytes, int, float, type(None))
 Progress = Callable[[int], None]
 Dicts = list[Mapping[str, Any]]
 Given = Any
@@ -222,7 +223,7 @@ def needs_type(kind: pa.DataType) -> bool:
 def _is_columns(schema: TableSchema, rows: Mapping[str, Any]) -> bool:
     """Whether a dict holds columns rather than the values of one row."""
     for name, value in rows.items():
-        if isinstance(value, str | bytes | int | float | None) or not hasattr(value, "__len__"):
+        if isinstance(value, _SINGLE) or not hasattr(value, "__len__"):
             return False
         column = schema.by_name.get(name)
         if column is None or not pt.is_nested(physical_type(column.type)):

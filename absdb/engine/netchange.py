@@ -7,7 +7,7 @@ as it was: neither a diff nor a history shows it. Called by engine/transaction.p
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,7 +19,7 @@ from absdb.engine.gather import merged_batches, without_lsn
 from absdb.engine.rowcodec import Row
 from absdb.engine.unchanged import Bools, unchanged, unchanged_from
 from absdb.pages.run import Run, merge_runs
-from absdb.pages.section import DELETE, OP, Section
+from absdb.pages.section import DELETE, OP, Key, Section
 from absdb.pages.types import physical_type
 
 if TYPE_CHECKING:
@@ -31,12 +31,9 @@ ROWS_MAX = 100
 
 def net_change(tx: Transaction, schema: TableSchema, writes: TableWrites) -> TableChange | None:
     """The net change of one table, None if there is none."""
-    runs, buffer = writes.cover.view
-    if not runs and buffer is None:
-        return None
-    small = not runs and buffer is not None and buffer.schema is schema and len(buffer.newest) <= ROWS_MAX
-    if small and codec_of(schema) is not None:
-        return _as_rows(tx, schema, writes)
+    pending = _few_rows(schema, writes)
+    if pending is not None and codec_of(schema) is not None:
+        return _as_rows(tx, schema, writes.befores, pending) if pending else None
     writes.cover.seal()
     runs = writes.cover.view[0]
     if not any(run.rows for run in runs):
@@ -60,18 +57,33 @@ def _bytes_of(runs: Sequence[Run]) -> int:
     )
 
 
-def _as_rows(tx: Transaction, schema: TableSchema, writes: TableWrites) -> TableChange | None:
-    buffer = writes.cover.view[1]
-    assert buffer is not None
-    base = tx.base_reader(schema)
+def _few_rows(schema: TableSchema, writes: TableWrites) -> Mapping[Key, tuple[Row, int]] | None:
+    """The newest version of each key, as key → (stored row, op); None if they are many or of another definition."""
+    pending = writes.pending
+    if pending is not None and writes.schema is schema and len(pending) <= ROWS_MAX:
+        return pending
+    runs, buffer = writes.cover.view
+    if runs or (buffer is not None and (buffer.schema is not schema or len(buffer.newest) > ROWS_MAX)):
+        return None
+    if buffer is None:
+        return {}
+    return {key: (buffer.rows[at], buffer.ops[at]) for key, at in buffer.newest.items()}
+
+
+def _as_rows(
+    tx: Transaction,
+    schema: TableSchema,
+    befores: Mapping[Key, Row | None],
+    pending: Mapping[Key, tuple[Row, int]],
+) -> TableChange | None:
     changes = []
-    for key, at in buffer.newest.items():
-        before = writes.befores[key] if key in writes.befores else base.row(key)
-        if buffer.ops[at] == DELETE:
+    for key, (row, op) in pending.items():
+        before = befores[key] if key in befores else tx.base_reader(schema).row(key)
+        if op == DELETE:
             if before is not None:
                 changes.append(RowChange(key, None, before))
-        elif before is None or not _same(schema, before, buffer.rows[at]):
-            changes.append(RowChange(key, buffer.rows[at], before))
+        elif before is None or not _same(schema, before, row):
+            changes.append(RowChange(key, row, before))
     if not changes:
         return None
     change = TableChange(schema, rows=changes)

@@ -72,8 +72,7 @@ def key_of(schema: TableSchema, row: Row) -> Key:
 
 def key_values(schema: TableSchema, row: Row) -> list[Any]:
     """The key columns' values of a stored row."""
-    positions = key_positions(schema)
-    return [row[at] for at in positions]
+    return [row[at] for at in key_positions(schema)]
 
 
 def logical_key(schema: TableSchema, key: Key) -> tuple[Any, ...]:

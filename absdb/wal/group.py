@@ -53,6 +53,10 @@ class _Place(IntEnum):
     DONE = 4
 
 
+# Looked up for each commit, and an enumeration's members are slow to look up.
+_OUTSIDE, _QUEUED, _LEADING, _TAKEN, _DONE = _Place
+
+
 class Request:
     """What a thread wants done, and what came of it. Subclass it, with slots, for more. Submitted once."""
 
@@ -60,7 +64,7 @@ class Request:
 
     def __init__(self) -> None:
         self.error: BaseException | None = None  # set by `lead`; raised in the thread that submitted
-        self._place = _Place.OUTSIDE
+        self._place: _Place = _OUTSIDE
         self._exclusive = False
         self._gate: threading.Lock | None = None  # locked while its thread has to wait
         self._chain: _Chain | None = None  # who is to be woken after it; set before its gate opens
@@ -68,7 +72,7 @@ class Request:
     @property
     def done(self) -> bool:
         """Whether `lead` has dealt with it, well or badly."""
-        return self._place is _Place.DONE
+        return self._place is _DONE
 
 
 class _Chain:
@@ -141,10 +145,10 @@ class GroupCommit(Generic[R]):
                     self._wait(entry, held)
                 with self._mutex:
                     self._queue.popleft()
-                    entry._place = _Place.TAKEN
+                    entry._place = _TAKEN
             yield
         finally:
-            if entry._place is _Place.TAKEN:
+            if entry._place is _TAKEN:
                 with HeldInterrupts():
                     self._hand_over([], entry)
 
@@ -154,18 +158,18 @@ class GroupCommit(Generic[R]):
         """Join the queue; whether this thread leads now."""
         me = threading.get_ident()
         with self._mutex:
-            if request._place is not _Place.OUTSIDE:
+            if request._place is not _OUTSIDE:
                 raise StateError("a request can be submitted only once")
             if self._leader is None:
                 self._leader = me
-                request._place = _Place.LEADING
+                request._place = _LEADING
                 self._queue.append(request)
                 return True
             if self._leader == me:
                 raise StateError("this thread is committing already: a commit cannot wait for itself")
             request._gate = threading.Lock()
             request._gate.acquire()
-            request._place = _Place.QUEUED
+            request._place = _QUEUED
             self._queue.append(request)
             if 0 < self._target <= len(self._queue):
                 self._target = 0
@@ -189,7 +193,7 @@ class GroupCommit(Generic[R]):
             raise
         self._wake_next(request)
         with self._mutex:
-            if request._place is _Place.LEADING:
+            if request._place is _LEADING:
                 self._leader = threading.get_ident()
                 return True
             return False
@@ -197,14 +201,14 @@ class GroupCommit(Generic[R]):
     def _withdraw(self, request: Request) -> bool:
         """Leave the queue, passing leadership on if it has just arrived; False if its gate is going to open."""
         with self._mutex:
-            if request._place is _Place.QUEUED:
+            if request._place is _QUEUED:
                 self._queue.remove(request)
-                request._place = _Place.OUTSIDE
+                request._place = _OUTSIDE
                 return True
-            if request._place is not _Place.LEADING:
+            if request._place is not _LEADING:
                 return False
             self._queue.popleft()
-            request._place = _Place.OUTSIDE
+            request._place = _OUTSIDE
         self._hand_over([], request)
         return False
 
@@ -232,6 +236,8 @@ class GroupCommit(Generic[R]):
 
     def _gather(self) -> None:
         """Wait for those that committed last time, while they keep coming."""
+        if self._seen == 1:
+            return
         share = _SHARE if self._lead_s > self._seen * _PREPARE_S else _SHARE_QUICK
         target = min(self._batch_limit, ceil(self._seen * share))
         queue = self._queue
@@ -259,7 +265,7 @@ class GroupCommit(Generic[R]):
         with self._mutex:
             while queue and len(batch) < self._batch_limit and not queue[0]._exclusive:
                 request = queue.popleft()
-                request._place = _Place.TAKEN
+                request._place = _TAKEN
                 batch.append(request)  # type: ignore[arg-type]  # only requests of R are not exclusive
         return batch
 
@@ -273,13 +279,14 @@ class GroupCommit(Generic[R]):
                 self._leader = None
             else:
                 self._leader = 0  # not this thread, nor any other yet
-                successor._place = _Place.LEADING
+                successor._place = _LEADING
             for request in batch:
-                request._place = _Place.DONE
+                request._place = _DONE
         waiting: list[Request] = [request for request in batch if request is not own]
         if successor is not None:
             waiting.insert(0, successor)
-        _Chain(waiting).step()
+        if waiting:
+            _Chain(waiting).step()
 
 
 def _again(error: BaseException) -> BaseException:
