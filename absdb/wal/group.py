@@ -11,7 +11,7 @@ but no longer than `wait_s`, and no longer than it takes for the next one to tur
 thread that comes rarely does not slow down one that never pauses. Where a batch takes long beside what its
 commits take to prepare, that is most of them; else half of them, so that the others prepare theirs meanwhile.
 
-A batch is woken as a chain: each thread that wakes lets the next one go. All at once they would only queue for
+A batch is woken as a chain: each thread that wakes lets one more go. All at once they would only queue for
 the interpreter, each falling asleep twice, which doubles the processor time of a commit.
 
 Queue order is commit order. `exclusive` takes a place in the same queue, so that a checkpoint or a schema
@@ -38,6 +38,7 @@ from absdb.wal.interrupt import HeldInterrupts
 _SHARE = 0.9  # of the committers seen last time that a leader waits for, if a batch takes long
 _SHARE_QUICK = 0.5  # and if it does not
 _PREPARE_S = 0.00005  # about what a small commit takes outside of its batch
+_WAKES = 2  # threads of a batch that are woken at once: one runs, one is ready when that waits again
 _LATE_S = 0.001  # a chain that takes longer for one step is held up by other work
 _STEP_S = 0.0005  # a leader stops waiting when nobody joined the queue for so long
 _POLL_S = 0.05  # how late a waiting main thread notices Ctrl-C
@@ -286,7 +287,9 @@ class GroupCommit(Generic[R]):
         if successor is not None:
             waiting.insert(0, successor)
         if waiting:
-            _Chain(waiting).step()
+            chain = _Chain(waiting)
+            for _ in range(_WAKES):
+                chain.step()
 
 
 def _again(error: BaseException) -> BaseException:

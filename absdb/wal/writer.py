@@ -147,8 +147,7 @@ class LogWriter:
         if not self._chunks:
             return self.written_lsn
         with HeldInterrupts():
-            data = b"".join(self._chunks)
-            pieces = self._pieces(data)
+            pieces = self._pieces()
             try:
                 files = [self._file(segment) for segment, _, _ in pieces]
             except EnginePoisonedError as error:
@@ -170,7 +169,7 @@ class LogWriter:
                 statistics = self.statistics
                 statistics.batches += 1
                 statistics.records_written += self._records
-                statistics.bytes_written += len(data)
+                statistics.bytes_written += sum([len(part) for _, _, part in pieces])
                 self.written_lsn = self._end
                 self._chunks.clear()
                 self._records = 0
@@ -247,8 +246,9 @@ class LogWriter:
         self._next = record_start(end, size)
         self._segment_end = self._next - self._next % size + size
 
-    def _pieces(self, data: bytes) -> list[tuple[int, int, bytes | memoryview]]:
+    def _pieces(self) -> list[tuple[int, int, bytes | memoryview]]:
         """The batch as (segment, offset in its file, bytes), cut where segment headers stand."""
+        data = b"".join(self._chunks)
         size = self._log.segment_bytes
         segment, offset = divmod(self._batch_start, size)
         if offset + len(data) <= size:
