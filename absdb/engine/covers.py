@@ -27,7 +27,7 @@ from absdb.pages.section import Key, Section
 
 CACHE_BYTES = 256 * 1024 * 1024
 PATHS_MAX = 256
-"""Tables of which the way to the newest state is remembered."""
+"""Tables, each time in one era, of which the way to the newest state is remembered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,11 +102,8 @@ class _Path:
     """The layers of the newest of those states, while somebody reads it: so they are kept from expiry."""
 
     def leads_to(self, lineage: Lineage, images: tuple[Image, ...] | None) -> bool:
-        """Whether a state is one of those, and the table's images are what they were."""
-        if images is not self.images or not lineage:
-            return False
-        era, reached = lineage[-1]
-        return era == self.era and reached >= self.reached and lineage[:-1] == self.prefix
+        """Whether a state of the era is one of those, and the table's images are what they were."""
+        return images is self.images and lineage[-1][1] >= self.reached and lineage[:-1] == self.prefix
 
 
 def _stays(images: tuple[Image, ...], lineage: Lineage) -> bool:
@@ -131,7 +128,7 @@ class Covers:
         self.expired: dict[tuple[EraId, TableId], tuple[tuple[int, int], ...]] = {}
         """Per era and table, the LSN intervals whose runs have been dropped."""
         self._live: dict[int, weakref.ref[Layers]] = {}
-        self._paths: dict[TableId, _Path] = {}
+        self._paths: dict[tuple[TableId, EraId], _Path] = {}
 
     def era(self, era: EraId, schema: TableSchema) -> EraCover:
         """The cover to append to, made on first use. Only for the thread that holds the commit order."""
@@ -143,7 +140,7 @@ class Covers:
     def resolve(self, history: History, table: TableSchema, lineage: Lineage) -> Layers:
         """The layers that yield the table at a database's lineage; HistoryExpiredError if they are gone."""
         own = history.table_lineage(lineage, table.id)
-        path = self._paths.get(table.id)
+        path = self._paths.get((table.id, own[-1][0])) if own else None
         if path is not None and path.leads_to(own, self.images.get(table.id)):
             shared = path.newest()
             if shared is not None and shared.lineage == own:
@@ -183,7 +180,7 @@ class Covers:
             below, after = (intervals[:-1], intervals[-1].after) if open_end else (intervals, reached)
             if len(self._paths) >= PATHS_MAX:
                 self._paths.clear()
-            self._paths[table] = _Path(images, lineage[:-1], era, reached, fixed, tuple(below), after)
+            self._paths[table, era] = _Path(images, lineage[:-1], era, reached, fixed, tuple(below), after)
         return fixed, intervals
 
     def read_of(self, cover: EraCover) -> list[tuple[int, int]]:

@@ -16,7 +16,7 @@ import pyarrow as pa
 from absdb.catalog.schema import TableSchema
 from absdb.engine.changeset import RowChange, TableChange, codec_of, count_rows
 from absdb.engine.gather import merged_batches, without_lsn
-from absdb.engine.rowcodec import Row
+from absdb.engine.rowcodec import Row, values_at
 from absdb.engine.unchanged import Bools, unchanged, unchanged_from
 from absdb.pages.run import Run, merge_runs
 from absdb.pages.section import DELETE, OP, Key, Section
@@ -93,17 +93,13 @@ def _as_rows(
 
 def _same(schema: TableSchema, before: Row, after: Row) -> bool:
     """Whether two rows hold the same: NaN is NaN, and 0.0 is not -0.0, which Python sees the other way round."""
-    floats = schema.__dict__.get("_float_positions")
-    if floats is None:
-        floats = tuple(
-            at for at, c in enumerate(schema.stored) if pa.types.is_floating(physical_type(c.type))
-        )
-        schema.__dict__["_float_positions"] = floats
-    if not floats:
-        return before == after
-    return repr([before[at] for at in floats]) == repr([after[at] for at in floats]) and all(
-        at in floats or one == other for at, (one, other) in enumerate(zip(before, after, strict=True))
-    )
+    split = schema.__dict__.get("_floats_and_others")
+    if split is None:
+        floats = [at for at, c in enumerate(schema.stored) if pa.types.is_floating(physical_type(c.type))]
+        others = [at for at in range(len(schema.stored)) if at not in floats]
+        split = schema.__dict__["_floats_and_others"] = values_at(floats), values_at(others)
+    floats_in, others_in = split
+    return bool(others_in(before) == others_in(after) and repr(floats_in(before)) == repr(floats_in(after)))
 
 
 def _as_batch(tx: Transaction, schema: TableSchema, section: Section) -> TableChange | None:

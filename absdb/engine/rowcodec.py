@@ -72,7 +72,7 @@ class RowCodec:
         self._nulls_bytes = (len(columns) + 7) // 8
         self._fixed = struct.Struct("<" + "".join(code for code in codes if code))
         self._fixed_at = [at for at, code in enumerate(codes) if code]
-        self._fixed_of = _picker(self._fixed_at)
+        self._fixed_of = values_at(self._fixed_at)
         self._no_nulls = bytes(self._nulls_bytes)
         self._var = [(at, _var_kind(columns[at][1])) for at, code in enumerate(codes) if not code]
 
@@ -131,7 +131,7 @@ class RowCodec:
         return tuple(row), offset
 
 
-def _picker(positions: list[int]) -> Callable[[Row], Sequence[Any]]:
+def values_at(positions: list[int]) -> Callable[[Row], Sequence[Any]]:
     """A function that gives a row's values at some positions."""
     if len(positions) > 1:
         return operator.itemgetter(*positions)
