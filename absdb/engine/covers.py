@@ -21,7 +21,7 @@ from absdb.catalog.lineage import Interval, Lineage, extends, format_lineage, po
 from absdb.catalog.schema import TableSchema
 from absdb.engine.cover import EraCover, Hit, hit_of
 from absdb.engine.folded import FoldedCache
-from absdb.errors import HistoryExpiredError
+from absdb.errors import AbsdbError, HistoryExpiredError, StateError
 from absdb.ids import EraId, Lsn, TableId
 from absdb.pages.section import Key, Section
 
@@ -127,6 +127,8 @@ class Covers:
         self.eras: dict[tuple[EraId, TableId], EraCover] = {}
         self.expired: dict[tuple[EraId, TableId], tuple[tuple[int, int], ...]] = {}
         """Per era and table, the LSN intervals whose runs have been dropped."""
+        self.unprotected: AbsdbError | None = None
+        """Why this reader could not say which files it needs, so that a writer may remove them."""
         self._live: dict[int, weakref.ref[Layers]] = {}
         self._paths: dict[tuple[TableId, EraId], _Path] = {}
 
@@ -138,7 +140,16 @@ class Covers:
         return cover
 
     def resolve(self, history: History, table: TableSchema, lineage: Lineage) -> Layers:
-        """The layers that yield the table at a database's lineage; HistoryExpiredError if they are gone."""
+        """The layers that yield the table at a database's lineage; HistoryExpiredError if they are gone.
+
+        StateError in a reader that could not renew its lease.
+        """
+        if self.unprotected is not None:
+            raise StateError(
+                "the lease of this reader could not be renewed, so that a writer may remove what it reads: "
+                f"{self.unprotected.message}",
+                hint="clear the cause and call refresh(), or open the instance again",
+            ) from self.unprotected
         own = history.table_lineage(lineage, table.id)
         path = self._paths.get((table.id, own[-1][0])) if own else None
         if path is not None and path.leads_to(own, self.images.get(table.id)):

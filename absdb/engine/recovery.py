@@ -33,6 +33,7 @@ from absdb.engine.leases import Lease
 from absdb.engine.log_end import log_of, readable_end, repaired_end
 from absdb.engine.watermark import Watermark
 from absdb.errors import (
+    AbsdbError,
     CorruptionError,
     CorruptLogError,
     HistoryExpiredError,
@@ -295,7 +296,12 @@ def refresh(engine: Engine) -> int:
             if read_control(engine.fs).checkpoint_lsn <= engine.published:
                 raise
             _start_over(engine)
-        _hold_files(engine)
+        try:
+            _hold_files(engine)
+        except AbsdbError as error:
+            engine.covers.unprotected = error
+            raise
+        engine.covers.unprotected = None
     return engine.published
 
 
@@ -303,7 +309,8 @@ def _hold_files(engine: Engine) -> None:
     """Claim the page files that the replayed log has named, starting over if one of them may be on its way out.
 
     The writer removes files after it has put a new checkpoint in force, and asks for leases in between. While
-    `control` is what it was, whatever it asks next it will hear of ours.
+    `control` is what it was, whatever it asks next it will hear of ours. Where this fails, what has been replayed is
+    not protected, and is not read until a later call succeeds.
     """
     for _ in range(LEASE_TRIES):
         used = engine.pages.in_use()
@@ -313,6 +320,7 @@ def _hold_files(engine: Engine) -> None:
             return
         _start_over(engine)
         gc.collect()
+    raise StateError(f"{engine.fs.root}: the writer removes files faster than this reader can claim them")
 
 
 def _start_over(engine: Engine) -> None:

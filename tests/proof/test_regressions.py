@@ -28,6 +28,7 @@ from absdb.errors import (
     CorruptLogError,
     InvalidInputError,
     NotFoundError,
+    StateError,
     StorageError,
     WriteConflictError,
 )
@@ -412,6 +413,28 @@ def test_a_reader_that_cannot_say_that_it_reads_does_not_read_beside_a_writer():
     open_engine(sealed, read_only=True).close()
     writer.close()
     open_engine(full, read_only=True).close()
+
+
+def test_a_reader_that_cannot_renew_its_lease_reads_no_more_until_it_can():
+    """It showed what it had replayed, of files that nobody knew it needed."""
+    disk = MemoryFileSystem()
+    writer = start(disk)
+    _load(writer, range(100))
+    reading = open_engine(disk, read_only=True)
+    _load(writer, range(100, 200))
+    disk.capacity = 0
+    for _ in range(2):
+        with pytest.raises(StorageError) as caught:
+            refresh(reading)
+        assert caught.value.errno == errno.ENOSPC
+        with pytest.raises(StateError, match="lease") as refused:
+            ids(reading, "t")
+        assert "refresh()" in refused.value.hint
+    disk.capacity = None
+    refresh(reading)
+    assert ids(reading, "t") == list(range(200))
+    reading.close()
+    writer.abandon()
 
 
 def test_a_reader_opens_while_the_writer_removes_the_log_it_reads(monkeypatch):
