@@ -204,7 +204,7 @@ def work(path: Path, rows: int, peaks: Peaks, settings: dict[str, int]) -> None:
         expect(counted(shop["branch"]["orders"].to_batches()), rows)
         expect(shop["main"]["unsorted"].count(), rows)
     with peaks.step("check"), absdb.connect(path) as shop:
-        expect(len(shop.check()), 0)
+        expect([row for row in shop.check().to_dict("records") if row["severity"] != "remark"], [])
 
 
 def _export(table: absdb.Table, file: Path) -> None:
