@@ -22,6 +22,7 @@ from absdb.engine.candidates import runs_of, written_keys
 from absdb.engine.cover import EraCover
 from absdb.engine.covers import Image, Reverse
 from absdb.engine.expiry import expire
+from absdb.engine.index_upkeep import live_catalogs, store_indexes
 from absdb.engine.writes import tombstones
 from absdb.ids import DatabaseId
 from absdb.pages.fold import fold_pages
@@ -79,6 +80,7 @@ def merge_cover(engine: Engine, cover: EraCover) -> int:
                 compression=cover.schema.compression,
                 rows_per_page=engine.settings.page_rows,
             )
+            store_indexes(engine, live_catalogs(engine), cover.table, [merged.newest, merged.superseded])
             cover.replace(list(pair), [merged])
         finally:
             engine.bulk.end_file(token)
@@ -125,6 +127,7 @@ def compact_state(engine: Engine, schema: TableSchema, lineage: Lineage) -> int:
         if start and fixed and len(own) == len(start):
             keys = written_keys(schema.key_spec, runs_of(layers.intervals), SLICE_ROWS)
             reverse = Reverse(schema.id, start, own, _reverse(engine, schema, fixed, keys))
+        store_indexes(engine, live_catalogs(engine), schema.id, [image.section])
         engine.covers.add_image(image, reverse)
     finally:
         engine.bulk.end_file(token)

@@ -46,7 +46,7 @@ class Constraints:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self.indexes = Indexes(2 * engine.settings.cache_bytes)
+        self.indexes = Indexes(lambda: engine.covers.indexes, 2 * engine.settings.cache_bytes)
 
     def check(self, tx: Transaction, changes: Sequence[TableChange]) -> None:
         """ConstraintError if the changes on top of the snapshot break something."""

@@ -21,6 +21,7 @@ from absdb.catalog.lineage import Interval, Lineage, extends, format_lineage, po
 from absdb.catalog.schema import TableSchema
 from absdb.engine.cover import EraCover, Hit, hit_of
 from absdb.engine.folded import FoldedCache
+from absdb.engine.index_registry import IndexRegistry
 from absdb.errors import AbsdbError, HistoryExpiredError, StateError
 from absdb.ids import EraId, Lsn, TableId
 from absdb.pages.section import Key, Section
@@ -129,6 +130,8 @@ class Covers:
         """Per era and table, the LSN intervals whose runs have been dropped."""
         self.unprotected: AbsdbError | None = None
         """Why this reader could not say which files it needs, so that a writer may remove them."""
+        self.indexes = IndexRegistry()
+        """The index runs stored beside page files."""
         self._live: dict[int, weakref.ref[Layers]] = {}
         self._paths: dict[tuple[TableId, EraId], _Path] = {}
 
@@ -268,6 +271,17 @@ class Covers:
     def of_table(self, table: TableId) -> Iterator[EraCover]:
         """Every era's cover of one table."""
         return (cover for (_, table_id), cover in list(self.eras.items()) if table_id == table)
+
+    def tables(self) -> set[TableId]:
+        """The tables that anything is known of."""
+        return {table for _, table in list(self.eras)} | set(self.images)
+
+    def sections_of(self, table: TableId) -> Iterator[Section]:
+        """The rows of one table as they lie in images and runs; not those of reverse runs and buffers."""
+        yield from (image.section for image in self.images.get(table, ()))
+        for cover in self.of_table(table):
+            for run in cover.view[0]:
+                yield from (run.newest, run.superseded)
 
     def snapshot(self) -> tuple[Mapping[TableId, tuple[Image, ...]], Mapping[TableId, tuple[Reverse, ...]]]:
         """The images and reverse runs as they are now."""
