@@ -27,6 +27,7 @@ import pyarrow as pa
 
 from absdb.errors import InvalidInputError
 from absdb.pages.builder import ROWS_PER_PAGE, paginate
+from absdb.pages.cuts import CUTS
 from absdb.pages.key import Key, Keys, KeySpec, concat, empty, runs_of_equal, sort_order, take
 from absdb.pages.key import slice as slice_keys
 from absdb.pages.run_merge import Fills, Layout, merge_ranges
@@ -38,8 +39,6 @@ from absdb.pages.store import PageStore, sections_from_json, sections_to_json
 KeyRange = tuple[Key | None, Key | None]
 """lo <= key < hi; None is open."""
 
-CUTS_KEPT = 4
-CUT_ROWS_KEPT = 2_000_000
 MEMORY_ROWS_MAX = 2_000_000
 
 
@@ -55,7 +54,7 @@ class Version(NamedTuple):
 class Run:
     """The changes of one table in (lo, hi]. Only `lo` may be set later, when a run is put behind another."""
 
-    __slots__ = ("_cuts", "hi", "lo", "newest", "spec", "superseded")
+    __slots__ = ("__weakref__", "hi", "lo", "newest", "spec", "superseded")
 
     def __init__(
         self, *, lo: int, hi: int, newest: Section, superseded: Section = Section.EMPTY, spec: KeySpec
@@ -65,7 +64,6 @@ class Run:
         self.newest = newest
         self.superseded = superseded
         self.spec = spec
-        self._cuts: dict[int, Section] = {}
 
     @property
     def rows(self) -> int:
@@ -85,18 +83,18 @@ class Run:
     def at(self, lsn: int) -> Section:
         """What (lo, lsn] changed: of each key written there the version in effect at `lsn`.
 
-        Pages without a later row are those of `newest`; the others are cut in memory. The last few are kept.
+        Pages without a later row are those of `newest`; the others are cut in memory, and kept for a while.
         """
         if lsn >= self.hi:
             return self.newest
         if lsn <= self.lo:
             return Section.EMPTY
-        section = self._cuts.get(lsn)
+        section = CUTS.get(self, lsn)
         if section is None:
             section = Section(
                 page for each in self.newest.pages for page in cut_page(each, self.superseded, lsn)
             )
-            self._keep(lsn, section)
+            CUTS.put(self, lsn, section)
         return section
 
     def after(self, lsn: int) -> Keys:
@@ -144,16 +142,6 @@ class Run:
         """Nothing is read from the page files yet."""
         newest, superseded = sections_from_json(store, spec, data)
         return cls(lo=data["lo"], hi=data["hi"], newest=newest, superseded=superseded, spec=spec)
-
-    def _keep(self, lsn: int, section: Section) -> None:
-        """Remember a cut. The dictionary is replaced, never changed, so that readers need no lock."""
-        kept = {lsn: section}
-        rows = section.rows
-        for older, cut in self._cuts.items():
-            rows += cut.rows
-            if len(kept) < CUTS_KEPT and rows <= CUT_ROWS_KEPT:
-                kept.setdefault(older, cut)
-        self._cuts = kept
 
     def __repr__(self) -> str:
         where = "stored" if self.is_stored else "in memory"
