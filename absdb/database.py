@@ -209,10 +209,12 @@ class Database(DatabaseTables):
     # -- what happened
 
     def log(self, *, limit: int | None = None) -> pd.DataFrame:
-        """Commits that led here, newest first, and what happened to the database as a whole.
+        """What was committed, newest first, and what happened to the database as a whole.
 
-        Columns: lsn (text), time, author, message, kind, tables (names), rows_inserted, rows_updated,
-        rows_deleted. A branch's log goes on into that of what it was made from.
+        Columns: lsn (text), time, author, message, kind, tables (names of those whose rows or definition
+        changed), rows_inserted, rows_updated, rows_deleted, undone. Commits that a restore has undone are True
+        there: `restore(lsn=…)` with the LSN of one goes back to it. A branch's log goes on into that of what it
+        was made from.
         """
         return listing(log(self._engine, self._scope.point(), limit=limit))
 

@@ -32,8 +32,10 @@ class TableDiff:
 
     Columns: `diff_type` (added, modified, removed), the key, then `from_<name>` and `to_<name>` for each column
     both sides have, NULL on the side where the row is not, and `changed`, the names of the columns that differ.
-    A column that one side added reads as its default on the other; a dropped one is in `schema()` only. In key
-    order. The cost follows the change, not the size.
+    A column that one side added reads as its default on the other; a dropped one is in `schema()` only. One that
+    was given another type shows each side in its own type, or both in the wider one if that holds both; it counts
+    as changed where the value is not what `retype_column` makes of the other. In key order. The cost follows the
+    change, not the size.
     """
 
     __slots__ = ("_diff", "_name")

@@ -3,7 +3,7 @@
     control, control.tmp      the instance's anchor, replaced atomically
     lock                      held by the one writing process
     absdb.conf                settings
-    watermark                 the durable LSN, as readers in other processes see it
+    watermark                 the durable LSN, for readers in other processes and for recovery
     wal/TTTTTTTTSSSSSSSSSSSSSSSS                         8 hex digits of timeline, 16 of segment number
     wal/TTTTTTTTSSSSSSSSSSSSSSSS.LLLLLLLLLLLLLLLL.torn   bytes cut off a torn tail at LSN L, kept aside
     pages/NNNNNNNNNNNNNNNN-tag.arrow                     16 hex digits of a number, and a tag
@@ -12,13 +12,15 @@
 
 Numbers have a fixed width, so that sorting names sorts numbers. A parser gives None for a foreign name: other
 files in these directories are left alone. Names of the user are brought into Unicode's NFC form, so that
-names that look the same are the same. Paths are relative to an instance's root, with forward slashes.
+names that look the same are the same; messages and comments (`check_text`) stay as they are. Paths are relative
+to an instance's root, with forward slashes.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from absdb.errors import InvalidInputError
@@ -192,6 +194,34 @@ def check_name(kind: str, text: str) -> str:
                 hint="leave it out",
             )
     return name
+
+
+def check_text(what: str, text: str) -> str:
+    """The text itself, if it can be kept: a message, an author, a comment. InvalidInputError names `what`."""
+    if not isinstance(text, str):
+        raise InvalidInputError(f"{what} must be text, not {type(text).__name__}: {text!r}")
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError as problem:
+            raise InvalidInputError(
+                f"{what} {text[:40]!r} holds a surrogate, which is not a character", hint="leave it out"
+            ) from problem
+    return text
+
+
+def check_names(what: str, names: Sequence[str]) -> list[str]:
+    """Several names as a list; InvalidInputError for a text, which would be one name a letter, and for a name twice."""
+    if isinstance(names, str) or not isinstance(names, Iterable):
+        raise InvalidInputError(
+            f"{what} must be a list of names, not {names!r}",
+            hint=f"write [{names!r}]" if isinstance(names, str) else "",
+        )
+    found = [normal_name(name) for name in names]
+    twice = [name for name in found if found.count(name) > 1]
+    if twice:
+        raise InvalidInputError(f"{what} names {twice[0]!r} twice", hint="name it once")
+    return found
 
 
 def normal_name(text: str) -> str:

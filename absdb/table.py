@@ -21,7 +21,7 @@ from absdb.pages.types import describe_type
 from absdb.progress import Progress, reporting
 from absdb.reprs import ROWS_SHOWN, counted, grid, html, page, plain, rows_of
 from absdb.table_columns import TableColumns
-from absdb.versioning.row_read import first_rows, stream, table_history
+from absdb.versioning.row_read import first_rows, named, stream, table_history
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -59,13 +59,14 @@ class Table(TableColumns):
         Pages are used in place where possible, so that this costs milliseconds for millions of rows.
         NotFoundError for a column that is not there.
         """
-        return self._reader().to_table(columns)
+        return self._reader().to_table(named(columns))
 
     def to_pandas(self, columns: Sequence[str] | None = None) -> pd.DataFrame:
         """All rows as a DataFrame in key order, or only some columns.
 
-        Integers and booleans with NULLs become pandas' nullable types rather than floats and objects; all
-        else is as pyarrow converts it.
+        Integers and booleans with NULLs become pandas' nullable types rather than floats and objects. Lists,
+        structs and maps that hold such, or UUIDs, come as Python's own lists and dicts, a map as a list of
+        pairs. All else is as pyarrow converts it, with NaN for NULL in columns of floats.
         """
         return to_pandas(self.to_arrow(columns))
 
@@ -74,7 +75,7 @@ class Table(TableColumns):
 
         The stream sees the state of now, whatever is committed while it is read.
         """
-        return stream(self._reader(), columns)
+        return stream(self._reader(), named(columns))
 
     def head(self, n: int = 5) -> pd.DataFrame:
         """The first `n` rows in key order, as a DataFrame; reads no more than it shows."""
@@ -112,13 +113,16 @@ class Table(TableColumns):
         """Add rows, or change those that are there by key; returns how many were given.
 
         `rows` is what `insert` takes, with the key in every row. Columns left out keep their value in rows
-        that are there, and get their default in new ones. Rows that equal what is there are not written.
+        that are there, and get their default in new ones. Rows that equal what is there count in the number, but
+        are not written: no diff, log or history shows them, and if all are so, nothing is committed.
         """
         with reporting(progress, f"upsert into {self._name}") as report:
             return self._write(lambda tx, schema: intake.upsert(tx, schema, rows, report), message, author)
 
     def update(self, rows: Any, *, message: str = "", author: str | None = None) -> int:
         """Change rows that are there, by key; returns how many were found. Rows that are not there are left out.
+
+        Rows that equal what is there are not written, as with `upsert`.
 
         orders.update({"id": 1, "status": "paid"})
         """

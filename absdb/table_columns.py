@@ -2,7 +2,8 @@
 
 Forwards to engine/ddl.py. Every change is a commit of its own (or part of the transaction); all of them
 cost the same at any number of rows, but for a change of type that is no lossless widening, and for what has
-to look at the rows (a new constraint, NOT NULL).
+to look at the rows (a new constraint, NOT NULL). Beside writers that never pause such a change is tried some
+times and then made while their commits wait, each for at most 30 seconds.
 """
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 from absdb.database_tables import DatabaseTables
 from absdb.engine.transaction import Transaction
 from absdb.ids import Lsn
+from absdb.paths import check_text
 from absdb.reprs import counted, plain
 from absdb.versioning.scope import TransactionScope
 
@@ -51,7 +52,7 @@ class TransactionHandle(DatabaseTables):
 
     @message.setter
     def message(self, text: str) -> None:
-        self._tx.message = text
+        self._tx.message = check_text("message", text)
 
     def sql(self, text: str, parameters: Sequence[Any] | Mapping[str, Any] | None = None) -> Result:
         """Run SQL in the transaction, as `Database.sql` does: it sees what was written, and happens with it."""

@@ -132,6 +132,69 @@ def test_verbs_on_one_row_run_again_by_themselves(shop):
     assert len(shop["main"].log()) == 1 + 15 * THREADS
 
 
+def test_a_change_of_all_rows_comes_through_between_writers_that_never_pause(tmp_path):
+    with absdb.connect(tmp_path / "shop", checkpoint_interval=1) as shop:
+        change_beside_writers(shop)
+
+
+def change_beside_writers(shop: absdb.Instance) -> None:
+    rows = pa.table({"id": range(5_000), "n": [0] * 5_000, "v": range(5_000)})
+    table = shop["main"].create_table("t", rows, key="id")
+    other = shop.create_database("other").create_table("t", {"id": "int64"}, key="id")
+    stop = threading.Event()
+    written = [0] * 4
+
+    def write(who: int) -> Callable[[], None]:
+        def work() -> None:
+            while not stop.is_set():
+                written[who] += 1
+                table.update({"id": who, "n": written[who]})
+
+        return work
+
+    def change() -> None:
+        try:
+            while not all(written):
+                time.sleep(0.001)
+            table.retype_column("v", "string", using="'v' || v")
+            table.add_constraint(absdb.Check("n >= 0", name="counted"))
+            table.alter_column("v", nullable=False)
+            other.insert({"id": 1})
+        finally:
+            stop.set()
+
+    together(change, *(write(who) for who in range(4)))
+    assert [row["n"] for row in table.head(4).to_dict("records")] == written
+    assert table.to_arrow()["v"].to_pylist() == [f"v{number}" for number in range(5_000)]
+    assert table.constraints()["name"].tolist() == ["t_key", "counted"]
+    assert len(shop.check()) == 0
+
+
+def test_who_is_held_back_goes_on_when_the_holder_has_failed(shop):
+    table = shop["main"].create_table("t", {"id": "int64", "n": "int64"}, key="id")
+    table.insert({"id": 1, "n": 0})
+    engine = shop._engine
+    database = shop["main"]._scope.database
+    held, done = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with suppress(ValueError), engine.turnstile.hold(database):
+            table.update({"id": 1, "n": 1})  # its own commits pass
+            held.set()
+            assert not done.wait(0.05), "the other one did not wait"
+            raise ValueError
+
+    def write() -> None:
+        held.wait()
+        shop.create_database("free").create_table("t", {"id": "int64"}, key="id")
+        assert table.count() == 1
+        table.update({"id": 1, "n": 2})
+        done.set()
+
+    together(hold, write)
+    assert table.get(1) == {"id": 1, "n": 2}
+
+
 def test_a_stream_is_not_read_twice(shop):
     """A verb that lost has used up its stream; it must not be tried again with what is left of it."""
     main = shop["main"]

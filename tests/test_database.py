@@ -363,10 +363,45 @@ def test_points_are_named_by_lsn_time_and_snapshot(main):
     assert values(main.at(time=when)) == values(main.at()) == {1: 11, 2: 20, 3: 30}
 
 
+def test_values_of_a_sequence(main):
+    main.create_sequence("invoice", start=1000, increment=5)
+    assert [main.next_value("invoice") for _ in range(3)] == [1000, 1005, 1010]
+    assert main.next_values("invoice", 3) == range(1015, 1030, 5)
+    before = main.lsn
+    with main.transaction() as tx:
+        assert tx.next_value("invoice") == 1030
+        tx.create_sequence("down", start=-1, increment=-1)
+        assert list(tx.next_values("down", 3)) == [-1, -2, -3]
+        tx.rollback()
+    assert main.sequences().to_dict("records") == [{"name": "invoice", "start": 1000, "increment": 5}]
+    main.restore(lsn=before)
+    after = main.next_value("invoice")
+    other = main.branch("other")
+    assert after == 1035
+    assert {main.next_value("invoice") for _ in range(50)}.isdisjoint(
+        {other.next_value("invoice") for _ in range(50)}
+    )
+    main.create_sequence("end", start=2**63 - 2)
+    assert [main.next_value("end") for _ in range(2)] == [2**63 - 2, 2**63 - 1]
+    with pytest.raises(absdb.StateError, match="sequence 'end' has no more values"):
+        main.next_value("end")
+    with pytest.raises(absdb.NotFoundError, match="no sequence 'invoices'") as caught:
+        main.next_value("invoices")
+    assert caught.value.hint == "sequences: end, invoice"
+    for count in (0, -1, True, 1.5, "a"):
+        with pytest.raises(absdb.InvalidInputError, match="cannot take"):
+            main.next_values("invoice", count)
+    with pytest.raises(absdb.StateError, match="which does not change"):
+        main.at().next_value("invoice")
+    main.drop_sequence("end")
+    assert list(main.sequences()["name"]) == ["invoice"]
+
+
 def test_points_that_are_not_there(main):
     for wrong, kind, text in (
         ({"lsn": 2**40}, absdb.InvalidInputError, "future"),
         ({"lsn": "x"}, absdb.InvalidInputError, "not an LSN"),
+        ({"time": "2999-01-01"}, absdb.InvalidInputError, "2999-01-01 00:00:00Z lies in the future"),
         ({"time": "1999-01-01"}, absdb.HistoryExpiredError, "no history at 1999-01-01"),
         ({"time": "yesterday"}, absdb.InvalidInputError, "not a point in time"),
         ({"snapshot": "nope"}, absdb.NotFoundError, "no snapshot 'nope'"),
@@ -458,6 +493,11 @@ def test_restore_and_back(main):
     assert "x" in main
 
 
+def undone(database):
+    log = database.log()
+    return dict(zip(log["message"], log["undone"].tolist(), strict=True))
+
+
 def test_the_log_tells_what_happened(main):
     main["t"].insert([{"id": 4}, {"id": 5}], message="more")
     main["t"].sync([{"id": 1, "v": 11}, {"id": 2, "v": 20}, {"id": 6, "v": 1}], author="bob")
@@ -465,6 +505,7 @@ def test_the_log_tells_what_happened(main):
     log = main.log()
     assert list(log.columns) == [
         "lsn", "time", "author", "message", "kind", "tables", "rows_inserted", "rows_updated", "rows_deleted",
+        "undone",
     ]  # fmt: skip
     assert list(log["kind"]) == ["schema", "commit", "commit", "commit"]
     assert list(log["author"]) == ["ann", "bob", "ann", "ann"]
@@ -476,6 +517,59 @@ def test_the_log_tells_what_happened(main):
     assert log["time"].is_monotonic_decreasing
     assert str(log["time"].dtype) == "datetime64[us, UTC]"
     assert len(main.log(limit=2)) == 2
+    assert str(log["undone"].dtype) == "boolean"
+    assert not log["undone"].any()
+
+
+def test_the_log_names_the_tables_of_a_change_of_schema(main):
+    main.create_table("empty", {"id": "int64"}, key="id")
+    main["empty"].rename("void")
+    with main.transaction() as tx:
+        tx["t"].insert([{"id": 4}])
+        tx.drop_table("void")
+    main.restore(lsn=main.log()["lsn"][1], tables=["void"])
+    assert main.log()["tables"].tolist() == [["void"], ["t", "void"], ["void"], ["empty"], ["t"]]
+
+
+def test_the_log_shows_what_a_restore_undid_and_where_to_go_back_to(main):
+    main["t"].delete(1, message="wanted")
+    main["t"].insert([{"id": 9}], message="also wanted")
+    main.restore(lsn=main.log()["lsn"][2], message="too far")
+    main["t"].delete(2, message="since")
+    assert undone(main) == {
+        "since": False,
+        "too far": False,
+        "also wanted": True,
+        "wanted": True,
+        "first": False,
+    }
+    assert undone(main.at(lsn=main.log()["lsn"][2])) == {
+        "also wanted": False,
+        "wanted": False,
+        "first": False,
+    }
+    log = main.log()
+    wanted = log[log["undone"] & (log["message"] == "also wanted")]["lsn"].iloc[0]
+    main.restore(lsn=wanted, message="back")
+    assert set(values(main)) == {2, 3, 9}
+    assert undone(main) == {
+        "back": False, "since": True, "too far": False, "also wanted": False, "wanted": False, "first": False,
+    }  # fmt: skip
+    assert main.log(limit=2)["undone"].tolist() == [False, True]
+
+
+def test_a_branch_shows_what_it_undid_of_what_it_was_made_from(main):
+    main["t"].delete(1, message="wanted")
+    staging = main.branch("staging")
+    main["t"].delete(2, message="of main alone")
+    staging["t"].delete(3, message="own")
+    staging.restore(lsn=main.log()["lsn"].iloc[-1], message="too far")
+    shown = staging.log()
+    assert shown["kind"].tolist() == ["restore", "commit", "branch", "commit", "commit"]
+    assert shown["undone"].tolist() == [False, True, False, True, False]
+    assert not main.log()["undone"].any()
+    staging.restore(lsn=shown["lsn"][1])
+    assert set(values(staging)) == {2}
 
 
 def test_lineage_and_lsn(main):

@@ -142,6 +142,81 @@ def test_a_widened_column_is_compared_in_the_wider_type(main):
         assert diff.to_arrow()["id"].to_pylist() == [3]
 
 
+def test_a_retyped_column_is_the_same_column(main):
+    main.create_table("t", {"id": "int64", "zip": "string", "n": "int64"}, key="id").insert(
+        [{"id": n, "zip": str(1000 + n), "n": n} for n in range(6)] + [{"id": 9, "zip": None, "n": None}]
+    )
+    branch = main.branch("b")
+    branch["t"].retype_column("zip", "int32")
+    branch["t"].retype_column("n", "int16")
+    assert branch.diff(main)["t"].counts() == (0, 0, 0)
+    branch["t"].update({"id": 2, "zip": 7})
+    branch["t"].update({"id": 3, "zip": None})
+    main["t"].update({"id": 4, "zip": "no number"})
+    main["t"].update({"id": 5, "n": 2**40})
+    main["t"].insert({"id": 7, "zip": "x"})
+    found = branch.diff(main)["t"].to_arrow()
+    assert [str(found.schema.field(f"{side}_{name}").type) for name in ("zip", "n") for side in ("from", "to")] == [
+        "string", "int32", "int64", "int64"
+    ]  # fmt: skip
+    assert found.select(
+        ["diff_type", "id", "from_zip", "to_zip", "from_n", "to_n", "changed"]
+    ).to_pylist() == [
+        dict(zip(("diff_type", "id", "from_zip", "to_zip", "from_n", "to_n", "changed"), row, strict=True))
+        for row in [
+            ("modified", 2, "1002", 7, 2, 2, ["zip"]),
+            ("modified", 3, "1003", None, 3, 3, ["zip"]),
+            ("modified", 4, "no number", 1004, 4, 4, ["zip"]),
+            ("modified", 5, "1005", 1005, 2**40, 5, ["n"]),
+            ("removed", 7, "x", None, None, None, None),
+        ]
+    ]
+    back = main.diff(branch)["t"]
+    assert back.counts() == (1, 4, 0)
+    assert back.to_arrow()["to_zip"].to_pylist() == ["1002", "1003", "no number", "1005", "x"]
+
+
+def test_a_column_retyped_more_than_once_or_dropped_after(main):
+    main.create_table("t", {"id": "int64", "n": "float64"}, key="id").insert(
+        [{"id": n, "n": n + 0.0} for n in range(5)]
+    )
+    twice, other, gone = (main.branch(name) for name in ("twice", "other", "gone"))
+    twice["t"].retype_column("n", "int64")
+    twice["t"].retype_column("n", "string")
+    twice["t"].rename_column("n", "text")
+    other["t"].retype_column("n", "int64")
+    gone["t"].retype_column("n", "string", using="'n' || n::INTEGER")
+    assert twice.diff(main)["t"].counts() == other.diff(twice)["t"].counts() == (0, 0, 0)
+    assert twice.diff(other)["t"].to_arrow().schema.names[2:4] == ["from_text", "to_text"]
+    assert gone.diff(main)["t"].counts() == main.diff(gone)["t"].counts() == (0, 5, 0)
+    gone["t"].drop_column("n")
+    for diff in (gone.diff(twice), twice.diff(gone)):
+        assert diff["t"].counts() == (0, 0, 0)
+        assert diff["t"].to_arrow().schema.names == ["diff_type", "id", "changed"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "values"),
+    [
+        ("string", "float64", ["1.5", "x", "", "1e400", "-.5", None] * 300),
+        ("float64", "int64", [1.0, 1.5, 2.0**70, float("nan"), float("inf"), None] * 300),
+        ("int64", "float64", [2**53, 2**53 + 1, -1, None]),
+        ("string", "date", ["2024-02-29", "2023-02-29", "x", None]),
+        ("uint64", "int64", [2**63, 2**63 - 1, 0, None]),
+    ],
+)
+def test_values_that_do_not_cast_are_changes(main, old, new, values):
+    fits = {"1.5", "-.5", 1.0, 2.0, 2**53, -1, "2024-02-29", 2**63 - 1, 0}
+    main.create_table("t", {"id": "int64", "n": old}, key="id")
+    main["t"].insert({"id": list(range(len(values))), "n": [v if v in fits else None for v in values]})
+    branch = main.branch("b")
+    branch["t"].retype_column("n", new)
+    assert branch.diff(main)["t"].counts() == (0, 0, 0)
+    main["t"].upsert({"id": list(range(len(values))), "n": values})
+    found = branch.diff(main)["t"].to_arrow()
+    assert found["id"].to_pylist() == [n for n, v in enumerate(values) if v is not None and v not in fits]
+
+
 def test_types_come_out_as_declared(main):
     types = {
         "id": "int64",

@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 import absdb
@@ -477,6 +478,30 @@ def test_names_that_look_the_same_are_the_same(main):
         main.branch(composed)
     with pytest.raises(absdb.AlreadyExistsError):
         main.create_table(composed, frame)
+
+
+def test_nested_values_lose_nothing_on_the_way_to_pandas(main):
+    big = 2**53 + 1
+    rows = [
+        {"id": 1, "l": [big, None], "m": [("a", big), ("b", None)], "s": {"n": None, "u": uuid.UUID(int=1)}},
+        {"id": 2, "l": None, "m": None, "s": {"n": [True, None], "u": None}},
+    ]
+    kinds = {"l": "list[int64]", "m": "map[string, int64]", "s": "struct[n: list[bool], u: uuid]"}
+    table = main.create_table("nested", {"id": "int64", **kinds, "u": "list[uuid]"}, key="id")
+    table.insert([{**row, "u": [uuid.UUID(int=9)]} for row in rows])
+    frame = table.to_pandas()
+    assert list(frame.columns) == ["id", "l", "m", "s", "u"]
+    for name in ("l", "m", "s"):
+        assert frame[name].tolist() == [row[name] for row in rows]
+    assert frame["u"].tolist() == [[uuid.UUID(int=9)]] * 2
+    assert table.sync(frame) == (0, 0, 0)
+    assert main.diff(main.at())["nested"].to_pandas().empty
+
+
+def test_a_frame_with_runs_of_equal_values_makes_a_table(main):
+    runs = pc.run_end_encode(pa.array([7, 7, None]))
+    table = main.create_table("runs", pa.table({"id": [1, 2, 3], "v": runs}), key="id")
+    assert table.to_arrow()["v"].to_pylist() == [7, 7, None]
 
 
 def test_types_that_are_not_known_are_listed(main):

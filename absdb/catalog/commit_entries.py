@@ -28,9 +28,12 @@ SCHEMA = pa.schema(
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class CommitEntry:
-    """One commit. `lsn` is the end of its record; `tables`: (table id, rows inserted, updated, deleted)."""
+    """One commit. `lsn` is the end of its record; `tables`: (table id, rows inserted, updated, deleted).
+
+    Never changed, though not frozen: that would double what it costs to make one, once a commit.
+    """
 
     lsn: int
     time_us: int

@@ -4,60 +4,46 @@ LSNs and times strictly increase. New entries are plain objects in lists that on
 era), so readers bisect them without a lock. A checkpoint writes them as chunk files and puts new lists in
 place of the old, which readers who have them keep.
 
-A chunk is a file `pages/log-NNNNNNNNNNNNNNNN-tag` (16 hex digits of its first LSN): an envelope (ABSDBLOG)
-around an Arrow IPC file of schema SCHEMA with zstd buffers, in record batches of 4,096 rows but for the last.
-A ChunkRef in the manifest has its size and CRC-32C. A chunk less than twice as long as what follows is merged
-with that, up to 262,144 entries: the number of chunks grows as the logarithm, then by one or two per 262,144
-commits. At first touch a chunk is checked, mapped, and 20 bytes an entry are taken from it to search by; the
-rest is decoded one record batch at a time. Called by the commit path, time travel, log() and the checkpoint.
+A chunk (commit_chunks.py) less than twice as long as what follows is merged with that, up to 262,144 entries: the
+number of chunks grows as the logarithm, then by one or two per 262,144 commits. One that cannot be read stays as
+it is and costs what asks for its commits; the newest states are found without it. Who holds an iterator holds the
+chunks it was made over, and garbage collection leaves their files (`in_use`). Called by the commit path, time
+travel, log() and the checkpoint.
 """
 
 from __future__ import annotations
 
-import secrets
 import sys
 import threading
 from bisect import bisect_right
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import astuple, replace
 from itertools import chain, pairwise
 from operator import attrgetter
-from typing import Any, NamedTuple, Self, TypeVar
+from typing import NamedTuple, Self, TypeVar
+from weakref import WeakSet
 
 import numpy as np
 import pyarrow as pa
 
-from absdb.catalog import envelope
-from absdb.catalog.commit_entries import (
-    SCHEMA,
-    CommitEntry,
-    Ints,
-    decode_entries,
-    encode_entries,
-    frame_of,
-    numbers_of,
-)
-from absdb.catalog.manifest import ChunkRef, chunk_name
+from absdb.catalog import commit_chunks
+from absdb.catalog.commit_chunks import Chunk, seal
+from absdb.catalog.commit_entries import CommitEntry, decode_entries, encode_entries, frame_of
+from absdb.catalog.manifest import ChunkRef
 from absdb.errors import CorruptionError, InvalidInputError
 from absdb.ids import LSN_MAX
 from absdb.io.base import FileSystem
-from absdb.paths import PAGES_DIR
-
-MAGIC = b"ABSDBLOG"
-FORMAT = 1
-BATCH_ROWS = 4096
-CHUNK_ROWS_MAX = 262_144
 
 EraSpan = tuple[int, int, int]  # (era, after_lsn, upto_lsn): the commits of one era in (after, upto]
 T = TypeVar("T")
 _LSN, _TIME_US = attrgetter("lsn"), attrgetter("time_us")
+_HOLDING = threading.Lock()  # a set of weak references must not grow while somebody goes through it
 _FIRST_LSN, _FIRST_US = attrgetter("ref.first_lsn"), attrgetter("ref.first_us")
 
 
 class _State(NamedTuple):
     """What readers see: replaced as a whole, but for the lists of new entries, which grow."""
 
-    chunks: tuple[_Chunk, ...]
+    chunks: tuple[Chunk, ...]
     fresh: list[CommitEntry]
     by_era: dict[int, list[CommitEntry]]
 
@@ -65,20 +51,25 @@ class _State(NamedTuple):
 class CommitLog:
     """All commits of the instance that retention has kept. One thread appends; any number read."""
 
-    def __init__(self, chunks: Iterable[_Chunk] = ()) -> None:
+    def __init__(self, chunks: Iterable[Chunk] = (), held: WeakSet[Chunk] | None = None) -> None:
         self._state = _State(tuple(chunks), [], {})
+        self._held = WeakSet[Chunk]() if held is None else held  # every chunk with a file that anybody has
+        self._hold(self._state.chunks)
         self._appending = threading.Lock()  # held for each append and while a new state is put in place
         self._reshaping = threading.Lock()  # held by flush and truncate_before from beginning to end
         last = self._state.chunks[-1].ref if self._state.chunks else None
         self.last_lsn, self.last_time_us = (last.last_lsn, last.last_us) if last else (0, -LSN_MAX)
 
     @classmethod
-    def open(cls, fs: FileSystem, chunks: Sequence[ChunkRef]) -> Self:
-        """The log as a manifest lists it, oldest first. Reads no file yet: damage shows at first use."""
+    def open(cls, fs: FileSystem, chunks: Sequence[ChunkRef], instead_of: CommitLog | None = None) -> Self:
+        """The log as a manifest lists it, oldest first. Reads no file yet: damage shows at first use.
+
+        What readers have of `instead_of`, the log of an earlier manifest, counts as in use.
+        """
         for one, two in pairwise(chunks):
             if one.last_lsn >= two.first_lsn or one.last_us >= two.first_us:
                 raise CorruptionError(f"the commit log's chunks {one.name} and {two.name} overlap")
-        return cls(_Chunk(ref, fs) for ref in chunks)
+        return cls((Chunk(ref, fs) for ref in chunks), instead_of._held if instead_of else None)
 
     def __len__(self) -> int:
         state = self._state
@@ -96,6 +87,17 @@ class CommitLog:
             fresh.append(entry)
             self.last_lsn, self.last_time_us = entry.lsn, entry.time_us
 
+    def in_use(self) -> set[str]:
+        """Names of the chunk files that this log or any iterator over it reads from: none of them may go."""
+        with _HOLDING:
+            return {chunk.ref.name for chunk in self._held}
+
+    def _hold(self, chunks: Iterable[Chunk]) -> None:
+        with _HOLDING:
+            for chunk in chunks:
+                if chunk.ref.name:
+                    self._held.add(chunk)
+
     def verify(self) -> Iterator[CorruptionError]:
         """Read every chunk once more and compare it; yield what is wrong with each that is damaged."""
         for chunk in self._state.chunks:
@@ -111,7 +113,9 @@ class CommitLog:
         if entry is not None:
             return entry.lsn
         for chunk in reversed(state.chunks):
-            if chunk.ref.first_lsn <= lsn:
+            if chunk.ref.first_lsn <= lsn and (last := chunk.lasts.get(era)) is not None:
+                if last <= lsn:
+                    return last
                 found = chunk.keys().between(era, -1, lsn)
                 if len(found):
                     return int(chunk.keys().lsns[found[-1]])
@@ -166,12 +170,15 @@ class CommitLog:
             count = len(state.fresh) if upto is None else bisect_right(state.fresh, upto, key=_LSN)
             sizes = [chunk.ref.count for chunk in state.chunks]
             keep, total = len(sizes), count
-            while count and keep and sizes[keep - 1] < min(2 * total, CHUNK_ROWS_MAX - total + 1):
+            while (
+                count and keep and sizes[keep - 1] < min(2 * total, commit_chunks.CHUNK_ROWS_MAX - total + 1)
+            ):
                 keep, total = keep - 1, total + sizes[keep - 1]
-            sealed, merged = list(state.chunks[:keep]), state.chunks[keep:]
+            sealed = list(state.chunks)
             if count:
-                stored = [batch for chunk in merged for batch in chunk.batches()]
-                sealed += _seal([*stored, encode_entries(state.fresh[:count])])
+                keep, stored = _readable(state.chunks, keep)
+                sealed = [*state.chunks[:keep], *seal([*stored, encode_entries(state.fresh[:count])])]
+            merged = state.chunks[keep:]
             chunks = [chunk.stored(fs) for chunk in sealed]
             self._replace(chunks, [], count)
             return [chunk.ref for chunk in chunks], [c.ref.name for c in merged if c.ref.name]
@@ -198,16 +205,17 @@ class CommitLog:
             if sum(map(len, rows)) == sum(chunk.ref.count for chunk in cut):
                 cut, rows = [], []  # nothing to drop, as after an earlier cut
             left = [batch for chunk, at in zip(cut, rows, strict=True) for batch in chunk.rows(at)]
-            self._replace([*_seal(left), *state.chunks[len(cut) :]], kept[::-1], count)
+            self._replace([*seal(left), *state.chunks[len(cut) :]], kept[::-1], count)
             return [chunk.ref.name for chunk in cut if chunk.ref.name]
 
-    def _replace(self, chunks: Sequence[_Chunk], kept: list[CommitEntry], count: int) -> None:
+    def _replace(self, chunks: Sequence[Chunk], kept: list[CommitEntry], count: int) -> None:
         """Put new chunks in place, and `kept` instead of the first `count` new entries."""
         with self._appending:
             fresh = kept + self._state.fresh[count:]
             by_era: dict[int, list[CommitEntry]] = {}
             for entry in fresh:
                 by_era.setdefault(entry.era, []).append(entry)
+            self._hold(chunks)
             self._state = _State(tuple(chunks), fresh, by_era)
 
 
@@ -240,110 +248,18 @@ def _parts(
         yield new[: max(0, left)]
 
 
-class _Keys:
-    """What a chunk is searched by: LSNs, times, and for each era the positions of its commits, ascending."""
+def _readable(chunks: Sequence[Chunk], first: int) -> tuple[int, list[pa.RecordBatch]]:
+    """From which chunk on, at `first` or later, all can be read, and the batches of these.
 
-    __slots__ = ("_eras", "_order", "_starts", "lsns", "times")
-
-    def __init__(self, lsns: Ints, times: Ints, eras: Ints) -> None:
-        self.lsns, self.times = lsns, times
-        self._order = np.argsort(eras, kind="stable").astype(np.int32)
-        self._eras, starts = np.unique(eras[self._order], return_index=True)
-        self._starts = np.append(starts, len(eras))
-
-    def between(self, era: int, after: int, upto: int) -> Ints:
-        """Ints of the era's commits in (after, upto]."""
-        at = int(np.searchsorted(self._eras, era))
-        if at == len(self._eras) or self._eras[at] != era:
-            return self._order[:0]
-        positions = self._order[self._starts[at] : self._starts[at + 1]]
-        bounds = np.searchsorted(self.lsns, [max(after, -1), min(upto, LSN_MAX)], "right")
-        # Of the type of the positions: numpy would otherwise convert all of them at each search.
-        first, end = np.searchsorted(positions, bounds.astype(np.int32))
-        return positions[first:end]
-
-    def surviving(self, lsn: int, pins: set[int], eras: Collection[int] | None, seen: set[int]) -> Ints:
-        """Ints that `truncate_before` keeps; `seen` are the eras whose last commit came later."""
-        keep = (self.lsns >= lsn) | np.isin(self.lsns, np.array([*pins], np.int64))
-        for era in self._eras.tolist():
-            below = self.between(era, -1, lsn - 1)
-            if len(below):
-                keep[below[-1]] |= era not in seen and (eras is None or era in eras)
-                seen.add(era)
-        return np.flatnonzero(keep)
-
-
-class _Chunk:
-    """Entries as an Arrow IPC file: in memory (its ref has no name yet), or mapped once it was checked."""
-
-    __slots__ = ("_body", "_fs", "_keys", "_path", "_recent", "ref")
-
-    def __init__(self, ref: ChunkRef, fs: FileSystem | None, body: pa.Buffer | None = None) -> None:
-        self.ref, self._path = ref, f"{PAGES_DIR}/{ref.name}"
-        self._fs: Any = fs  # None while the body is in memory
-        self._body = body
-        self._keys: _Keys | None = None
-        self._recent: tuple[int, pa.RecordBatch] | None = None
-
-    def stored(self, fs: FileSystem) -> _Chunk:
-        """This chunk as a file: itself if it is one, else written now."""
-        if self._body is None or self.ref.name:
-            return self
-        name = chunk_name(self.ref.first_lsn, secrets.token_hex(4))
-        data = envelope.pack(MAGIC, FORMAT, self._body.to_pybytes())
-        envelope.write_new(fs, f"{PAGES_DIR}/{name}", data)
-        return _Chunk(replace(self.ref, name=name, size=len(data), crc=envelope.body_crc(data)), fs)
-
-    def batches(self) -> Iterator[pa.RecordBatch]:
-        return (self._batch(number) for number in range(-(-self.ref.count // BATCH_ROWS)))
-
-    def rows(self, positions: Ints) -> Iterator[pa.RecordBatch]:
-        """The entries at these positions, which ascend or descend; a batch for each batch of the file."""
-        cuts = np.flatnonzero(np.diff(positions // BATCH_ROWS)) + 1
-        for part in np.split(positions, cuts) if len(positions) else ():
-            yield self._batch(int(part[0]) // BATCH_ROWS).take(pa.array(part % BATCH_ROWS))
-
-    def keys(self) -> _Keys:
-        if self._keys is None:
-            table = self._read([0, 1, 2], lambda reader: reader.read_all())
-            lsns, times, eras = map(numbers_of, table.combine_chunks().to_batches()[0].columns)
-            rising = np.all(np.diff(lsns) > 0) and np.all(np.diff(times) > 0)
-            listed = astuple(self.ref)[3:]
-            if not rising or (len(lsns), lsns[0], lsns[-1], times[0], times[-1]) != listed:
-                raise envelope.damaged(self._path, 0, "LSNs and times", "rising, as listed", "others")
-            self._keys = _Keys(lsns, times, eras)
-        return self._keys
-
-    def verify(self) -> None:
-        """Raise CorruptionError if the file is not what the manifest lists; one that is in memory is."""
-        if self.ref.name:
-            envelope.map_checked(self._fs, self._path, MAGIC, FORMAT, (self.ref.size, self.ref.crc))
-            self.keys()
-
-    def _batch(self, number: int) -> pa.RecordBatch:
-        recent = self._recent
-        if recent is None or recent[0] != number:
-            recent = self._recent = number, self._read(None, lambda reader: reader.get_batch(number))
-        return recent[1]
-
-    def _read(self, fields: list[int] | None, read: Callable[[Any], Any]) -> Any:
-        """Something of the IPC file; CorruptionError at first touch if it is not what the manifest lists."""
-        if self._body is None:
-            size, crc = self.ref.size, self.ref.crc
-            self._body = envelope.map_checked(self._fs, self._path, MAGIC, FORMAT, (size, crc))
-        return envelope.read_ipc(self._body, self._path, fields, read)
-
-
-def _seal(batches: list[pa.RecordBatch]) -> list[_Chunk]:
-    """Chunks in memory that hold these entries."""
-    table, chunks = pa.Table.from_batches(batches, SCHEMA), []
-    for start in range(0, table.num_rows, CHUNK_ROWS_MAX):
-        part = table.slice(start, CHUNK_ROWS_MAX).combine_chunks()
-        columns = (numbers_of(part[name].chunk(0)) for name in ("lsn", "time"))
-        ends = [int(column[at]) for column in columns for at in (0, -1)]
-        body = pa.py_buffer(envelope.ipc_body(part, BATCH_ROWS))
-        chunks.append(_Chunk(ChunkRef("", 0, 0, part.num_rows, *ends), None, body))
-    return chunks
+    One that is damaged is not merged with others: what it lists stays known, and it may come back from a backup.
+    """
+    stored: list[pa.RecordBatch] = []
+    for at in range(len(chunks) - 1, first - 1, -1):
+        try:
+            stored[:0] = chunks[at].batches()
+        except CorruptionError:
+            return at + 1, stored  # reported by whoever asks for its commits, and by check()
+    return first, stored
 
 
 def _last(items: Sequence[T], value: int, key: Callable[[T], int]) -> T | None:

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Self
 
 from absdb.catalog.envelope import HEADER_BYTES, damaged, pack_json, unpack_json
@@ -58,7 +58,10 @@ def is_chunk_name(name: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class ChunkRef:
-    """A file of the commit log in pages/, as the part `commit_log` lists it; `crc` is that of its body."""
+    """A file of the commit log in pages/, as the part `commit_log` lists it; `crc` is that of its body.
+
+    `lasts` are (era, LSN of its last commit in the file), by era: what the newest states need of it.
+    """
 
     name: str
     size: int
@@ -68,16 +71,18 @@ class ChunkRef:
     last_lsn: int
     first_us: int
     last_us: int
+    lasts: tuple[tuple[int, int], ...]
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        return {name: getattr(self, name) for name in self.__slots__}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
         """CorruptionError if something is missing; what a newer absdb may have added is ignored."""
         try:
-            return cls(**{name: data[name] for name in cls.__slots__})
-        except (KeyError, TypeError) as error:
+            lasts = tuple((int(era), int(lsn)) for era, lsn in data["lasts"])
+            return cls(**{**{name: data[name] for name in cls.__slots__}, "lasts": lasts})
+        except (KeyError, TypeError, ValueError) as error:
             raise CorruptionError(f"not a chunk of the commit log: {data!r}") from error
 
 

@@ -126,6 +126,12 @@ def _csv(source: Source, data: pa.Buffer) -> tuple[pa.RecordBatchReader, int | N
             quoted_strings_can_be_null=False,
         ),
     )
+    for column in reader.schema:
+        if pa.types.is_binary(column.type) and column.name not in source.types:
+            raise InvalidInputError(
+                f"{source.path}: column {column.name!r} holds bytes that are not UTF-8 text",
+                hint=f"convert the file (iconv -f latin1 -t utf-8), or pass --type {column.name}=binary",
+            )
     return _plain(reader), None
 
 

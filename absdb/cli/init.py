@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+
 import click
 
-from absdb.cli.command import Call, Verb
+from absdb.cli.command import INSTANCE_VARIABLE, Call, Verb
 from absdb.cli.output import Done
 from absdb.cli.session import is_instance
+from absdb.engine.location import MEMORY
 from absdb.errors import AlreadyExistsError
 from absdb.instance import connect
 
@@ -24,11 +27,15 @@ from absdb.instance import connect
 def command(call: Call, path: str | None, wal_segment_size: str | None) -> None:
     """Make a new, empty instance in the directory PATH, with one database, main.
 
-    The directory must be empty, or not there yet. PATH may be left out if --instance says it.
+    The directory must be empty, or not there yet. PATH may be left out if --instance or $ABSDB_INSTANCE says it.
     """
-    place = path or call.instance
+    if path and call.instance and path != call.instance:
+        raise click.UsageError(f"PATH says {path} and --instance says {call.instance}; give one of them")
+    place = path or call.instance or os.environ.get(INSTANCE_VARIABLE, "")
     if not place:
-        raise click.UsageError("say where: absdb init PATH")
+        raise click.UsageError(f"say where: absdb init PATH, or set {INSTANCE_VARIABLE}")
+    if place == MEMORY:
+        raise click.UsageError("an instance in memory ends with its process; pass a directory")
     if is_instance(place):
         raise AlreadyExistsError(
             f"{place} is an absdb instance already", hint=f"use it: absdb -i {place} databases"

@@ -23,7 +23,10 @@ from absdb.versioning.log import log
 @click.option("--all", "everything", is_flag=True, help="All there are.")
 @click.pass_obj
 def command(call: Call, database: str, when: When, limit: int, everything: bool) -> None:
-    """List the commits that led to a database, or to a point of it, newest first."""
+    """List what was committed to a database, or up to a point of it, newest first.
+
+    Commits that a restore has undone are marked; `absdb restore --lsn` with the LSN of one goes back to it.
+    """
     with opened(call) as session:
         found = log(session.engine, session.point(database, when), limit=None if everything else limit)
         call.output.show(Listing(items(found), f"nothing has happened to {database} yet", short_entry))
@@ -34,4 +37,5 @@ def short_entry(entry: Row) -> Row:
     counts = zip("+~-", ("rows_inserted", "rows_updated", "rows_deleted"), strict=True)
     rows = " ".join(f"{sign}{entry[name]:,}" for sign, name in counts if entry[name])
     named = {name: entry[name] for name in ("lsn", "time", "author", "kind", "tables")}
-    return {**named, "rows": rows, "message": entry["message"]}
+    undone = "yes" if entry["undone"] else ""
+    return {**named, "rows": rows, "undone": undone, "message": entry["message"]}

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from absdb.engine.engine import Engine
 
 
+DRAWN_AHEAD = 32
+
+
 class Allocator:
     """All counters of an instance."""
 
@@ -30,6 +33,8 @@ class Allocator:
         self._next_id = 1
         self._tops: dict[str, int] = {}
         self._blocks: dict[tuple[str, DatabaseId], list[int]] = {}
+        self._drawn: dict[tuple[str, DatabaseId], int] = {}
+        """Below which numbers the log after the last checkpoint takes all for drawn."""
         self._mutex = threading.Lock()
 
     def new_id(self) -> int:
@@ -58,6 +63,27 @@ class Allocator:
                     first = self._from_block(space, database, count)
             assert first is not None
             return first
+
+    def draw(self, engine: Engine, space: str, database: DatabaseId, count: int) -> int:
+        """The first of `count` adjacent new numbers that no commit will speak of; none of them comes twice.
+
+        The log says beforehand how far they may go: at most `DRAWN_AHEAD` are lost in a crash.
+        """
+        following = self.take(engine, space, database, count) + count
+        key = (space, database)
+        with self._mutex:
+            logged = self._drawn.get(key, 0)
+        if logged < following:
+            with engine.exclusive():
+                with self._mutex:
+                    block, logged = self._blocks[key], self._drawn.get(key, 0)
+                    upto = min(max(block[0], following) + DRAWN_AHEAD, block[1])
+                if logged < following:
+                    body = {"space": space, "database": database, "used": upto}
+                    engine.write(RecordKind.ALLOCATE, database, body, _nothing)
+                    with self._mutex:
+                        self._drawn[key] = upto
+        return following - count
 
     def advance(self, engine: Engine, space: str, database: DatabaseId, beyond: int) -> int:
         """Hand out no number up to `beyond` in this database any more: a user wrote the value himself.
@@ -97,9 +123,13 @@ class Allocator:
     def apply(self, body: Mapping[str, Any]) -> None:
         """A block was taken: `{space, database, lo, hi}`; it joins the database's last one if it meets it.
 
+        Or `{space, database, used}`: numbers below `used` may have been drawn.
         A block that is known already, from a checkpoint taken just after it was logged, stays as it is.
         """
         key = (body["space"], DatabaseId(body["database"]))
+        if "used" in body:
+            self.apply_used(key[1], {key[0]: body["used"]})
+            return
         with self._mutex:
             self._tops[body["space"]] = max(self._tops.get(body["space"], 1), body["hi"])
             held = self._blocks.get(key)
@@ -117,7 +147,9 @@ class Allocator:
                     block[0] = following
 
     def to_json(self) -> dict[str, Any]:
+        """What a checkpoint keeps. Numbers drawn from then on are logged anew, behind it."""
         with self._mutex:
+            self._drawn.clear()
             return {
                 "next_id": self._next_id,
                 "tops": dict(self._tops),
@@ -131,3 +163,7 @@ class Allocator:
         allocator._tops = dict(data["tops"])
         allocator._blocks = {(space, DatabaseId(db)): [lo, hi] for space, db, lo, hi in data["blocks"]}
         return allocator
+
+
+def _nothing(engine: Engine, at: object, body: Mapping[str, Any]) -> None:
+    """What a record of drawn numbers changes in memory, where they are counted already."""

@@ -10,8 +10,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
 
@@ -32,8 +31,7 @@ if TYPE_CHECKING:
     from absdb.engine.engine import Engine
 
 
-@dataclass(frozen=True, slots=True)
-class Applied:
+class Applied(NamedTuple):
     """Where a record stands in the log, for what it leaves in the commit log."""
 
     lsn: int
@@ -67,7 +65,7 @@ def apply_changes(
 
 def tombstone(change: TableChange, row: Row) -> Row:
     """A row with its key columns and None elsewhere."""
-    keys = set(key_positions(change.schema))
+    keys = key_positions(change.schema)
     return tuple(value if at in keys else None for at, value in enumerate(row))
 
 
@@ -81,16 +79,16 @@ def entry_of(
 ) -> CommitEntry:
     """The commit log's entry of a commit."""
     return CommitEntry(
-        lsn=at.lsn,
-        time_us=at.time_us,
-        era=era,
-        database_id=at.database,
-        txid=at.txid,
-        author=meta.get("author", ""),
-        message=meta.get("message", ""),
-        kind=meta.get("kind", "commit"),
-        tables=tuple((c.schema.id, c.inserted, c.updated, c.deleted) for c in tables),
-        schema_changed=bool(schema_changes),
+        at.lsn,
+        at.time_us,
+        era,
+        at.database,
+        at.txid,
+        meta.get("author", ""),
+        meta.get("message", ""),
+        meta.get("kind", "commit"),
+        tuple([(c.schema.id, c.inserted, c.updated, c.deleted) for c in tables]),
+        bool(schema_changes),
     )
 
 

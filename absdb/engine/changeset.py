@@ -44,6 +44,7 @@ from absdb.pages.types import physical_type
 FORMAT = 1
 META, SCHEMA, ROWS, BATCH, PAGES, USED = range(1, 7)
 DELETED, HAS_BEFORE = 1, 2
+_FLAGS = [bytes([flags]) for flags in range(4)]
 _HEAD = struct.Struct("<BxxxI")
 _SECTION = struct.Struct("<BII")
 _ROWS_HEAD = struct.Struct("<II")
@@ -103,25 +104,24 @@ def encode(
     used: Mapping[str, int],
 ) -> bytes:
     """The body of a COMMIT record."""
-    parts = [_HEAD.pack(FORMAT, era)]
-
-    def add(kind: int, table: int, data: bytes) -> None:
-        parts.append(_SECTION.pack(kind, table, len(data)))
-        parts.append(data)
-
+    sections: list[tuple[int, int, bytes]] = []
     if meta:
-        add(META, 0, _meta(tuple(meta.items())))
+        sections.append((META, 0, _meta(tuple(meta.items()))))
     if schema_changes:
-        add(SCHEMA, 0, _json(changes_to_json(schema_changes)))
+        sections.append((SCHEMA, 0, _json(changes_to_json(schema_changes))))
     for change in tables:
         if change.rows is not None:
-            add(ROWS, change.schema.id, _encode_rows(change.schema, change.rows))
+            sections.append((ROWS, change.schema.id, _encode_rows(change.schema, change.rows)))
         elif change.batch is not None:
-            add(BATCH, change.schema.id, _stream(change.batch) + _stream(change.before))
+            sections.append((BATCH, change.schema.id, _stream(change.batch) + _stream(change.before)))
         else:
-            add(PAGES, change.schema.id, _json({"pages": change.pages, "counts": _counts(change)}))
+            data = _json({"pages": change.pages, "counts": _counts(change)})
+            sections.append((PAGES, change.schema.id, data))
     if used:
-        add(USED, 0, _json(used))
+        sections.append((USED, 0, _json(used)))
+    parts = [_HEAD.pack(FORMAT, era)]
+    for kind, table, data in sections:
+        parts += (_SECTION.pack(kind, table, len(data)), data)
     return b"".join(parts)
 
 
@@ -204,12 +204,14 @@ def _encode_rows(schema: TableSchema, rows: list[RowChange]) -> bytes:
     assert codec is not None
     parts = [_ROWS_HEAD.pack(codec.layout, len(rows))]
     for change in rows:
-        flags = (DELETED if change.row is None else 0) | (0 if change.before is None else HAS_BEFORE)
-        parts.append(flags.to_bytes(1, "little"))
-        if change.row is not None:
-            parts.append(codec.encode(change.row))
-        if change.before is not None:
-            parts.append(codec.encode(change.before))
+        row, before = change.row, change.before
+        if before is None:
+            assert row is not None
+            parts += (_FLAGS[0], codec.encode(row))
+        elif row is None:
+            parts += (_FLAGS[DELETED | HAS_BEFORE], codec.encode(before))
+        else:
+            parts += (_FLAGS[HAS_BEFORE], codec.encode(row), codec.encode(before))
     return b"".join(parts)
 
 

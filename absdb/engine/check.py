@@ -5,6 +5,7 @@ log                    every record from the checkpoint on
 page files             every byte, by size and CRC-32C; page order, fences and row counts
 commit log             every chunk's bytes, and that its LSNs and times rise
 covers                 keys strictly increasing in a section of newest versions; LSNs inside the run's interval
+index runs             that they say what the files they belong to say; also their bytes
 states                 the head of every database, table by table: keys increasing, rows as counted, NOT NULL
 names                  page files that nothing needs are reported as a remark, not as a fault
 """
@@ -19,6 +20,7 @@ import numpy as np
 
 from absdb.catalog.control import read_control
 from absdb.catalog.manifest import read_manifest
+from absdb.engine.check_indexes import index_faults
 from absdb.engine.garbage import needed_files
 from absdb.engine.reader import TableReader
 from absdb.errors import AbsdbError
@@ -57,6 +59,8 @@ def check(engine: Engine, *, progress: Progress | None = None) -> Iterator[Findi
     for damage in engine.log.verify():
         yield Finding("error", damage.facts.get("path", PAGES_DIR), damage.message)
     yield from _covers(engine)
+    for name, fault in index_faults(engine):
+        yield Finding("error", f"{PAGES_DIR}/{name}", fault)
     yield from _states(engine)
     if not engine.read_only:
         yield from _strays(engine)

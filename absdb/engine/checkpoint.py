@@ -1,14 +1,17 @@
 """Checkpoint: everything up to one LSN goes into page files and a manifest; recovery starts there.
 
     in commit order     seal the buffers, note the LSN, copy what exists
-    beside commits      write runs that are in memory to page files, the commit log's new chunk, the manifest
+    beside commits      write runs that are in memory to page files, the index runs that are lacking, the commit
+                        log's new chunk, the manifest
     in commit order     log it, sync
     then                replace `control`, remove log segments and manifests that nothing needs
 
 A crash anywhere leaves the old checkpoint or the new one in force; files written for one that did not come into
 force are garbage. Covers in the manifest:
 
-    {table id: {"images": [[lineage, sections]], "reverses": [[earlier, later, sections]], "eras": {era: [run, …]}}}
+    {"tables": {table id: {"images": [[lineage, sections]], "reverses": [[earlier, later, sections]],
+                           "eras": {era: {"runs": [run, …], "spec": [key columns, definition]}}}},
+     "expired": [[era, table id, [[lo, hi], …]], …], "indexes": …}              see index_registry
 """
 
 from __future__ import annotations
@@ -24,6 +27,7 @@ from absdb.engine.allocator import Allocator
 from absdb.engine.cover import EraCover
 from absdb.engine.covers import Covers, Image, Reverse
 from absdb.engine.garbage import retire
+from absdb.engine.index_upkeep import live_catalogs, store_all_indexes, store_indexes
 from absdb.errors import CorruptionError
 from absdb.ids import EraId, Lsn, TableId
 from absdb.pages.key import KeySpec
@@ -51,6 +55,7 @@ def checkpoint(engine: Engine) -> Lsn:
             time_us = engine.next_time()
             txid = engine.next_txid()
         _store_tails(engine)
+        store_all_indexes(engine)
         chunks, _ = engine.log.flush(engine.fs, upto=lsn)
         covers, files = write_covers(engine.covers, lsn)
         files.update({chunk.name: chunk.size for chunk in chunks})
@@ -78,12 +83,15 @@ def checkpoint(engine: Engine) -> Lsn:
 
 
 def _store_tails(engine: Engine) -> None:
+    catalogs = live_catalogs(engine)
     for cover in list(engine.covers.eras.values()):
         memory = [run for run in cover.view[0] if not run.is_stored and run.hi <= cover.frozen_upto]
         for group in _adjacent(cover, memory):
             token = engine.bulk.begin_file()
             try:
-                cover.replace(group, [_store(engine, cover, group)])
+                run = _store(engine, cover, group)
+                store_indexes(engine, catalogs, cover.table, [run.newest, run.superseded])
+                cover.replace(group, [run])
             finally:
                 engine.bulk.end_file(token)
 
@@ -183,7 +191,10 @@ def write_covers(covers: Covers, lsn: int) -> tuple[dict[str, Any], dict[str, in
         spec = [list(cover.spec.columns), cover.schema.to_json()]
         of(table)["eras"][str(era)] = {"runs": [run.to_json() for run in runs], "spec": spec}
     expired = [[era, table, list(gone)] for (era, table), gone in covers.expired.items()]
-    return {"tables": tables, "expired": expired}, files
+    indexes = covers.indexes.to_json(files)
+    for _, _, _, stored in indexes:
+        files.update({file["name"]: file["size"] for file in stored["files"]})
+    return {"tables": tables, "expired": expired, "indexes": indexes}, files
 
 
 def read_covers(engine: Engine, data: Mapping[str, Any]) -> None:
@@ -191,6 +202,7 @@ def read_covers(engine: Engine, data: Mapping[str, Any]) -> None:
     covers = engine.covers
     for era_id, table_id, gone in data.get("expired", []):
         covers.expired[EraId(era_id), TableId(table_id)] = tuple((lo, hi) for lo, hi in gone)
+    covers.indexes.read_json(engine.pages, data.get("indexes", []))
     for name, item in data.get("tables", {}).items():
         table = TableId(int(name))
         spec: KeySpec | None = None

@@ -58,8 +58,14 @@ class CommitRequest(Request):
 
 def _meta(tx: Transaction) -> dict[str, str]:
     """What a commit says about itself; empty things are left out."""
-    meta = {"author": tx.author or "", "message": tx.message, "kind": "" if tx.kind == "commit" else tx.kind}
-    return {name: value for name, value in meta.items() if value}
+    meta = {}
+    if tx.author:
+        meta["author"] = tx.author
+    if tx.message:
+        meta["message"] = tx.message
+    if tx.kind != "commit":
+        meta["kind"] = tx.kind
+    return meta
 
 
 def lead(engine: Engine, batch: list[CommitRequest]) -> None:

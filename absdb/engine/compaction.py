@@ -9,8 +9,8 @@ is the same, row for row and in the same order. Files become garbage at the next
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from itertools import pairwise
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,13 +18,15 @@ import pyarrow as pa
 
 from absdb.catalog.lineage import Lineage, remainder
 from absdb.catalog.schema import TableSchema
-from absdb.engine.cover import EraCover, union_of
+from absdb.engine.candidates import runs_of, written_keys
+from absdb.engine.cover import EraCover
 from absdb.engine.covers import Image, Reverse
 from absdb.engine.expiry import expire
+from absdb.engine.index_upkeep import live_catalogs, store_indexes
 from absdb.engine.writes import tombstones
 from absdb.ids import DatabaseId
 from absdb.pages.fold import fold_pages
-from absdb.pages.key import Keys, length, sort_order, take
+from absdb.pages.key import Keys, sort_order, take
 from absdb.pages.lookup import lookup
 from absdb.pages.projection import OutputColumn, Projection
 from absdb.pages.run import merge_runs
@@ -78,6 +80,7 @@ def merge_cover(engine: Engine, cover: EraCover) -> int:
                 compression=cover.schema.compression,
                 rows_per_page=engine.settings.page_rows,
             )
+            store_indexes(engine, live_catalogs(engine), cover.table, [merged.newest, merged.superseded])
             cover.replace(list(pair), [merged])
         finally:
             engine.bulk.end_file(token)
@@ -122,8 +125,9 @@ def compact_state(engine: Engine, schema: TableSchema, lineage: Lineage) -> int:
         image = Image(schema.id, own, _image(engine, schema, sections))
         reverse = None
         if start and fixed and len(own) == len(start):
-            keys = union_of(schema.key_spec, [cover.keys_between(a, u) for cover, a, u in layers.intervals])
+            keys = written_keys(schema.key_spec, runs_of(layers.intervals), SLICE_ROWS)
             reverse = Reverse(schema.id, start, own, _reverse(engine, schema, fixed, keys))
+        store_indexes(engine, live_catalogs(engine), schema.id, [image.section])
         engine.covers.add_image(image, reverse)
     finally:
         engine.bulk.end_file(token)
@@ -162,7 +166,7 @@ def _image(engine: Engine, schema: TableSchema, sections: Sequence[Section]) -> 
     return Section(sorted(pages, key=lambda page: page.first))
 
 
-def _reverse(engine: Engine, schema: TableSchema, fixed: Sequence[Section], keys: Keys) -> Section:
+def _reverse(engine: Engine, schema: TableSchema, fixed: Sequence[Section], keys: Iterable[Keys]) -> Section:
     """What the rows under `keys` were in the old state, as a stored section: old rows, tombstones for new ones."""
     columns = [
         OutputColumn(
@@ -171,12 +175,13 @@ def _reverse(engine: Engine, schema: TableSchema, fixed: Sequence[Section], keys
         for c in schema.by_id.values()
     ]
     projection = Projection(columns, extra=(LSN,))
-    batches = list(_old_rows(schema, fixed, keys, projection))
-    if not batches:
+    batches = _old_rows(schema, fixed, keys, projection)
+    first = next(batches, None)
+    if first is None:
         return Section.EMPTY
     file = engine.pages.write(
-        batches,
-        batches[0].schema,
+        chain([first], batches),
+        first.schema,
         schema.key_spec,
         compression=schema.compression,
         rows_per_page=engine.settings.page_rows,
@@ -185,11 +190,10 @@ def _reverse(engine: Engine, schema: TableSchema, fixed: Sequence[Section], keys
 
 
 def _old_rows(
-    schema: TableSchema, fixed: Sequence[Section], keys: Keys, projection: Projection
+    schema: TableSchema, fixed: Sequence[Section], keys: Iterable[Keys], projection: Projection
 ) -> Iterator[pa.RecordBatch]:
     newest_first = list(reversed(fixed))
-    for start in range(0, length(keys), SLICE_ROWS):
-        part = take(keys, np.arange(start, min(start + SLICE_ROWS, length(keys))))
+    for part in keys:
         found = lookup(schema.key_spec, newest_first, part)
         old = schema.key_spec.with_key(found.take(projection))
         old = old.append_column(

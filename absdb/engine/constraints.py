@@ -46,7 +46,7 @@ class Constraints:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self.indexes = Indexes(2 * engine.settings.cache_bytes)
+        self.indexes = Indexes(lambda: engine.covers.indexes, 2 * engine.settings.cache_bytes)
 
     def check(self, tx: Transaction, changes: Sequence[TableChange]) -> None:
         """ConstraintError if the changes on top of the snapshot break something."""
@@ -140,6 +140,8 @@ class Constraints:
 
     def _is_bound(self, schema: TableSchema, catalog: DatabaseCatalog) -> bool:
         """Whether a table has UNIQUE or FOREIGN KEY, or is referenced."""
+        if not schema.constraints:
+            return schema.id in catalog.referencing
         return schema.id in catalog.referencing or any(
             isinstance(c, Unique | ForeignKey) for c in schema.constraints
         )

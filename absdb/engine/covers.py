@@ -13,7 +13,7 @@ Layers are given oldest first; the newest one that knows a key decides. Nothing 
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from absdb.catalog.history import History
@@ -21,11 +21,14 @@ from absdb.catalog.lineage import Interval, Lineage, extends, format_lineage, po
 from absdb.catalog.schema import TableSchema
 from absdb.engine.cover import EraCover, Hit, hit_of
 from absdb.engine.folded import FoldedCache
-from absdb.errors import HistoryExpiredError
+from absdb.engine.index_registry import IndexRegistry
+from absdb.errors import AbsdbError, HistoryExpiredError, StateError
 from absdb.ids import EraId, Lsn, TableId
 from absdb.pages.section import Key, Section
 
 CACHE_BYTES = 256 * 1024 * 1024
+PATHS_MAX = 256
+"""Tables, each time in one era, of which the way to the newest state is remembered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +50,12 @@ class Reverse:
     section: Section
 
 
-@dataclass(frozen=True, slots=True, weakref_slot=True, eq=False)
+@dataclass(slots=True, weakref_slot=True, eq=False)
 class Layers:
-    """A cover resolved for one state: fixed sections, oldest first, then intervals of era covers on top."""
+    """A cover resolved for one state: fixed sections, oldest first, then intervals of era covers on top.
+
+    Never changed, though not frozen: that would double what it costs to make one, once a commit.
+    """
 
     fixed: tuple[Section, ...]
     intervals: tuple[tuple[EraCover, int, int], ...]
@@ -78,6 +84,40 @@ class Layers:
         return None
 
 
+def _nothing() -> None:
+    """What a weak reference gives when its object is gone."""
+
+
+@dataclass(slots=True)
+class _Path:
+    """How a state was found, which is how those that follow it in its era are found, but for the LSN reached."""
+
+    images: tuple[Image, ...] | None
+    prefix: Lineage
+    era: EraId
+    reached: int
+    fixed: tuple[Section, ...]
+    below: tuple[Interval, ...]
+    after: int
+    newest: Callable[[], Layers | None] = _nothing
+    """The layers of the newest of those states, while somebody reads it: so they are kept from expiry."""
+
+    def leads_to(self, lineage: Lineage, images: tuple[Image, ...] | None) -> bool:
+        """Whether a state of the era is one of those, and the table's images are what they were."""
+        return images is self.images and lineage[-1][1] >= self.reached and lineage[:-1] == self.prefix
+
+
+def _stays(images: tuple[Image, ...], lineage: Lineage) -> bool:
+    """Whether the image that a state starts at is also that of all later states of its era."""
+    era, reached = lineage[-1]
+    ahead = any(
+        image.lineage[:-1] == lineage[:-1] and image.lineage[-1][0] == era and image.lineage[-1][1] > reached
+        for image in images
+        if image.lineage
+    )
+    return not ahead and (not images or any(extends(lineage, image.lineage) for image in images))
+
+
 class Covers:
     """The images, reverse runs and era covers of every table. Replaced wholesale per table, read without a lock."""
 
@@ -88,7 +128,12 @@ class Covers:
         self.eras: dict[tuple[EraId, TableId], EraCover] = {}
         self.expired: dict[tuple[EraId, TableId], tuple[tuple[int, int], ...]] = {}
         """Per era and table, the LSN intervals whose runs have been dropped."""
+        self.unprotected: AbsdbError | None = None
+        """Why this reader could not say which files it needs, so that a writer may remove them."""
+        self.indexes = IndexRegistry()
+        """The index runs stored beside page files."""
         self._live: dict[int, weakref.ref[Layers]] = {}
+        self._paths: dict[tuple[TableId, EraId], _Path] = {}
 
     def era(self, era: EraId, schema: TableSchema) -> EraCover:
         """The cover to append to, made on first use. Only for the thread that holds the commit order."""
@@ -98,25 +143,59 @@ class Covers:
         return cover
 
     def resolve(self, history: History, table: TableSchema, lineage: Lineage) -> Layers:
-        """The layers that yield the table at a database's lineage; HistoryExpiredError if they are gone."""
+        """The layers that yield the table at a database's lineage; HistoryExpiredError if they are gone.
+
+        StateError in a reader that could not renew its lease.
+        """
+        if self.unprotected is not None:
+            raise StateError(
+                "the lease of this reader could not be renewed, so that a writer may remove what it reads: "
+                f"{self.unprotected.message}",
+                hint="clear the cause and call refresh(), or open the instance again",
+            ) from self.unprotected
         own = history.table_lineage(lineage, table.id)
-        start, fixed = self._start(table.id, own)
-        intervals = remainder(own, start)
+        path = self._paths.get((table.id, own[-1][0])) if own else None
+        if path is not None and path.leads_to(own, self.images.get(table.id)):
+            shared = path.newest()
+            if shared is not None and shared.lineage == own:
+                return shared
+            fixed, intervals = path.fixed, [*path.below, Interval(path.era, path.after, own[-1][1])]
+        else:
+            path = None
+            fixed, intervals = self._find(table.id, own)
         layers = Layers(
-            tuple(fixed),
+            fixed,
             tuple(
-                (cover, after, upto)
-                for era, after, upto in intervals
-                if (cover := self.eras.get((era, table.id))) is not None
+                [
+                    (cover, after, upto)
+                    for era, after, upto in intervals
+                    if (cover := self.eras.get((era, table.id))) is not None
+                ]
             ),
             own,
             self.folded,
         )
         number = id(layers)
-        self._live[number] = weakref.ref(layers, lambda _: self._live.pop(number, None))
+        self._live[number] = live = weakref.ref(layers, lambda _: self._live.pop(number, None))
         # Only now: expiry writes down what it will drop, then looks who is reading.
         self.check_kept(table, own, intervals)
+        if path is not None:
+            path.newest = live
         return layers
+
+    def _find(self, table: TableId, lineage: Lineage) -> tuple[tuple[Section, ...], list[Interval]]:
+        """The fixed layers of a table's state, and the intervals above; remembered for the states that follow."""
+        images = self.images.get(table)
+        start, found = self._start(table, lineage)
+        fixed, intervals = tuple(found), remainder(lineage, start)
+        if lineage and _stays(images or (), lineage):
+            era, reached = lineage[-1]
+            open_end = bool(intervals) and intervals[-1].era == era
+            below, after = (intervals[:-1], intervals[-1].after) if open_end else (intervals, reached)
+            if len(self._paths) >= PATHS_MAX:
+                self._paths.clear()
+            self._paths[table, era] = _Path(images, lineage[:-1], era, reached, fixed, tuple(below), after)
+        return fixed, intervals
 
     def read_of(self, cover: EraCover) -> list[tuple[int, int]]:
         """The intervals of an era cover that layers in use rest on."""
@@ -192,6 +271,17 @@ class Covers:
     def of_table(self, table: TableId) -> Iterator[EraCover]:
         """Every era's cover of one table."""
         return (cover for (_, table_id), cover in list(self.eras.items()) if table_id == table)
+
+    def tables(self) -> set[TableId]:
+        """The tables that anything is known of."""
+        return {table for _, table in list(self.eras)} | set(self.images)
+
+    def sections_of(self, table: TableId) -> Iterator[Section]:
+        """The rows of one table as they lie in images and runs; not those of reverse runs and buffers."""
+        yield from (image.section for image in self.images.get(table, ()))
+        for cover in self.of_table(table):
+            for run in cover.view[0]:
+                yield from (run.newest, run.superseded)
 
     def snapshot(self) -> tuple[Mapping[TableId, tuple[Image, ...]], Mapping[TableId, tuple[Reverse, ...]]]:
         """The images and reverse runs as they are now."""

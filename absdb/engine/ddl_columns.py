@@ -19,7 +19,7 @@ from absdb.engine.ddl_checks import (
 from absdb.engine.definition import ColumnDefinition, fresh_column
 from absdb.engine.rewrite import rewrite
 from absdb.errors import AlreadyExistsError, ConstraintError, InvalidInputError
-from absdb.paths import check_name, normal_name
+from absdb.paths import check_name, check_names, check_text
 
 if TYPE_CHECKING:
     from absdb.engine.transaction import Transaction
@@ -96,13 +96,8 @@ def rename_column(tx: Transaction, schema: TableSchema, old: str, new: str) -> T
 @atomic
 def reorder_columns(tx: Transaction, schema: TableSchema, names: Sequence[str]) -> TableSchema:
     """Put the columns in another order; `names` lists the ones to come first, the others follow as they are."""
-    first = [schema.column(name) for name in names]
+    first = [schema.column(name) for name in check_names(f"table {schema.full_name!r}: the new order", names)]
     chosen = {column.id for column in first}
-    if len(chosen) < len(first):
-        raise InvalidInputError(
-            f"table {schema.full_name!r}: a column is named twice in the new order: "
-            f"{', '.join(normal_name(name) for name in names)}"
-        )
     rest = [column for column in schema.columns if column.id not in chosen]
     return put(tx, dataclasses.replace(schema, columns=(*first, *rest)))
 
@@ -145,7 +140,7 @@ def alter_column(
             _drop_sequence(tx, column.default)
         changes["default"] = default
     if comment is not None:
-        changes["comment"] = comment
+        changes["comment"] = check_text("comment", comment)
     changed = with_column(schema, column.id, dataclasses.replace(column, **changes))
     check_expressions(tx, changed)
     return put(tx, changed)

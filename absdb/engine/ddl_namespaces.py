@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from absdb.catalog.database import DatabaseCatalog
 from absdb.catalog.schema import DEFAULT_NAMESPACE
 from absdb.engine.ddl_checks import sequences_of
 from absdb.errors import AlreadyExistsError, InvalidInputError, NotFoundError, StateError
@@ -45,13 +46,16 @@ def drop_namespace(tx: Transaction, name: str) -> None:
 def create_sequence(tx: Transaction, name: str, *, start: int = 1, increment: int = 1) -> int:
     """A new sequence; returns its id. Branches take values from blocks of their own."""
     name = check_name("sequence", name)
+    for what, number in (("start", start), ("increment", increment)):
+        if isinstance(number, bool) or not isinstance(number, int):
+            raise InvalidInputError(f"sequence {name!r}: {what} is {number!r}, expected a whole number")
     if increment == 0:
         raise InvalidInputError(
             f"sequence {name!r} cannot have the increment 0", hint="use 1, or -1 to count down"
         )
     if max(abs(start), abs(increment)) > INT64_MAX:
         raise InvalidInputError(f"sequence {name!r}: start and increment must be 64-bit integers")
-    if _sequence(tx, name) is not None:
+    if _sequence(tx.catalog, name) is not None:
         raise AlreadyExistsError(f"there is a sequence {name!r} already")
     sequence = tx.engine.allocator.new_id()
     tx.change_schema(
@@ -62,10 +66,7 @@ def create_sequence(tx: Transaction, name: str, *, start: int = 1, increment: in
 
 def drop_sequence(tx: Transaction, name: str) -> None:
     """Remove a sequence; refused for that of an identity column."""
-    found = _sequence(tx, normal_name(name))
-    if found is None:
-        names = sorted(v["name"] for (kind, _), v in tx.catalog.entities.items() if kind == "sequence")
-        raise NotFoundError(f"there is no sequence {name!r}", hint=f"sequences: {', '.join(names) or 'none'}")
+    found = find_sequence(tx.catalog, name)
     for table in tx.catalog.tables.values():
         if found["id"] in sequences_of(table):
             raise StateError(
@@ -75,8 +76,17 @@ def drop_sequence(tx: Transaction, name: str) -> None:
     tx.change_schema({("sequence", found["id"]): None})
 
 
-def _sequence(tx: Transaction, name: str) -> dict[str, Any] | None:
-    for (kind, _), value in tx.catalog.entities.items():
+def find_sequence(catalog: DatabaseCatalog, name: str) -> dict[str, Any]:
+    """What is said about a sequence: id, name, start, increment; NotFoundError lists those there are."""
+    found = _sequence(catalog, normal_name(name))
+    if found is None:
+        names = sorted(v["name"] for (kind, _), v in catalog.entities.items() if kind == "sequence")
+        raise NotFoundError(f"there is no sequence {name!r}", hint=f"sequences: {', '.join(names) or 'none'}")
+    return found
+
+
+def _sequence(catalog: DatabaseCatalog, name: str) -> dict[str, Any] | None:
+    for (kind, _), value in catalog.entities.items():
         if kind == "sequence" and value["name"] == name:
             found: dict[str, Any] = value
             return found

@@ -24,7 +24,7 @@ from absdb.engine.integrity import broken_reference
 from absdb.errors import ConstraintError, InvalidInputError, NotFoundError
 from absdb.ids import ColumnId, TableId
 from absdb.pages.format import COMPRESSIONS
-from absdb.paths import check_name, normal_name
+from absdb.paths import check_name, check_text, normal_name
 
 if TYPE_CHECKING:
     from absdb.engine.transaction import Transaction
@@ -65,7 +65,7 @@ def create_table(
         columns=made,
         key=(hidden.id,) if hidden is not None else key_columns_of(name, made, key),
         hidden_key=hidden,
-        comment=comment,
+        comment=check_text("comment", comment),
         compression=compression if compression is not None else tx.engine.settings.page_compression,
     )
     check_expressions(tx, schema)

@@ -18,7 +18,7 @@ from absdb.errors import InvalidInputError, NotFoundError
 from absdb.ids import ColumnId
 from absdb.pages.types import describe_type, is_orderable, physical_type, to_physical
 from absdb.pages.values import Converter
-from absdb.paths import check_name, normal_name
+from absdb.paths import check_name, check_text, normal_name
 
 if TYPE_CHECKING:
     from absdb.engine.transaction import Transaction
@@ -49,6 +49,7 @@ class ColumnDefinition:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "type", as_type(self.type))
+        check_text("comment", self.comment)
 
 
 def fresh_column(tx: Transaction, definition: ColumnDefinition) -> Column:

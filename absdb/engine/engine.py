@@ -16,10 +16,11 @@ import threading
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from absdb.catalog.commitlog import CommitLog
 from absdb.catalog.control import Control
+from absdb.catalog.database import DatabaseCatalog
 from absdb.catalog.history import DatabaseInfo, History
 from absdb.catalog.lineage import Lineage
 from absdb.clock import Clock
@@ -32,6 +33,7 @@ from absdb.engine.covers import Covers
 from absdb.engine.expressions import Evaluator
 from absdb.engine.pins import Pins
 from absdb.engine.transaction import Transaction
+from absdb.engine.turnstile import Turnstile
 from absdb.errors import EnginePoisonedError, StateError
 from absdb.ids import DatabaseId, EraId, Lsn
 from absdb.io.base import FileSystem, Lock
@@ -48,6 +50,15 @@ if TYPE_CHECKING:
     from absdb.engine.background import Background
     from absdb.engine.leases import Lease
     from absdb.engine.watermark import Watermark
+
+
+class Head(NamedTuple):
+    """A database at a published LSN: its state, the era that is written to, and its schema."""
+
+    lsn: int
+    lineage: Lineage
+    era: EraId
+    catalog: DatabaseCatalog
 
 
 class Engine:
@@ -93,7 +104,9 @@ class Engine:
         self._pid = os.getpid()
         self._finalizer: weakref.finalize[..., Engine] | None = None
         self.maintenance = threading.Lock()
+        self.turnstile = Turnstile()
         self._poison: BaseException | None = None
+        self._heads: dict[DatabaseId, Head] = {}
         self._last_time_us = -(2**62)
         self._last_txid = 0
         self._group: GroupCommit[CommitRequest] = GroupCommit(
@@ -113,7 +126,25 @@ class Engine:
         StateError if the database was dropped.
         """
         lsn = self.published
+        last, info = self.newest.get(database, 0), self.history.databases.get(database)
+        if info is not None and last <= lsn:
+            era = self.history.eras[info.eras[-1]]
+            if last > era.start_lsn:  # then `last` is the era's last commit, and it is published
+                return lsn, (*era.base, (era.id, last))
         return lsn, self.history.lineage_at(database, lsn, self.log.last_at_or_below)
+
+    def newest_state(self, database: DatabaseId) -> Head:
+        """What a transaction that begins now stands on; the same object until something is published.
+
+        StateError if the database was dropped.
+        """
+        kept = self._heads.get(database)
+        if kept is not None and kept.lsn == self.published and database in self.history.databases:
+            return kept
+        lsn, lineage = self.head(database)
+        era = self.history.current_era(database).id
+        head = self._heads[database] = Head(lsn, lineage, era, self.history.catalog_at(lineage))
+        return head
 
     def heads(self) -> list[tuple[DatabaseInfo, Lineage]]:
         """Every database and its lineage at one published LSN, whatever is made or dropped meanwhile."""
@@ -125,7 +156,7 @@ class Engine:
         """The lineage with what the current group has applied and not yet published. For the leader only."""
         era = self.history.current_era(database)
         lsn = self.newest.get(database, 0)
-        if lsn > max(era.start_lsn, self.published):
+        if lsn > era.start_lsn:
             return (*era.base, (era.id, lsn))
         return self.history.lineage_at(
             database, max(self.published, era.start_lsn), self.log.last_at_or_below
@@ -135,7 +166,7 @@ class Engine:
         """Show everything up to `lsn`, which is durable, to readers."""
         self.published = lsn
         if self.watermark is not None:
-            self.watermark.set(lsn)
+            self.watermark.set(lsn, self.wal.durable_lsn)
 
     # transactions
 
@@ -157,6 +188,7 @@ class Engine:
         self.check_unprotected(tx)
         self.constraints.check(tx, changes)
         request = CommitRequest(tx, changes)
+        self.turnstile.wait_to_pass(tx.database)
         self._group.submit(request)
         self.bulk.leave_runs(changes)
         return Lsn(request.lsn)
@@ -221,6 +253,10 @@ class Engine:
         self._last_time_us = max(self.clock.now_us(), self._last_time_us + 1)
         return self._last_time_us
 
+    def latest_time(self) -> int:
+        """Now, or the time of the last record if the clock is behind it."""
+        return max(self.clock.now_us(), self._last_time_us)
+
     def next_txid(self) -> int:
         self._last_txid += 1
         return self._last_txid
@@ -255,6 +291,8 @@ class Engine:
 
     def check_writable(self) -> None:
         """StateError or EnginePoisonedError if nothing can be written now."""
+        if not (self.closed or self.read_only or self._poison is not None or os.getpid() != self._pid):
+            return
         self.check_open()
         self.check_process()
         if self.read_only:

@@ -3,7 +3,7 @@
 Kept are, for every table, whatever it takes to yield
 
     every pinned state     heads, what branches start from, snapshots, open transactions and points
-    every state of a live database since the horizon (now minus history_retention)
+    every state of a live database since the horizon (now minus history_retention), also one that was undone since
     the changes by which two live related databases differ from their latest common state: diffs and merges
 
 Runs, images and reverse runs that none of this needs are dropped from the covers; which LSN intervals are gone
@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 from absdb.catalog.lineage import Interval, Lineage, common_prefix, extends, remainder
 from absdb.engine.cover import EraCover
 from absdb.engine.covers import Covers, Image, Reverse
-from absdb.engine.pins import all_pins
+from absdb.engine.pins import all_pins, eras_since, horizon_of
 from absdb.ids import EraId, TableId
 from absdb.pages.run import Run
 
@@ -72,9 +72,7 @@ def expire(engine: Engine) -> int:
 
     What is needed is worked out beside commits; then, in commit order, for what has come up meanwhile.
     """
-    horizon = engine.log.lsn_at_time(
-        engine.clock.now_us() - int(engine.settings.history_retention * 1_000_000)
-    )
+    horizon = horizon_of(engine)
     with engine.exclusive():
         upto = engine.published
         kept = _kept(engine, horizon)
@@ -95,7 +93,7 @@ def expire(engine: Engine) -> int:
 
 def _kept(engine: Engine, horizon: int) -> _Kept:
     spans = set(_spans(engine, horizon))
-    states = {pin.lineage for pin in all_pins(engine)} | {earlier for earlier, _ in spans}
+    states = {pin.lineage for pin in all_pins(engine, horizon)} | {earlier for earlier, _ in spans}
     return _Kept(states, {(earlier, later) for earlier, later in spans if earlier != later})
 
 
@@ -103,7 +101,7 @@ def _spans(engine: Engine, horizon: int) -> Iterable[Span]:
     history, last = engine.history, engine.log.last_at_or_below
     heads = {info.id: engine.head(info.id)[1] for info in history.databases.values()}
     for database, head in heads.items():
-        for era in history.databases[database].eras:
+        for era in eras_since(history, history.databases[database], horizon):
             end = history.cut((*history.eras[era].base, (era, engine.published)), engine.published, last)
             yield history.cut(end, horizon, last), end
         yield history.cut(head, horizon, last), head

@@ -1,8 +1,8 @@
 """Arrow out as pandas, without a loss: rows of tables, and the listings that metadata calls give.
 
     rows        integers and booleans with NULLs become pandas' nullable Int64, boolean and so on, never
-    floats
-                or objects; everything else is as pyarrow makes it
+                floats or objects; lists, structs and maps that hold such, or UUIDs, are Python's own lists
+                and dicts (maps: lists of pairs); everything else is as pyarrow makes it
     listings    text is `object` with None, times are datetime64[us, UTC], lists are Python lists: the same
                 dtypes in every pandas from 2.2 on, whether there are rows or not
 
@@ -23,18 +23,55 @@ if TYPE_CHECKING:
 def to_pandas(table: pa.Table) -> pd.DataFrame:
     """Rows as a DataFrame with a plain index."""
     holes = [name for name in table.column_names if _needs_nullable(table.column(name))]
-    frame: pd.DataFrame = table.drop_columns(holes).to_pandas() if holes else table.to_pandas()
-    if not holes:
+    nested = [name for name in table.column_names if _needs_python(table.column(name))]
+    apart = [*holes, *nested]
+    frame: pd.DataFrame = table.drop_columns(apart).to_pandas() if apart else table.to_pandas()
+    if not apart:
         return frame
+    import pandas as pd
+
     mapper = _nullable_types().get
-    nullable = table.select(holes).to_pandas(types_mapper=mapper)
-    for name in holes:
-        frame.insert(table.column_names.index(name), name, nullable[name])
+    columns = dict(table.select(holes).to_pandas(types_mapper=mapper).items())
+    columns |= {name: pd.Series(table.column(name).to_pylist(), dtype="object") for name in nested}
+    for at, name in enumerate(table.column_names):
+        if name in columns:
+            frame.insert(at, name, columns[name])
     return frame
 
 
 def _needs_nullable(column: pa.ChunkedArray) -> bool:
     return bool(column.null_count) and (pt.is_integer(column.type) or pt.is_boolean(column.type))
+
+
+def _needs_python(column: pa.ChunkedArray) -> bool:
+    """Whether pyarrow would make floats of whole numbers inside the values, or does not know what is in them."""
+    if not pt.is_nested(column.type):
+        return False
+    return _has_extension(column.type) or any(map(_has_holes, column.chunks))
+
+
+def _has_extension(kind: pa.DataType) -> bool:
+    if isinstance(kind, pa.BaseExtensionType):
+        return True
+    return any(_has_extension(kind.field(i).type) for i in range(kind.num_fields))
+
+
+def _has_holes(values: pa.Array) -> bool:
+    """Whether NULLs stand among integers or booleans, at any depth."""
+    if pt.is_integer(values.type) or pt.is_boolean(values.type):
+        return bool(values.null_count)
+    return any(map(_has_holes, _inside(values)))
+
+
+def _inside(values: pa.Array) -> list[pa.Array]:
+    """The arrays that a nested array is made of; none for what is not lists, structs or maps."""
+    kind = values.type
+    if pt.is_struct(kind):
+        return list(values.flatten())
+    if pt.is_map(kind):
+        return [values.keys, values.items]
+    lists = pt.is_list(kind) or pt.is_large_list(kind) or pt.is_fixed_size_list(kind)
+    return [values.flatten()] if lists else []
 
 
 def _nullable_types() -> dict[pa.DataType, Any]:

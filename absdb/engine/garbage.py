@@ -2,8 +2,9 @@
 
 A page file goes when neither the manifest in force, nor an older manifest that a reader in another process holds
 a lease on, nor a commit under way names it, and no page of it is in anybody's hands in this process: covers,
-transactions and readers, however old. Log segments go when they end below the checkpoint. Nothing is
-removed before the new `control` is durable; a file that reappears after a crash is found again the next time.
+transactions and readers, however old. A stored index run stays for as long as its page file does. Log segments
+go when they end below the checkpoint. Nothing is removed before the new `control` is durable; a file that
+reappears after a crash is found again the next time.
 """
 
 from __future__ import annotations
@@ -42,7 +43,8 @@ def retire(engine: Engine) -> list[str]:
 
 def needed_files(engine: Engine, manifests: Iterable[str]) -> set[str]:
     """Names of the files in pages/ that the manifests, commits since, or anybody who reads refer to."""
-    needed = engine.bulk.in_flight() | engine.pages.in_use()
+    needed = engine.bulk.in_flight() | engine.pages.in_use() | engine.log.in_use()
+    needed |= engine.covers.indexes.names()
     for name in manifests:
         try:
             needed.update(read_manifest(engine.fs, name).files)

@@ -15,7 +15,18 @@ import pyarrow as pa
 
 from absdb.catalog.schema import TableSchema
 from absdb.engine.refusals import refuse_duplicates
-from absdb.pages.key import at, concat, is_increasing, length, runs_of_equal, sort_order, take
+from absdb.pages.key import (
+    Keys,
+    at,
+    concat,
+    equal,
+    is_increasing,
+    length,
+    runs_of_equal,
+    search,
+    sort_order,
+    take,
+)
 from absdb.pages.lookup import lookup
 from absdb.pages.run import Run
 from absdb.pages.run_merge import Layout, merge_ranges
@@ -24,8 +35,9 @@ from absdb.pages.section import LSN, Section
 if TYPE_CHECKING:
     from absdb.engine.transaction import Transaction
 
-CHUNK_BYTES = 192 * 1024 * 1024
-"""Rows out of order are sorted in chunks of about this size; that takes about three times as much."""
+CHUNK_BYTES = 64 * 1024 * 1024
+"""Rows out of order are sorted in chunks of about this size; that takes about twice as much."""
+PIECE_ROWS = 65_536
 
 
 class Gatherer:
@@ -67,7 +79,7 @@ class Gatherer:
             return runs[0] if runs else None
         if not self._repeats:
             for number in range(1, len(runs)):
-                self._refuse_common([run.newest for run in runs[:number]], runs[number].newest)
+                refuse_common(self._schema, [run.newest for run in runs[:number]], runs[number].newest)
         merged = merged_batches(self._schema, [run.with_lsn(lsn) for lsn, run in enumerate(runs, start=1)])
         return self._tx.engine.bulk.store(self._schema, merged, self._tx.files)
 
@@ -80,11 +92,13 @@ class Gatherer:
             return
         batches, self._loose, self._loose_bytes = self._loose, [], 0
         batch = pa.concat_batches(batches) if len(batches) > 1 else batches[0]
-        run = self._tx.engine.bulk.store(self._schema, [self._ordered(batch)], self._tx.files)
+        del batches
+        run = self._tx.engine.bulk.store(self._schema, self._ordered(batch), self._tx.files)
         assert run is not None
         self._runs.append(run)
 
-    def _ordered(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+    def _ordered(self, batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+        """The rows by key, in pieces, so that they are not there twice."""
         keys = self._spec.keys_of(batch)
         order = sort_order(keys)
         keys = take(keys, order)
@@ -93,15 +107,61 @@ class Gatherer:
             if not self._repeats:
                 refuse_duplicates(self._schema, keys)
             order = order[np.flatnonzero(new)]
-        return batch.take(pa.array(order))
+        for start in range(0, len(order), PIECE_ROWS):
+            yield batch.take(pa.array(order[start : start + PIECE_ROWS]))
 
-    def _refuse_common(self, before: list[Section], section: Section) -> None:
-        for page in section.pages:
-            known = lookup(self._spec, before, page.keys()).known
-            if known.any():
-                twice = take(page.keys(), np.flatnonzero(known))
-                both = concat([twice, twice])
-                refuse_duplicates(self._schema, take(both, sort_order(both)))
+
+class IdleKeys:
+    """Keys of rows that were given and are not written, for one of them may be given once more.
+
+    While the rows given come in key order none can, and nothing is kept but a file in the making. Give it every
+    batch, then the run of the rows that are written.
+    """
+
+    def __init__(self, tx: Transaction, schema: TableSchema) -> None:
+        self._schema = schema
+        self._idle = Gatherer(tx, schema)
+        self._last: Any = None
+        self._in_order = True
+
+    def add(self, given: Keys, written: Keys) -> None:
+        """The sorted keys of a batch, and those of its rows that are written."""
+        if not length(given):
+            return
+        self._in_order = self._in_order and (self._last is None or at(given, 0) > self._last)
+        self._last = at(given, length(given) - 1)
+        if length(written) < length(given):
+            place = np.minimum(search(written, given), max(length(written) - 1, 0))
+            here = equal(take(written, place), given) if length(written) else np.zeros(length(given), bool)
+            self._idle.add(key_batch(self._schema, take(given, np.flatnonzero(~here))))
+
+    def refuse_repeated(self, written: Run | None) -> None:
+        """ConstraintError if a key was given more than once."""
+        if self._in_order:
+            return
+        idle = self._idle.finish()
+        if idle is not None and written is not None:
+            refuse_common(self._schema, [idle.newest], written.newest)
+
+    def abort(self) -> None:
+        """Let go of the file."""
+        self._idle.abort()
+
+
+def refuse_common(schema: TableSchema, before: list[Section], section: Section) -> None:
+    """ConstraintError if a section has a key that one of the others has."""
+    for page in section.pages:
+        known = lookup(schema.key_spec, before, page.keys()).known
+        if known.any():
+            twice = take(page.keys(), np.flatnonzero(known))
+            both = concat([twice, twice])
+            refuse_duplicates(schema, take(both, sort_order(both)))
+
+
+def key_batch(schema: TableSchema, keys: Keys) -> pa.RecordBatch:
+    """A page batch that holds nothing but keys."""
+    batch = pa.record_batch(schema.key_spec.decode(keys), names=list(schema.key_spec.columns))
+    return schema.key_spec.with_key(batch)
 
 
 def merged_batches(schema: TableSchema, runs: list[Run]) -> Iterator[pa.RecordBatch]:

@@ -1,20 +1,23 @@
 """Indexes over the layers of a table: from values of some columns to the keys of rows that had them.
 
-    a section of pages    an index run (pages/index.py), made when first asked for
-    an open buffer        a dictionary that grows with it, so that a one-row commit indexes one row
+    a page file         its stored index run (pages/index_file.py), written by index_upkeep.py
+    a section of pages  without one, or with a damaged one: an index run (pages/index.py), made when first asked for
+    an open buffer      a dictionary that grows with it, so that a one-row commit indexes one row
 
 What they give are candidates, since a newer layer may have changed or removed the row, and since a layer that is
-cut at an LSN is indexed whole: whoever asks looks the row up before it believes them. Index runs are kept up to
-a number of bytes; one over page files serves every section that has the same pages.
+cut at an LSN is indexed whole, and so is a file of which an image has kept some pages: whoever asks looks the row up
+before it believes them. Index runs in memory are kept up to a number of bytes; one over page files serves every
+section that has the same pages.
 """
 
 from __future__ import annotations
 
+import logging
 import threading
 import weakref
 from collections import OrderedDict, deque
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -22,15 +25,23 @@ import pyarrow as pa
 from absdb.catalog.schema import TableSchema
 from absdb.engine.buffer import OpenBuffer
 from absdb.engine.cover import EraCover
+from absdb.engine.index_registry import IndexKey, IndexRegistry
 from absdb.engine.reader import TableReader
 from absdb.engine.rows import row_translator
 from absdb.engine.values import Columns, Value, ValueOf, encode_value, value_of, value_spec
+from absdb.errors import CorruptionError
 from absdb.pages.index import IndexSpec, build_index, probe_each, probe_parts
+from absdb.pages.index_file import StoredIndex, probe_opened
 from absdb.pages.key import Key, Keys
 from absdb.pages.projection import Projection
-from absdb.pages.section import UPSERT, Section
+from absdb.pages.section import UPSERT, Page, Section
 
 IndexRun = list[pa.RecordBatch]
+T = TypeVar("T")
+Part = tuple[str | None, Section | None]
+"""Name of a page file, and the pages of it; no name if some are in memory, None for the section itself."""
+
+LOG = logging.getLogger("absdb")
 
 
 class _Name:
@@ -40,13 +51,16 @@ class _Name:
 
 
 class Indexes:
-    """The index runs of an instance, the most recently used of them. Safe for many threads."""
+    """The index runs of an instance: all stored ones, and the most recently used of others. Safe for many threads."""
 
-    def __init__(self, bytes_max: int) -> None:
+    def __init__(self, stored: Callable[[], IndexRegistry], bytes_max: int) -> None:
+        """`stored` gives the registry of stored index runs as it is now; `bytes_max` bounds those in memory."""
+        self._stored = stored
         self._bytes_max = bytes_max
         self._bytes = 0
         self._kept: OrderedDict[tuple[_Name, Columns, str], tuple[IndexRun, int]] = OrderedDict()
         self._names: weakref.WeakKeyDictionary[Section, _Name] = weakref.WeakKeyDictionary()
+        self._parts: weakref.WeakKeyDictionary[Section, tuple[Part, ...]] = weakref.WeakKeyDictionary()
         self._by_pages: weakref.WeakValueDictionary[Any, _Name] = weakref.WeakValueDictionary()
         self._gone: deque[_Name] = deque()
         self._mutex = threading.Lock()
@@ -58,9 +72,15 @@ class Indexes:
 
         `own` tells whether the layers that a transaction has written count.
         """
+        schema = reader.schema
         for layer in layers_of(reader, own=own):
             for section in _sections(layer):
-                yield from probe_parts(self.run(reader.schema, section, columns), values)
+                for file, pages in self._parts_of(section):
+                    opened = self._look(schema, file, columns, StoredIndex.open, values)
+                    if opened is None:
+                        yield from probe_parts(self.run(schema, pages, columns), values)
+                    else:
+                        yield from probe_opened(opened, values)
 
     def candidates_of(self, reader: TableReader, columns: Columns, value: Value) -> Iterator[Key]:
         """Row keys of all candidates for one value, some of them more than once, as they are asked for."""
@@ -69,12 +89,20 @@ class Indexes:
         for layer in layers_of(reader):
             if isinstance(layer, OpenBuffer):
                 yield from _buffer_index(schema, layer, columns).find(value)
-            else:
-                encoded = encode_value(schema, columns, value) if encoded is None else encoded
-                yield from probe_each(self.run(schema, layer, columns), encoded)
+                continue
+            encoded = encode_value(schema, columns, value) if encoded is None else encoded
+            for file, pages in self._parts_of(layer):
+                run = self._look(schema, file, columns, StoredIndex.open_one, encoded)
+                yield from probe_each(self.run(schema, pages, columns) if run is None else run, encoded)
+
+    def held(self, section: Section, key: IndexKey) -> IndexRun | None:
+        """The index run of a section if it is in memory already."""
+        with self._mutex:
+            kept = self._kept.get((self._name(section), key.columns, key.types))
+            return None if kept is None else kept[0]
 
     def run(self, schema: TableSchema, section: Section, columns: Columns) -> IndexRun:
-        """The index run of a section."""
+        """The index run of exactly the rows of a section, in memory."""
         types = value_spec(schema, columns).types
         with self._mutex:
             key = (self._name(section), columns, types)
@@ -82,7 +110,7 @@ class Indexes:
             if kept is not None:
                 self._kept.move_to_end(key)
                 return kept[0]
-        run = _build(schema, section, columns)
+        run = build_run(schema, section, columns)
         size = sum(batch.nbytes for batch in run)
         with self._mutex:
             if key not in self._kept:
@@ -92,6 +120,37 @@ class Indexes:
             while self._bytes > self._bytes_max and len(self._kept) > 1:
                 self._bytes -= self._kept.popitem(last=False)[1][1]
         return run
+
+    def _look(
+        self,
+        schema: TableSchema,
+        file: str | None,
+        columns: Columns,
+        ask: Callable[[StoredIndex, Any], T],
+        sought: Any,
+    ) -> T | None:
+        """What the stored index run of a page file says; None if there is none, or none that is whole."""
+        if file is None:
+            return None
+        stored = self._stored().sound(file, columns, value_spec(schema, columns).types)
+        if stored is None:
+            return None
+        try:
+            return ask(stored, sought)
+        except CorruptionError as error:
+            # It holds nothing that the page file does not hold; the next checkpoint writes it anew.
+            stored.damaged = True
+            LOG.warning("an index run of %s is damaged and not used any more: %s", file, error)
+            return None
+
+    def _parts_of(self, section: Section) -> Iterator[tuple[str | None, Section]]:
+        """A section by the page files it lies in: (name, pages), the name None if some are in memory."""
+        found = self._parts.get(section)
+        if found is None:
+            found = _parts(section)
+            with self._mutex:
+                self._parts[section] = found
+        return ((name, section if pages is None else pages) for name, pages in found)
 
     def _name(self, section: Section) -> _Name:
         name = self._names.get(section)
@@ -150,7 +209,20 @@ def _buffer_index(schema: TableSchema, buffer: OpenBuffer, columns: Columns) -> 
     return buffer.index((columns, value_spec(schema, columns).types), translated)
 
 
-def _build(schema: TableSchema, section: Section, columns: Columns) -> IndexRun:
+def _parts(section: Section) -> tuple[Part, ...]:
+    """The section is not among them: it could never go as long as it leads to itself."""
+    files: dict[str, list[Page]] = {}
+    for page in section.pages:
+        if page.origin is None:
+            return ((None, None),)
+        files.setdefault(page.origin[0].name, []).append(page)
+    if len(files) == 1:
+        return ((next(iter(files)), None),)
+    return tuple((name, Section(pages)) for name, pages in files.items())
+
+
+def build_run(schema: TableSchema, section: Section, columns: Columns) -> IndexRun:
+    """The index run of the rows of a section, which is read for it."""
     values = value_spec(schema, columns).spec
     projection = schema.page_projection((*columns, *(key for key in schema.key if key not in columns)))
     spec = IndexSpec(values, schema.key_spec)

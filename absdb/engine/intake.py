@@ -30,6 +30,7 @@ from absdb.paths import normal_name
 if TYPE_CHECKING:
     from absdb.engine.transaction import Transaction
 
+_SINGLE = (str, bytes, int, float, type(None))
 Progress = Callable[[int], None]
 Dicts = list[Mapping[str, Any]]
 Given = Any
@@ -167,9 +168,33 @@ def rows_of(schema: TableSchema, rows: Any) -> Given:
         return _columns(schema, rows) if _is_columns(schema, rows) else [rows]
     if isinstance(rows, list | tuple) and all(isinstance(row, Mapping) for row in rows):
         return list(rows)
-    types = {c.name: c.type for c in schema.columns if needs_type(c.type)}
-    given = _with_normal_names(from_frame(rows, types))
+    given = _with_normal_names(from_frame(_nested_converted(schema, rows)))
     check_names(schema, given.schema.names)
+    return given
+
+
+def _nested_converted(schema: TableSchema, rows: Any) -> Any:
+    """A pandas frame whose Python objects pyarrow alone would get wrong, as a dict of columns; all else as it is.
+
+    Told the type, pyarrow cuts off decimals inside lists and forgets fields of structs; left to itself it finds
+    another type, which is refused if it does not fit, but knows no maps and no UUIDs.
+    """
+    columns = [c for c in schema.columns if needs_type(c.type)]
+    if not columns or type(rows).__module__.partition(".")[0] != "pandas" or not hasattr(rows, "columns"):
+        return rows
+    if not rows.columns.is_unique:
+        return rows
+    found = [c for c in columns if c.name in rows.columns and rows.dtypes[c.name].kind == "O"]
+    if not found:
+        return rows
+    indexed = {n: rows.index.get_level_values(n) for n in rows.index.names if n is not None}
+    given = {**indexed, **{name: rows[name] for name in rows.columns}}
+    if len(given) < len(indexed) + len(rows.columns):
+        return rows
+    isnull = rows[[c.name for c in found]].isna()
+    for column in found:
+        values = zip(rows[column.name], isnull[column.name], strict=True)
+        given[column.name] = _array(column, [None if null else value for value, null in values])
     return given
 
 
@@ -187,14 +212,18 @@ def _with_normal_names(given: Given) -> Given:
 
 
 def needs_type(kind: pa.DataType) -> bool:
-    """Whether pyarrow needs to know the type to make something of plain Python values."""
-    return isinstance(kind, pa.BaseExtensionType) or pt.is_nested(kind)
+    """Whether pyarrow cannot tell from Python values that they are of the type: maps and extensions, inside too."""
+    if isinstance(kind, pa.BaseExtensionType) or pt.is_map(kind):
+        return True
+    if pt.is_dictionary(kind) or pt.is_run_end_encoded(kind):
+        return needs_type(kind.value_type)
+    return any(needs_type(kind.field(i).type) for i in range(kind.num_fields))
 
 
 def _is_columns(schema: TableSchema, rows: Mapping[str, Any]) -> bool:
     """Whether a dict holds columns rather than the values of one row."""
     for name, value in rows.items():
-        if isinstance(value, str | bytes | int | float | None) or not hasattr(value, "__len__"):
+        if isinstance(value, _SINGLE) or not hasattr(value, "__len__"):
             return False
         column = schema.by_name.get(name)
         if column is None or not pt.is_nested(physical_type(column.type)):

@@ -1,8 +1,10 @@
 """Leases of readers in other processes: a file each in `readers/`, naming the manifest they read from.
 
 A lease holds while its process lives on this host, and for LEASE_S after its last renewal on another; then
-garbage collection ignores it and removes the file. Each refresh renews it. A lease is JSON: {"manifest", "files",
-"pid", "host", "renewed_us"}; `files` are page files the reader uses that its manifest need not name.
+garbage collection ignores it and removes the file. Each refresh renews it. When it cannot, the old lease stays in
+force, refresh() fails, and reads that begin after that are refused until one succeeds. A lease is JSON:
+{"manifest", "files", "pid", "host", "renewed_us"}; `files` are those in pages/ that the reader uses and its manifest
+need not name.
 """
 
 from __future__ import annotations

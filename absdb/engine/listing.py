@@ -14,6 +14,7 @@ import pyarrow as pa
 from absdb.catalog.database import DatabaseCatalog
 from absdb.catalog.schema import Check, Column, Constraint, ForeignKey, TableSchema, Unique
 from absdb.engine.check import Finding
+from absdb.engine.ddl_checks import sequences_of
 from absdb.engine.reader import TableReader
 from absdb.pages.types import describe_type
 from absdb.pages.values import Converter
@@ -40,6 +41,9 @@ TABLES = pa.schema(
         field("key", pa.string()),
         field("comment", pa.string()),
     ]
+)
+SEQUENCES = pa.schema(
+    [field("name", pa.string()), field("start", pa.int64()), field("increment", pa.int64())]
 )
 COLUMNS = pa.schema(
     [
@@ -69,6 +73,14 @@ def tables(catalog: DatabaseCatalog, reader: Callable[[TableSchema], TableReader
         TABLES,
         ((t.full_name, reader(t).count(), len(t.columns), ", ".join(t.key_names), t.comment) for t in found),
     )
+
+
+def sequences(catalog: DatabaseCatalog) -> pa.Table:
+    """SEQUENCES by name, without those of identity columns."""
+    own = {each for table in catalog.tables.values() for each in sequences_of(table)}
+    found = [v for (kind, _), v in catalog.entities.items() if kind == "sequence" and v["id"] not in own]
+    rows = sorted((each["name"], each["start"], each["increment"]) for each in found)
+    return listed(SEQUENCES, rows)
 
 
 def columns(schema: TableSchema) -> pa.Table:

@@ -5,8 +5,9 @@
     update, delete, sync, replace, truncate
 
 Each batch is looked up and completed as it comes, and gathered into sorted page files (engine/gather.py), which
-the transaction holds as one run. The results are those of engine/writes.py, which takes what fits in memory. An
-error leaves the transaction as it was; files written by then are garbage.
+the transaction holds as one run. Rows that are there already as they are given are not written, so that no
+history shows them as changed. The results are those of engine/writes.py, which takes what fits in memory. An error
+leaves the transaction as it was; files written by then are garbage.
 """
 
 from __future__ import annotations
@@ -14,13 +15,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pyarrow as pa
 
 from absdb.catalog.schema import TableSchema
 from absdb.engine import writes
-from absdb.engine.gather import Gatherer
+from absdb.engine.gather import Gatherer, IdleKeys
 from absdb.engine.prepare import complete, conform
 from absdb.engine.refusals import refuse_existing, require_key
+from absdb.engine.unchanged import unchanged
+from absdb.pages.key import Keys
 from absdb.pages.run import Run
 from absdb.pages.section import Section
 
@@ -32,6 +36,8 @@ BATCH_ROWS = 262_144
 Progress = Callable[[int], None]
 Batches = Iterable[pa.RecordBatch]
 Step = Callable[[pa.Table], pa.RecordBatch]
+Made = tuple[Keys, pa.RecordBatch]
+"""The keys of the rows given, sorted, and the rows that a verb makes of them, by key; some may be left out."""
 
 
 def load(
@@ -56,21 +62,27 @@ def load(
 
 
 def upsert(tx: Transaction, schema: TableSchema, batches: Batches, progress: Progress | None = None) -> int:
-    """Add rows or change those that are there; columns left out keep their value. Returns the number of rows."""
+    """Add rows or change those that are there; columns left out keep their value. Returns the number of rows given."""
     require_key(schema, "upsert")
     reader = tx.reader(schema)
-    return _write(
-        tx, schema, batches, lambda rows: writes.upserts(tx, schema, reader, conform(schema, rows)), progress
-    )
+
+    def made(rows: pa.Table) -> Made:
+        batch = writes.upserts(tx, schema, reader, conform(schema, rows))
+        return schema.key_spec.keys_of(batch), batch
+
+    return _write_changed(tx, schema, batches, made, progress)
 
 
 def update(tx: Transaction, schema: TableSchema, batches: Batches, progress: Progress | None = None) -> int:
     """Change rows that are there, by key; others are left out. Returns the number of rows found."""
     require_key(schema, "update")
     reader = tx.reader(schema)
-    return _write(
-        tx, schema, batches, lambda rows: writes.updates(tx, schema, reader, conform(schema, rows)), progress
-    )
+
+    def made(rows: pa.Table) -> Made:
+        keys, given = writes.in_order(schema, conform(schema, rows))
+        return keys, writes.updates(tx, schema, reader, keys, given)
+
+    return _write_changed(tx, schema, batches, made, progress)
 
 
 def delete(tx: Transaction, schema: TableSchema, batches: Batches) -> int:
@@ -145,6 +157,37 @@ def _write(
         return 0
     tx.write_run(schema, run.with_lsn)
     return run.newest.rows
+
+
+def _write_changed(
+    tx: Transaction,
+    schema: TableSchema,
+    batches: Batches,
+    made: Callable[[pa.Table], Made],
+    progress: Progress | None,
+) -> int:
+    """Write those of the rows made that differ from what is there. Returns the number of all rows made."""
+    reader, idle = tx.reader(schema), IdleKeys(tx, schema)
+    count = 0
+
+    def changed(rows: pa.Table) -> pa.RecordBatch:
+        nonlocal count
+        keys, batch = made(rows)
+        count += batch.num_rows
+        kept = np.flatnonzero(~unchanged(reader, batch)) if reader.sections else None
+        if kept is not None and len(kept) < batch.num_rows:
+            batch = batch.take(pa.array(kept))
+        idle.add(keys, schema.key_spec.keys_of(batch))
+        return batch
+
+    try:
+        run = _gather(tx, schema, batches, changed, progress)
+        idle.refuse_repeated(run)
+    finally:
+        idle.abort()
+    if run is not None:
+        tx.write_run(schema, run.with_lsn)
+    return count
 
 
 def _gather(

@@ -1,13 +1,13 @@
 """From a transaction's writes to its net change of one table: the newest version of each key, with before images.
 
 Few rows stay plain tuples, more become one Arrow batch, and above the bulk threshold they go into page files
-before the commit record that names them. A key written and taken back to nothing is left out. Called by
-engine/transaction.py.
+before the commit record that names them. A key written and taken back to nothing is left out, and so is a row written
+as it was: neither a diff nor a history shows it. Called by engine/transaction.py.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,10 +16,10 @@ import pyarrow as pa
 from absdb.catalog.schema import TableSchema
 from absdb.engine.changeset import RowChange, TableChange, codec_of, count_rows
 from absdb.engine.gather import merged_batches, without_lsn
-from absdb.engine.rowcodec import Row
-from absdb.pages.key import concat
+from absdb.engine.rowcodec import Row, values_at
+from absdb.engine.unchanged import Bools, unchanged, unchanged_from
 from absdb.pages.run import Run, merge_runs
-from absdb.pages.section import DELETE, OP, Section
+from absdb.pages.section import DELETE, OP, Key, Section
 from absdb.pages.types import physical_type
 
 if TYPE_CHECKING:
@@ -31,12 +31,9 @@ ROWS_MAX = 100
 
 def net_change(tx: Transaction, schema: TableSchema, writes: TableWrites) -> TableChange | None:
     """The net change of one table, None if there is none."""
-    runs, buffer = writes.cover.view
-    if not runs and buffer is None:
-        return None
-    small = not runs and buffer is not None and buffer.schema is schema and len(buffer.newest) <= ROWS_MAX
-    if small and codec_of(schema) is not None:
-        return _as_rows(tx, schema, writes)
+    pending = _few_rows(schema, writes)
+    if pending is not None and codec_of(schema) is not None:
+        return _as_rows(tx, schema, writes.befores, pending) if pending else None
     writes.cover.seal()
     runs = writes.cover.view[0]
     if not any(run.rows for run in runs):
@@ -44,7 +41,8 @@ def net_change(tx: Transaction, schema: TableSchema, writes: TableWrites) -> Tab
     if len(runs) == 1 and runs[0].is_stored:
         return _as_pages(tx, schema, runs[0])
     if _bytes_of(runs) > tx.engine.settings.bulk_threshold:
-        stored = tx.engine.bulk.store(schema, merged_batches(schema, list(runs)), tx.files)
+        effective = _effective(tx, schema, merged_batches(schema, list(runs)))
+        stored = tx.engine.bulk.store(schema, effective, tx.files)
         return None if stored is None else _as_pages(tx, schema, stored)
     merged = runs[0] if len(runs) == 1 else merge_runs(schema.key_spec, runs, schema.fills)
     return _as_batch(tx, schema, merged.newest)
@@ -59,18 +57,33 @@ def _bytes_of(runs: Sequence[Run]) -> int:
     )
 
 
-def _as_rows(tx: Transaction, schema: TableSchema, writes: TableWrites) -> TableChange | None:
-    buffer = writes.cover.view[1]
-    assert buffer is not None
-    base = tx.base_reader(schema)
+def _few_rows(schema: TableSchema, writes: TableWrites) -> Mapping[Key, tuple[Row, int]] | None:
+    """The newest version of each key, as key → (stored row, op); None if they are many or of another definition."""
+    pending = writes.pending
+    if pending is not None and writes.schema is schema and len(pending) <= ROWS_MAX:
+        return pending
+    runs, buffer = writes.cover.view
+    if runs or (buffer is not None and (buffer.schema is not schema or len(buffer.newest) > ROWS_MAX)):
+        return None
+    if buffer is None:
+        return {}
+    return {key: (buffer.rows[at], buffer.ops[at]) for key, at in buffer.newest.items()}
+
+
+def _as_rows(
+    tx: Transaction,
+    schema: TableSchema,
+    befores: Mapping[Key, Row | None],
+    pending: Mapping[Key, tuple[Row, int]],
+) -> TableChange | None:
     changes = []
-    for key, at in buffer.newest.items():
-        before = writes.befores[key] if key in writes.befores else base.row(key)
-        if buffer.ops[at] == DELETE:
+    for key, (row, op) in pending.items():
+        before = befores[key] if key in befores else tx.base_reader(schema).row(key)
+        if op == DELETE:
             if before is not None:
                 changes.append(RowChange(key, None, before))
-        elif before is None or not _same(schema, before, buffer.rows[at]):
-            changes.append(RowChange(key, buffer.rows[at], before))
+        elif before is None or not _same(schema, before, row):
+            changes.append(RowChange(key, row, before))
     if not changes:
         return None
     change = TableChange(schema, rows=changes)
@@ -80,38 +93,56 @@ def _as_rows(tx: Transaction, schema: TableSchema, writes: TableWrites) -> Table
 
 def _same(schema: TableSchema, before: Row, after: Row) -> bool:
     """Whether two rows hold the same: NaN is NaN, and 0.0 is not -0.0, which Python sees the other way round."""
-    floats = schema.__dict__.get("_float_positions")
-    if floats is None:
-        floats = tuple(
-            at for at, c in enumerate(schema.stored) if pa.types.is_floating(physical_type(c.type))
-        )
-        schema.__dict__["_float_positions"] = floats
-    if not floats:
-        return before == after
-    return repr([before[at] for at in floats]) == repr([after[at] for at in floats]) and all(
-        at in floats or one == other for at, (one, other) in enumerate(zip(before, after, strict=True))
-    )
+    split = schema.__dict__.get("_floats_and_others")
+    if split is None:
+        floats = [at for at, c in enumerate(schema.stored) if pa.types.is_floating(physical_type(c.type))]
+        others = [at for at in range(len(schema.stored)) if at not in floats]
+        split = schema.__dict__["_floats_and_others"] = values_at(floats), values_at(others)
+    floats_in, others_in = split
+    return bool(others_in(before) == others_in(after) and repr(floats_in(before)) == repr(floats_in(after)))
 
 
 def _as_batch(tx: Transaction, schema: TableSchema, section: Section) -> TableChange | None:
     batch = pa.concat_batches([without_lsn(batch) for batch in section.batches()])
-    keys = concat([page.keys() for page in section.pages])
-    found = tx.base_reader(schema).lookup(keys)
-    at = batch.schema.get_field_index(OP)
-    if at >= 0:
-        deleted = batch.column(at).to_numpy(zero_copy_only=False) == DELETE
-        needless = deleted & ~found.alive
-        if needless.any():
-            keep = pa.array(~needless)
-            batch = batch.filter(keep)
-        if not deleted[~needless].any():
-            batch = batch.remove_column(at)
+    found = tx.base_reader(schema).lookup(schema.key_spec.keys_of(batch))
+    alive = found.alive
+    before = found.take(schema.physical_projection) if alive.any() else None
+    needless = unchanged_from(schema, batch, alive, before) | _idle_tombstones(batch, alive)
+    if needless.any():
+        batch = batch.take(pa.array(np.flatnonzero(~needless)))
+        before = None if before is None else before.take(pa.array(np.flatnonzero(~needless[alive])))
     if batch.num_rows == 0:
         return None
-    before = found.take(schema.physical_projection) if found.alive.any() else None
-    change = TableChange(schema, batch=batch, before=before)
+    at = batch.schema.get_field_index(OP)
+    if at >= 0 and not batch.column(at).to_numpy(zero_copy_only=False).any():
+        batch = batch.remove_column(at)
+    change = TableChange(
+        schema, batch=batch, before=before if before is not None and before.num_rows else None
+    )
     count_rows(change)
     return change
+
+
+def _effective(
+    tx: Transaction, schema: TableSchema, batches: Iterable[pa.RecordBatch]
+) -> Iterator[pa.RecordBatch]:
+    """Batches of net versions without those that change nothing."""
+    base = tx.base_reader(schema)
+    for batch in batches:
+        found = base.lookup(schema.key_spec.keys_of(batch))
+        needless = unchanged(base, batch, found) | _idle_tombstones(batch, found.alive)
+        kept = batch if not needless.any() else batch.take(pa.array(np.flatnonzero(~needless)))
+        if kept.num_rows:
+            yield kept
+
+
+def _idle_tombstones(batch: pa.RecordBatch, alive: Bools) -> Bools:
+    """Which rows are tombstones of rows that are not there."""
+    at = batch.schema.get_field_index(OP)
+    if at < 0:
+        return np.zeros(batch.num_rows, bool)
+    idle: Bools = (batch.column(at).to_numpy(zero_copy_only=False) == DELETE) & ~alive
+    return idle
 
 
 def _as_pages(tx: Transaction, schema: TableSchema, run: Run) -> TableChange:

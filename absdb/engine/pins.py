@@ -1,16 +1,22 @@
 """Who needs history: open transactions and readers of this process, snapshots, branches, other processes.
 
-A pin names a state that must stay readable. Garbage collection and compaction ask here before they drop
-anything, and `absdb_pins` shows it. Entering and leaving cost a dictionary operation.
+A pin names a state that must stay readable. Expiry asks here before it drops anything, and `pins()` shows it.
+Entering and leaving cost a dictionary operation.
+
+What an era of a live database starts from is pinned while its head runs through the era, or while a moment of
+`history_retention` lies in it. An era that was undone by a restore before that is history like any other.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Protocol
 
+from absdb.catalog.history import DatabaseInfo, History
 from absdb.catalog.lineage import Lineage
+from absdb.ids import EraId
 
 if TYPE_CHECKING:
     from absdb.engine.engine import Engine
@@ -50,12 +56,27 @@ class Pins:
         return [(holder.pinned, kind) for holder, kind in list(self._holders.values())]
 
 
-def all_pins(engine: Engine) -> Iterator[Pin]:
-    """Every state that must stay readable, with who wants it."""
+def horizon_of(engine: Engine) -> int:
+    """The LSN at which `history_retention` begins: states from there on stay readable."""
+    return engine.log.lsn_at_time(engine.clock.now_us() - int(engine.settings.history_retention * 1_000_000))
+
+
+def eras_since(history: History, database: DatabaseInfo, horizon: int) -> list[EraId]:
+    """The eras that a moment from `horizon` on lies in: the last one, and those that ended after it."""
+    ended = [era for era, following in pairwise(database.eras) if history.eras[following].start_lsn > horizon]
+    return [*ended, database.eras[-1]]
+
+
+def all_pins(engine: Engine, horizon: int | None = None) -> Iterator[Pin]:
+    """Every state that must stay readable, with who wants it; `horizon` is that of now if not given."""
     history = engine.history
+    horizon = horizon_of(engine) if horizon is None else horizon
     for info, head in engine.heads():
         yield Pin("head", info.name, head)
+        wanted = {*eras_since(history, info, horizon), *(era for era, _ in head)}
         for era in info.eras:
+            if era not in wanted:
+                continue
             base = history.eras[era].base
             if base:
                 yield Pin("branch", info.name, base)

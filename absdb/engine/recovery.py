@@ -30,8 +30,10 @@ from absdb.engine.creation import check_control_is_not_lost, check_vacant, creat
 from absdb.engine.engine import Engine
 from absdb.engine.expressions import Evaluator, NoEvaluator
 from absdb.engine.leases import Lease
+from absdb.engine.log_end import log_of, readable_end, repaired_end
 from absdb.engine.watermark import Watermark
 from absdb.errors import (
+    AbsdbError,
     CorruptionError,
     CorruptLogError,
     HistoryExpiredError,
@@ -48,13 +50,10 @@ from absdb.paths import (
     LOCK,
     MANIFESTS_DIR,
     WAL_DIR,
-    WATERMARK,
 )
 from absdb.settings import Settings, load_settings
 from absdb.wal.format import RecordKind
 from absdb.wal.reader import read_log
-from absdb.wal.repair import recover_tail
-from absdb.wal.tail import find_end
 from absdb.wal.writer import LogWriter
 
 LEASE_TRIES = 100
@@ -89,9 +88,10 @@ def open_engine(
         check_vacant(fs)
     settings = _settings(fs, arguments)
     lock = engine = None
+    since_us = 0 if read_only else clock.now_us()
     if not read_only:
         fs.make_directory("")
-        lock = _lock(fs, {**(owner or {}), "since": format_time(clock.now_us())})
+        lock = _lock(fs, {**(owner or {}), "since": format_time(since_us)})
     try:
         if not fs.exists(CONTROL):
             create_instance(fs, settings, clock, instance_id or secrets.token_bytes(16))
@@ -101,6 +101,8 @@ def open_engine(
             fs, settings=settings, clock=clock, evaluator=evaluator or NoEvaluator(), read_only=read_only
         )
         _recover(engine)
+        if not read_only:
+            _write_on(engine, since_us)
         engine.lock = lock
         if read_only:
             _hold_files(engine)
@@ -174,34 +176,29 @@ def _recover_once(engine: Engine) -> None:
             f"{CONTROL} and {control.manifest} disagree: checkpoint at {control.checkpoint_lsn} and {manifest.lsn}"
         )
     load(engine, manifest)
-    log = _log_of(control)
     if engine.read_only:
-        end = _readable_end(engine, log)
+        end = readable_end(engine)
     else:
-        found = recover_tail(
-            fs, WAL_DIR, from_lsn=control.checkpoint_lsn, durable_lsn=control.durable_lsn, **log
-        )
+        found = repaired_end(fs, control)
         end, engine.torn = found.lsn, found.torn
     replay_upto(engine, control.checkpoint_lsn, end)
-    if not engine.read_only:
-        engine.wal = LogWriter(
-            fs,
-            directory=WAL_DIR,
-            epoch=control.epoch,
-            position=end,
-            sync_mode="fsync" if engine.settings.wal_sync_mode == "fsync" else "nosync",
-            **log,
-        )
-        engine.watermark = Watermark(fs, write=True)
-    engine.publish(end)
 
 
-def _log_of(control: Control) -> dict[str, Any]:
-    return {
-        "instance_id": control.instance_id,
-        "timeline": control.timeline,
-        "segment_bytes": control.segment_bytes,
-    }
+def _write_on(engine: Engine, since_us: int) -> None:
+    """Open the log for writing at its end, and tell readers in other processes who writes and how far they may go."""
+    control, log = engine.control, log_of(engine.control)
+    engine.wal = LogWriter(
+        engine.fs,
+        directory=WAL_DIR,
+        epoch=control.epoch,
+        position=engine.published,
+        sync_mode="fsync" if engine.settings.wal_sync_mode == "fsync" else "nosync",
+        **log,
+    )
+    engine.watermark = Watermark(
+        engine.fs, instance_id=control.instance_id, timeline=control.timeline, since_us=since_us
+    )
+    engine.publish(engine.published)
 
 
 def _last_checkpoint(fs: FileSystem) -> tuple[Control, Manifest]:
@@ -241,7 +238,7 @@ def _leased(engine: Engine) -> tuple[Control, Manifest]:
         return _last_checkpoint(fs)
     for _ in range(LEASE_TRIES):
         control = read_control(fs)
-        engine.lease.renew(control.manifest, engine.pages.in_use())
+        engine.lease.renew(control.manifest, engine.pages.in_use() | engine.log.in_use())
         if read_control(fs).manifest == control.manifest:
             return control, _manifest_of(fs, control)
     raise StateError(f"{fs.root}: the writer takes checkpoints faster than this reader can follow")
@@ -254,7 +251,8 @@ def load(engine: Engine, manifest: Manifest) -> None:
         {name: parts[name] for name in ("databases", "eras", "snapshots", "catalogs")}
     )
     engine.allocator = Allocator.from_json(parts["allocator"], engine.settings.sequence_block)
-    engine.log = CommitLog.open(engine.fs, [ChunkRef.from_json(chunk) for chunk in parts["commit_log"]])
+    chunks = [ChunkRef.from_json(chunk) for chunk in parts["commit_log"]]
+    engine.log = CommitLog.open(engine.fs, chunks, instead_of=engine.log)
     engine.covers = Covers(cache_bytes=engine.settings.cache_bytes)
     read_covers(engine, parts["covers"])
     engine.published = manifest.lsn
@@ -270,23 +268,13 @@ def replay_upto(engine: Engine, start: int, end: int) -> None:
         WAL_DIR,
         from_lsn=start,
         end_lsn=end,
-        instance_id=control.instance_id,
-        timeline=control.timeline,
-        segment_bytes=control.segment_bytes,
+        **log_of(control),
     ):
         engine.seen(record.time_us, record.txid)
         replay(engine, record)
         idle = idle and record.kind is RecordKind.CHECKPOINT
     engine.idle_bytes = end - start if idle else 0
     engine.publish(end)
-
-
-def _readable_end(engine: Engine, log: dict[str, Any]) -> int:
-    """How far a reader may go: the watermark of a live writer, else the last whole record."""
-    start = engine.control.checkpoint_lsn
-    if engine.fs.lock_owner(LOCK) is not None and engine.fs.exists(WATERMARK):
-        return max(start, Watermark(engine.fs, write=False).get())
-    return find_end(engine.fs, WAL_DIR, from_lsn=start, **log).lsn
 
 
 def refresh(engine: Engine) -> int:
@@ -301,14 +289,19 @@ def refresh(engine: Engine) -> int:
     with engine.maintenance:
         engine.check_open()
         try:
-            end = _readable_end(engine, _log_of(engine.control))
+            end = readable_end(engine)
             if end > engine.published:
                 replay_upto(engine, engine.published, end)
         except (HistoryExpiredError, StorageError, CorruptLogError):
             if read_control(engine.fs).checkpoint_lsn <= engine.published:
                 raise
             _start_over(engine)
-        _hold_files(engine)
+        try:
+            _hold_files(engine)
+        except AbsdbError as error:
+            engine.covers.unprotected = error
+            raise
+        engine.covers.unprotected = None
     return engine.published
 
 
@@ -316,16 +309,18 @@ def _hold_files(engine: Engine) -> None:
     """Claim the page files that the replayed log has named, starting over if one of them may be on its way out.
 
     The writer removes files after it has put a new checkpoint in force, and asks for leases in between. While
-    `control` is what it was, whatever it asks next it will hear of ours.
+    `control` is what it was, whatever it asks next it will hear of ours. Where this fails, what has been replayed is
+    not protected, and is not read until a later call succeeds.
     """
     for _ in range(LEASE_TRIES):
         used = engine.pages.in_use()
         if engine.lease is not None:
-            engine.lease.renew(engine.control.manifest, used)
+            engine.lease.renew(engine.control.manifest, used | engine.log.in_use())
         if read_control(engine.fs).manifest == engine.control.manifest and used <= set(engine.pages.names()):
             return
         _start_over(engine)
         gc.collect()
+    raise StateError(f"{engine.fs.root}: the writer removes files faster than this reader can claim them")
 
 
 def _start_over(engine: Engine) -> None:
@@ -337,7 +332,7 @@ def _start_over(engine: Engine) -> None:
         evaluator=engine.evaluator,
         read_only=True,
     )
-    fresh.pages, fresh.bulk, fresh.lease = engine.pages, engine.bulk, engine.lease
+    fresh.pages, fresh.bulk, fresh.lease, fresh.log = engine.pages, engine.bulk, engine.lease, engine.log
     _recover(fresh)
     # Lineages name the same states before and after, so that it does no harm to see some of these only.
     engine.history, engine.log, engine.covers = fresh.history, fresh.log, fresh.covers

@@ -14,7 +14,9 @@ eight columns takes about 2 µs. Called by engine/changeset.py.
 from __future__ import annotations
 
 import decimal
+import operator
 import struct
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -70,6 +72,8 @@ class RowCodec:
         self._nulls_bytes = (len(columns) + 7) // 8
         self._fixed = struct.Struct("<" + "".join(code for code in codes if code))
         self._fixed_at = [at for at, code in enumerate(codes) if code]
+        self._fixed_of = values_at(self._fixed_at)
+        self._no_nulls = bytes(self._nulls_bytes)
         self._var = [(at, _var_kind(columns[at][1])) for at, code in enumerate(codes) if not code]
 
     @classmethod
@@ -82,15 +86,12 @@ class RowCodec:
 
     def encode(self, row: Row) -> bytes:
         """One row of physical values, in stored order."""
-        nulls = 0
         if None in row:
-            for at, value in enumerate(row):
-                if value is None:
-                    nulls |= 1 << at
+            nulls = sum([1 << at for at, value in enumerate(row) if value is None])
             fixed = [row[at] or 0 for at in self._fixed_at]
+            parts = [nulls.to_bytes(self._nulls_bytes, "little"), self._fixed.pack(*fixed)]
         else:
-            fixed = [row[at] for at in self._fixed_at]
-        parts = [nulls.to_bytes(self._nulls_bytes, "little"), self._fixed.pack(*fixed)]
+            parts = [self._no_nulls, self._fixed.pack(*self._fixed_of(row))]
         for at, kind in self._var:
             value = row[at]
             if value is None:
@@ -99,8 +100,7 @@ class RowCodec:
                 data = value.encode()
             else:
                 data = value if kind == "bytes" else str(value).encode()
-            parts.append(_LENGTH.pack(len(data)))
-            parts.append(data)
+            parts += (_LENGTH.pack(len(data)), data)
         return b"".join(parts)
 
     def decode(self, data: bytes, offset: int) -> tuple[Row, int]:
@@ -129,6 +129,13 @@ class RowCodec:
             if kind == "decimal" and row[at] is not None:
                 row[at] = decimal.Decimal(row[at].decode())
         return tuple(row), offset
+
+
+def values_at(positions: list[int]) -> Callable[[Row], Sequence[Any]]:
+    """A function that gives a row's values at some positions."""
+    if len(positions) > 1:
+        return operator.itemgetter(*positions)
+    return lambda row: [row[at] for at in positions]
 
 
 def _var_kind(kind: pa.DataType) -> str:

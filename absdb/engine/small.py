@@ -41,7 +41,7 @@ def is_small(schema: TableSchema, rows: Sequence[Mapping[str, Any]]) -> bool:
 class RowPlan:
     """What it takes to make a stored row of one schema from a dict."""
 
-    __slots__ = ("converters", "identities", "names", "positions")
+    __slots__ = ("converters", "identities", "names", "not_null", "plain", "positions")
 
     def __init__(self, schema: TableSchema) -> None:
         self.identities = {
@@ -51,6 +51,8 @@ class RowPlan:
         }
         self.names = frozenset(schema.by_name)
         self.converters = [(c.name, Converter.of(c.type, c.name).to_physical, c) for c in schema.columns]
+        self.plain = [(name, convert) for name, convert, _ in self.converters]
+        self.not_null = [at for at, c in enumerate(schema.columns) if not c.nullable or c.id in schema.key]
         self.positions = key_positions(schema)
 
 
@@ -67,23 +69,20 @@ def plan_of(schema: TableSchema) -> RowPlan | None:
 
 def insert(tx: Transaction, schema: TableSchema, rows: Sequence[Mapping[str, Any]]) -> int:
     """Add rows that are not there; ConstraintError names keys that are."""
-    made = [_stored(tx, schema, row, None) for row in rows]
-    keys = [key_of(schema, row) for row in made]
-    if schema.hidden_key is None:
-        _check_new(tx, schema, keys)
-    tx.write_rows(schema, [(key, row, UPSERT) for key, row in zip(keys, made, strict=True)])
-    return len(made)
-
-
-def _check_new(tx: Transaction, schema: TableSchema, keys: list[Key]) -> None:
-    if len(keys) > 1 and len(set(keys)) < len(keys):
+    stored = [_stored(tx, schema, row, None) for row in rows]
+    keys = [key_of(schema, row) for row in stored]
+    made = {key: (row, UPSERT) for key, row in zip(keys, stored, strict=True)}
+    if len(made) < len(keys):
         refuse_duplicates_of(schema, keys)
-    reader = tx.reader(schema)
-    there = [key for key in keys if reader.exists(key)]
-    if there:
-        refuse_existing_keys(schema, there)
-    if not tx.has_written(schema):
-        tx.remember(schema, dict.fromkeys(keys))
+    if schema.hidden_key is None:
+        reader = tx.reader(schema)
+        there = [key for key in made if reader.exists(key)]
+        if there:
+            refuse_existing_keys(schema, there)
+        if not tx.has_written(schema):
+            tx.remember(schema, dict.fromkeys(made))
+    tx.write_rows(schema, made)
+    return len(made)
 
 
 def upsert(tx: Transaction, schema: TableSchema, rows: Sequence[Mapping[str, Any]]) -> int:
@@ -92,10 +91,10 @@ def upsert(tx: Transaction, schema: TableSchema, rows: Sequence[Mapping[str, Any
     keys = [key_given(schema, row) for row in rows]
     if len(set(keys)) < len(keys):
         refuse_duplicates_of(schema, keys)
-    made = [
-        (key, _stored(tx, schema, row, old), UPSERT)
+    made = {
+        key: (_stored(tx, schema, row, old), UPSERT)
         for key, row, old in zip(keys, rows, _rows_there(tx, schema, keys), strict=True)
-    ]
+    }
     tx.write_rows(schema, made)
     return len(made)
 
@@ -106,10 +105,10 @@ def update(tx: Transaction, schema: TableSchema, rows: Sequence[Mapping[str, Any
     keys = [key_given(schema, row) for row in rows]
     if len(set(keys)) < len(keys):
         refuse_duplicates_of(schema, keys)
-    made = []
+    made = {}
     for key, row, old in zip(keys, rows, _rows_there(tx, schema, keys), strict=True):
         if old is not None:
-            made.append((key, _stored(tx, schema, row, old), UPSERT))
+            made[key] = (_stored(tx, schema, row, old), UPSERT)
     tx.write_rows(schema, made)
     return len(made)
 
@@ -118,12 +117,12 @@ def delete(tx: Transaction, schema: TableSchema, rows: Sequence[Mapping[str, Any
     """Remove rows by key; unknown keys are ignored."""
     require_key(schema, "delete")
     positions = set(key_positions(schema))
-    made = []
+    made = {}
     keys = list(dict.fromkeys(key_given(schema, row) for row in rows))
     for key, old in zip(keys, _rows_there(tx, schema, keys), strict=True):
         if old is not None:
             empty = tuple(value if at in positions else None for at, value in enumerate(old))
-            made.append((key, empty, DELETE))
+            made[key] = (empty, DELETE)
     tx.write_rows(schema, made)
     return len(made)
 
@@ -139,24 +138,35 @@ def _rows_there(tx: Transaction, schema: TableSchema, keys: Sequence[Key]) -> li
 def _stored(tx: Transaction, schema: TableSchema, given: Mapping[str, Any], old: Row | None) -> Row:
     plan = plan_of(schema)
     assert plan is not None
-    if not plan.names.issuperset(given):
-        check_names(schema, list(given))
-    values: list[Any] = []
-    for at, (name, convert, column) in enumerate(plan.converters):
-        if name in given:
-            value = convert(given[name])
-            if name in plan.identities and value is not None:
-                tx.skip_values(plan.identities[name], value, value)
-        elif old is not None:
-            value = old[at]
-        else:
-            value = _default(tx, convert, column)
-        if value is None and (not column.nullable or column.id in schema.key):
-            raise _is_null(schema, name, given)
-        values.append(value)
+    if plan.names == given.keys():
+        values = [convert(given[name]) for name, convert in plan.plain]
+    else:
+        if not plan.names.issuperset(given):
+            check_names(schema, list(given))
+        values = [
+            convert(given[name])
+            if name in given
+            else old[at]
+            if old is not None
+            else _default(tx, convert, column)
+            for at, (name, convert, column) in enumerate(plan.converters)
+        ]
+    if None in values:
+        for at in plan.not_null:
+            if values[at] is None:
+                raise _is_null(schema, plan.plain[at][0], given)
+    if plan.identities:
+        _skip_values(tx, plan, given, values)
     if schema.hidden_key is not None:
         values.append(tx.next_row_ids(schema, 1))
     return tuple(values)
+
+
+def _skip_values(tx: Transaction, plan: RowPlan, given: Mapping[str, Any], values: list[Any]) -> None:
+    """Values of an identity column that the user chose are not handed out again."""
+    for value, (name, _) in zip(values, plan.plain, strict=True):
+        if value is not None and name in given and name in plan.identities:
+            tx.skip_values(plan.identities[name], value, value)
 
 
 def _default(tx: Transaction, convert: Convert, column: Column) -> Any:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pyarrow as pa
 
@@ -26,6 +26,7 @@ from absdb.paths import normal_name
 if TYPE_CHECKING:
     from absdb.engine.transaction import Transaction
 
+T = TypeVar("T")
 ColumnChanges = Mapping[str, Any] | Iterable[ColumnDefinition]
 IF_EXISTS = ("fail", "skip", "replace")
 
@@ -60,16 +61,31 @@ def create_table(
         tx,
         plain,
         _merged(definitions, changes),
-        key=(key,) if isinstance(key, str) else tuple(key or ()),
+        key=_key_names(plain, key),
         namespace=namespace,
         comment=comment,
         compression=compression,
     )
-    for constraint in constraints:
+    for constraint in _listed("constraints", constraints):
         made = add_constraint(tx, made, constraint)
     if rows is not None:
         intake.insert(tx, made, rows, progress)
     return made
+
+
+def _key_names(table: str, key: str | Sequence[str] | None) -> tuple[str, ...]:
+    if key is not None and not isinstance(key, Iterable):
+        raise InvalidInputError(
+            f"table {table!r}: {key!r} is not a key", hint="pass the name of a column, or a list of names"
+        )
+    return (key,) if isinstance(key, str) else tuple(key or ())
+
+
+def _listed(what: str, kinds: Iterable[T]) -> list[T]:
+    """What should be a list, as one; InvalidInputError for a single thing."""
+    if isinstance(kinds, str) or not isinstance(kinds, Iterable):
+        raise InvalidInputError(f"{what} must be a list, not {kinds!r}", hint=f"write {what}=[…]")
+    return list(kinds)
 
 
 def split_name(name: str) -> tuple[str, str]:
@@ -80,9 +96,7 @@ def split_name(name: str) -> tuple[str, str]:
     return (namespace, plain) if dot else (DEFAULT_NAMESPACE, name)
 
 
-def _described(
-    source: Any, types: Mapping[str, pa.DataType]
-) -> tuple[list[ColumnDefinition], intake.Dicts | pa.Table | pa.RecordBatchReader | None]:
+def _described(source: Any, types: Mapping[str, pa.DataType]) -> tuple[list[ColumnDefinition], Any]:
     """The columns that `source` describes, and its rows if it has any."""
     if source is None:
         return [], None
@@ -94,11 +108,25 @@ def _described(
         return [ColumnDefinition(str(name), as_type(kind)) for name, kind in source.items()], None
     if isinstance(source, list | tuple) and source and isinstance(source[0], ColumnDefinition):
         return list(source), None
-    frame = from_frame(source, types)
     pandas = type(source).__module__.partition(".")[0] == "pandas"
+    plain = _blanked(source, types) if types else source
+    frame = from_frame(plain)
     fields = [field.with_type(_declared(field.type, pandas)) for field in frame.schema]
-    dicts = isinstance(source, list | tuple)
-    return definitions_of(pa.schema(fields)), list(source) if dicts else frame
+    # Dicts, and Python objects of the types named, are made into values of the column's type as inserts do it.
+    whole = list(source) if isinstance(source, list | tuple) else frame if plain is source else source
+    return definitions_of(pa.schema(fields)), whole
+
+
+def _blanked(source: Any, types: Mapping[str, pa.DataType]) -> Any:
+    """Python's own rows and columns with NULLs where pyarrow could not tell what the values are; all else as it is."""
+    if isinstance(source, Mapping):
+        hidden = {name: [None] * len(values) for name, values in source.items() if name in types}
+        return {**source, **hidden}
+    if isinstance(source, list | tuple):
+        return [{name: None if name in types else row[name] for name in row} for row in source]
+    if type(source).__module__.partition(".")[0] == "pandas" and hasattr(source, "assign"):
+        return source.assign(**{name: None for name in types if name in source.columns})
+    return source
 
 
 def _is_type(kind: Any) -> bool:
@@ -115,7 +143,14 @@ def _declared(kind: pa.DataType, pandas: bool) -> pa.DataType:
 def _changes(columns: ColumnChanges) -> list[ColumnDefinition]:
     """What `columns` says, as definitions."""
     if not isinstance(columns, Mapping):
-        return list(columns)
+        found = _listed("columns", columns)
+        for definition in found:
+            if not isinstance(definition, ColumnDefinition):
+                raise InvalidInputError(
+                    f"columns holds {definition!r}, which is not a column",
+                    hint='pass a dict of names and types, or absdb.Column("total", "decimal(12, 2)")',
+                )
+        return found
     return [
         dataclasses.replace(kind, name=name)
         if isinstance(kind, ColumnDefinition)

@@ -2,17 +2,18 @@
 
 Reads see the state at begin plus the transaction's own writes. Writes go into EraCovers of the transaction's
 own, numbered by a sequence that plays the part of LSNs, so that reading, folding and cutting back to a
-savepoint are what they are for committed data. Schema changes are collected as entities. Nothing outside the
-transaction changes before `commit`, which hands the net change to the commit queue.
+savepoint are what they are for committed data. The rows of a first small verb wait in a dictionary until
+somebody asks for the cover: most transactions end before that. Schema changes are collected as entities. Nothing
+outside the transaction changes before `commit`, which hands the net change to the commit queue.
 
 Not safe for use from several threads at once; many transactions may be open in as many threads.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -29,6 +30,7 @@ from absdb.engine.rowcodec import Row
 from absdb.errors import NotFoundError, StateError
 from absdb.ids import DatabaseId, EraId, Lsn, TableId
 from absdb.pages.section import Key
+from absdb.paths import check_text
 
 if TYPE_CHECKING:
     from absdb.engine.engine import Engine
@@ -37,14 +39,57 @@ OWN_ERA = EraId(0)
 NOTHING: tuple[tuple[()], None] = ((), None)
 
 
-@dataclass(slots=True)
 class TableWrites:
     """A transaction's writes to one table. `befores` keeps rows of the snapshot that were looked up anyway, as
     `schema` stores them."""
 
-    schema: TableSchema
-    cover: EraCover
-    befores: dict[Key, Row | None] = field(default_factory=dict)
+    __slots__ = ("_cover", "_pending", "_sequence", "befores", "schema")
+
+    def __init__(self, schema: TableSchema) -> None:
+        self.schema = schema
+        self.befores: Mapping[Key, Row | None] = {}
+        self._cover: EraCover | None = None
+        self._pending: Mapping[Key, tuple[Row, int]] = {}
+        self._sequence = 0
+
+    @property
+    def cover(self) -> EraCover:
+        """The writes as layers to read, made when first asked for."""
+        return self._cover or self._settle()
+
+    def _settle(self) -> EraCover:
+        schema = self.schema
+        cover = EraCover(schema.id, OWN_ERA, schema.key_spec)
+        for key, (row, op) in self._pending.items():
+            cover.append_row(schema, key, row, op, self._sequence)
+        self._cover, self._pending = cover, {}
+        return cover
+
+    @property
+    def pending(self) -> Mapping[Key, tuple[Row, int]] | None:
+        """All there is, as key → (stored row of `schema`, op), while no cover has been made."""
+        return self._pending if self._cover is None else None
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing has been written."""
+        return not self._pending if self._cover is None else self._cover.view == NOTHING
+
+    def redefine(self, schema: TableSchema) -> None:
+        """From now on rows are written under another definition."""
+        if self._pending:
+            self._settle()  # they are stored as the one before has it
+        self.schema = schema
+        self.befores = {}
+
+    def add(self, changes: Mapping[Key, tuple[Row, int]], sequence: int) -> None:
+        """Versions of single rows, as `schema` stores them. The mapping is kept, so it must not change."""
+        if self._cover is None and not self._pending:
+            self._pending, self._sequence = changes, sequence
+            return
+        cover = self.cover
+        for key, (row, op) in changes.items():
+            cover.append_row(self.schema, key, row, op, sequence)
 
 
 @dataclass(slots=True)
@@ -62,13 +107,13 @@ class Transaction:
     ) -> None:
         self.engine = engine
         self.database = database
-        self.author = author
-        self.message = message
+        self.author = None if author is None else check_text("author", author)
+        self.message = check_text("message", message)
         self.kind = kind
         self.open = True
-        self.snapshot_lsn, self.lineage = engine.head(database)
-        self.era = engine.history.current_era(database).id
-        self.base_catalog: DatabaseCatalog = engine.history.catalog_at(self.lineage)
+        head = engine.newest_state(database)
+        self.snapshot_lsn, self.lineage, self.era = head.lsn, head.lineage, head.era
+        self.base_catalog: DatabaseCatalog = head.catalog
         self.schema_changes: dict[EntityId, Any] = {}
         self.writes: dict[TableId, TableWrites] = {}
         self.used: dict[str, int] = {}
@@ -130,11 +175,10 @@ class Transaction:
 
     # what it writes
 
-    def write_rows(self, schema: TableSchema, changes: Iterable[tuple[Key, Row, int]]) -> None:
-        """Versions of single rows: (key, stored row, op); a tombstone's row has its key columns only."""
+    def write_rows(self, schema: TableSchema, changes: Mapping[Key, tuple[Row, int]]) -> None:
+        """Versions of single rows, key → (stored row, op); a tombstone's row has its key columns only."""
         writes, sequence = self._writing(schema)
-        for key, row, op in changes:
-            writes.cover.append_row(schema, key, row, op, sequence)
+        writes.add(changes, sequence)
 
     def write_batch(self, schema: TableSchema, batch: pa.RecordBatch) -> None:
         """Versions of many rows as a page batch with `_op` where there are tombstones; the last of a key counts."""
@@ -150,20 +194,19 @@ class Transaction:
     def has_written(self, schema: TableSchema) -> bool:
         """Whether there are rows of its own in the table; if not, what `reader` finds is what the snapshot has."""
         writes = self.writes.get(schema.id)
-        return writes is not None and writes.cover.view != NOTHING
+        return writes is not None and not writes.empty
 
     def remember(self, schema: TableSchema, befores: Mapping[Key, Row | None]) -> None:
-        """Keep before images that were looked up in the snapshot."""
-        self._table_writes(schema).befores.update(befores)
+        """Keep before images that were looked up in the snapshot. The mapping must not change any more."""
+        writes = self._table_writes(schema)
+        writes.befores = {**writes.befores, **befores} if writes.befores else befores
 
     def _table_writes(self, schema: TableSchema) -> TableWrites:
         writes = self.writes.get(schema.id)
         if writes is None:
-            cover = EraCover(schema.id, OWN_ERA, schema.key_spec)
-            writes = self.writes[schema.id] = TableWrites(schema, cover)
+            writes = self.writes[schema.id] = TableWrites(schema)
         if writes.schema is not schema:
-            writes.schema = schema
-            writes.befores = {}
+            writes.redefine(schema)
         return writes
 
     def _writing(self, schema: TableSchema) -> tuple[TableWrites, int]:

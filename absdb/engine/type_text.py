@@ -136,6 +136,8 @@ class _Parser:
         if opening not in _CLOSING:
             if name in _PLAIN:
                 return _PLAIN[name]
+            if name in _MAKERS:
+                raise self.wrong(f"{name} needs square brackets behind it")
             raise self._unknown(name)
         make = _MAKERS.get(name)
         if make is None:

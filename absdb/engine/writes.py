@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from absdb.catalog.schema import Column, TableSchema
+from absdb.engine.gather import key_batch
 from absdb.engine.prepare import Given, Present, complete, conform, keys_of
 from absdb.engine.reader import TableReader
 from absdb.engine.refusals import refuse_duplicates, refuse_existing, require_key
@@ -48,7 +49,7 @@ def upsert(tx: Transaction, schema: TableSchema, rows: pa.Table) -> int:
 def update(tx: Transaction, schema: TableSchema, rows: pa.Table) -> int:
     """Change rows that are there, by key; others are left out. Returns the number of rows found."""
     require_key(schema, "update")
-    batch = updates(tx, schema, tx.reader(schema), conform(schema, rows))
+    batch = updates(tx, schema, tx.reader(schema), *in_order(schema, conform(schema, rows)))
     tx.write_batch(schema, batch)
     return batch.num_rows
 
@@ -114,9 +115,10 @@ def upserts(tx: Transaction, schema: TableSchema, reader: TableReader, given: Gi
     return complete(tx, schema, given, present=_present(schema, reader.lookup(keys), given))
 
 
-def updates(tx: Transaction, schema: TableSchema, reader: TableReader, given: Given) -> pa.RecordBatch:
-    """What an update writes, sorted by key."""
-    keys, given = in_order(schema, given)
+def updates(
+    tx: Transaction, schema: TableSchema, reader: TableReader, keys: Keys, given: Given
+) -> pa.RecordBatch:
+    """What an update by sorted rows writes, sorted by key."""
     found = reader.lookup(keys)
     if not found.alive.all():
         there = np.flatnonzero(found.alive)
@@ -203,8 +205,7 @@ def key_section(schema: TableSchema, keys: Keys) -> Section:
     """A section in memory that holds nothing but sorted keys."""
     if not length(keys):
         return Section.EMPTY
-    batch = pa.record_batch(schema.key_spec.decode(keys), names=list(schema.key_spec.columns))
-    return Section.of([schema.key_spec.with_key(batch)], schema.key_spec)
+    return Section.of([key_batch(schema, keys)], schema.key_spec)
 
 
 def remove_keys(tx: Transaction, schema: TableSchema, keys: Keys) -> int:
@@ -215,6 +216,5 @@ def remove_keys(tx: Transaction, schema: TableSchema, keys: Keys) -> int:
 
 def tombstones(schema: TableSchema, keys: Keys) -> pa.RecordBatch:
     """A page batch that deletes the keys: it has no other columns."""
-    batch = pa.record_batch(schema.key_spec.decode(keys), names=list(schema.key_spec.columns))
     ops = pa.repeat(pa.scalar(DELETE, pa.int8()), length(keys))
-    return schema.key_spec.with_key(batch).append_column(pa.field(OP, pa.int8()), ops)
+    return key_batch(schema, keys).append_column(pa.field(OP, pa.int8()), ops)

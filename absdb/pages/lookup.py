@@ -58,6 +58,10 @@ class Found:
         """Per probe, whether there is a row with this key."""
         return (self._part >= 0) & ~self._dead
 
+    def some(self, at: Ints) -> Found:
+        """What was found for the probes at some positions, in their order."""
+        return Found(self._pages, self._part[at], self._row[at], self._dead[at])
+
     def lsns(self) -> Ints:
         """Per probe, the LSN of the row or tombstone that decided, 0 where there is none."""
         lsns = np.zeros(len(self._part), np.int64)

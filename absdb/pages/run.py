@@ -27,15 +27,18 @@ import pyarrow as pa
 
 from absdb.errors import InvalidInputError
 from absdb.pages.builder import ROWS_PER_PAGE, paginate
+from absdb.pages.cuts import CUTS
 from absdb.pages.key import Key, Keys, KeySpec, concat, empty, runs_of_equal, sort_order, take
+from absdb.pages.key import slice as slice_keys
 from absdb.pages.run_merge import Fills, Layout, merge_ranges
 from absdb.pages.run_versions import cut_page, one_batch, split_versions
 from absdb.pages.run_writer import RunWriter
 from absdb.pages.section import OP, UPSERT, Page, Section
 from absdb.pages.store import PageStore, sections_from_json, sections_to_json
 
-CUTS_KEPT = 4
-CUT_ROWS_KEPT = 2_000_000
+KeyRange = tuple[Key | None, Key | None]
+"""lo <= key < hi; None is open."""
+
 MEMORY_ROWS_MAX = 2_000_000
 
 
@@ -51,7 +54,7 @@ class Version(NamedTuple):
 class Run:
     """The changes of one table in (lo, hi]. Only `lo` may be set later, when a run is put behind another."""
 
-    __slots__ = ("_cuts", "hi", "lo", "newest", "spec", "superseded")
+    __slots__ = ("__weakref__", "hi", "lo", "newest", "spec", "superseded")
 
     def __init__(
         self, *, lo: int, hi: int, newest: Section, superseded: Section = Section.EMPTY, spec: KeySpec
@@ -61,7 +64,6 @@ class Run:
         self.newest = newest
         self.superseded = superseded
         self.spec = spec
-        self._cuts: dict[int, Section] = {}
 
     @property
     def rows(self) -> int:
@@ -81,30 +83,34 @@ class Run:
     def at(self, lsn: int) -> Section:
         """What (lo, lsn] changed: of each key written there the version in effect at `lsn`.
 
-        Pages without a later row are those of `newest`; the others are cut in memory. The last few are kept.
+        Pages without a later row are those of `newest`; the others are cut in memory, and kept for a while.
         """
         if lsn >= self.hi:
             return self.newest
         if lsn <= self.lo:
             return Section.EMPTY
-        section = self._cuts.get(lsn)
+        section = CUTS.get(self, lsn)
         if section is None:
             section = Section(
                 page for each in self.newest.pages for page in cut_page(each, self.superseded, lsn)
             )
-            self._keep(lsn, section)
+            CUTS.put(self, lsn, section)
         return section
 
     def after(self, lsn: int) -> Keys:
         """The keys written in (lsn, hi], sorted, each once."""
         return self.between(lsn, self.hi)
 
-    def between(self, after: int, upto: int) -> Keys:
-        """The keys written in (after, upto], sorted, each once; superseded versions are read if upto < hi."""
-        parts = _keys_written(self.newest, after, upto, everything=after <= self.lo and upto >= self.hi)
+    def between(self, after: int, upto: int, key_range: KeyRange = (None, None)) -> Keys:
+        """The keys written in (after, upto], sorted, each once; superseded versions are read if upto < hi.
+
+        Of a range of keys (lo <= key < hi, None is open) only those in it.
+        """
+        everything = after <= self.lo and upto >= self.hi
+        parts = _keys_written(self.newest, after, upto, key_range, everything=everything)
         if upto >= self.hi or not self.superseded.rows:
             return concat(parts) if parts else empty(self.spec)
-        parts += _keys_written(self.superseded, after, upto, everything=False)
+        parts += _keys_written(self.superseded, after, upto, key_range, everything=False)
         if not parts:
             return empty(self.spec)
         keys = concat(parts)
@@ -136,16 +142,6 @@ class Run:
         """Nothing is read from the page files yet."""
         newest, superseded = sections_from_json(store, spec, data)
         return cls(lo=data["lo"], hi=data["hi"], newest=newest, superseded=superseded, spec=spec)
-
-    def _keep(self, lsn: int, section: Section) -> None:
-        """Remember a cut. The dictionary is replaced, never changed, so that readers need no lock."""
-        kept = {lsn: section}
-        rows = section.rows
-        for older, cut in self._cuts.items():
-            rows += cut.rows
-            if len(kept) < CUTS_KEPT and rows <= CUT_ROWS_KEPT:
-                kept.setdefault(older, cut)
-        self._cuts = kept
 
     def __repr__(self) -> str:
         where = "stored" if self.is_stored else "in memory"
@@ -249,15 +245,18 @@ def _without_idle_ops(batch: pa.RecordBatch) -> pa.RecordBatch:
     return batch.remove_column(at)
 
 
-def _keys_written(section: Section, after: int, upto: int, *, everything: bool) -> list[Keys]:
+def _keys_written(
+    section: Section, after: int, upto: int, key_range: KeyRange, *, everything: bool
+) -> list[Keys]:
     """Of each page the keys of rows with an LSN in (after, upto]; `everything` saves looking at LSNs."""
     parts = []
-    for page in section.pages:
+    for page, start, stop in section.slice_keys(*key_range):
+        keys = page.keys() if stop - start == page.rows else slice_keys(page.keys(), start, stop)
         if everything:
-            parts.append(page.keys())
+            parts.append(keys)
             continue
-        lsns = page.lsns()
+        lsns = page.lsns()[start:stop]
         chosen = np.flatnonzero((lsns > after) & (lsns <= upto))
         if len(chosen):
-            parts.append(page.keys() if len(chosen) == page.rows else take(page.keys(), chosen))
+            parts.append(keys if len(chosen) == len(lsns) else take(keys, chosen))
     return parts

@@ -78,7 +78,7 @@ def declared_type(logical: pa.DataType) -> pa.DataType:
     """
     if pt.is_dictionary(logical) and logical.index_type.bit_width < 32:
         return pa.dictionary(pa.int32(), logical.value_type, logical.ordered)
-    if pt.is_nested(logical) and not pt.is_union(logical):
+    if pt.is_nested(logical) and not (pt.is_union(logical) or pt.is_run_end_encoded(logical)):
         views = pt.is_list_view(logical) or pt.is_large_list_view(logical)
         return logical if views else _map_children(logical, declared_type)
     return logical

@@ -7,8 +7,8 @@ intervals and the like, what pyarrow's `as_py` gives for the physical array.
 A value fits or is refused, with the column, the value and the expected type in the message: nothing is
 rounded or cut off, except that floats in a narrower column become the nearest one it can hold. True is not
 an integer and 1.0 is not one either; an integer is a float or a decimal if it can be held exactly. numpy
-scalars count as what they hold; None, NaT and pandas' NA are null, NaN is a float. Inside nested values
-pyarrow's rules hold.
+scalars count as what they hold; None, NaT and pandas' NA are null, NaN is a float. All of this holds inside
+nested values too; a struct may lack fields, which are NULL then, and has no others.
 
 Called for every row of a small commit and for every row handed out, so converters are made once per column
 and take well under a microsecond for the common types. `rows_to_batch` is the way from such rows to a page.
@@ -317,26 +317,49 @@ def _anything(logical: pa.DataType, misfit: Misfit) -> Converters:
 
 
 def _within(type_: pa.DataType, misfit: Misfit) -> Convert:
-    """A function that puts into a value, at any depth, what extension types store for what they show."""
-    if isinstance(type_, pa.BaseExtensionType):
-        return _extensions(type_, misfit)[0]
+    """A function that checks a value at every depth, and puts there what the physical type stores."""
+    if pt.is_interval(type_):
+        return _same
+    if isinstance(type_, pa.BaseExtensionType) or not pt.is_nested(type_):
+        expected = f"expected {describe_type(type_)} inside"
+        return _converters(type_, lambda value, reason="": misfit(value, reason or expected))[0]
     if pt.is_dictionary(type_) or pt.is_run_end_encoded(type_):
         return _within(type_.value_type, misfit)
     if pt.is_struct(type_):
-        fields = [type_.field(i) for i in range(type_.num_fields)]
-        parts = {field.name: _within(field.type, misfit) for field in fields}
-        if all(part is _same for part in parts.values()):
-            return _same
-        return lambda value: None if value is None else {n: part(value.get(n)) for n, part in parts.items()}
+        return _structs(type_, misfit)
     if pt.is_map(type_):
         key, item = _within(type_.key_type, misfit), _within(type_.item_type, misfit)
-        if key is _same and item is _same:
-            return _same
-        return lambda value: None if value is None else [(key(k), item(v)) for k, v in _pairs(value)]
-    if pt.is_nested(type_):
-        part = _within(type_.value_type, misfit)
-        return part if part is _same else lambda value: None if value is None else [part(v) for v in value]
-    return _same
+        return lambda value: None if _null(value) else [(key(k), item(v)) for k, v in _pairs(value)]
+    part = _within(type_.value_type, misfit)
+
+    def elements(value: Any) -> list[Any] | None:
+        if _null(value):
+            return None
+        if isinstance(value, str | bytes | bytearray | memoryview | Mapping):
+            raise misfit(value, "expected a list")
+        return [part(element) for element in value]
+
+    return elements
+
+
+def _structs(type_: pa.DataType, misfit: Misfit) -> Convert:
+    fields = [type_.field(i) for i in range(type_.num_fields)]
+    parts = {field.name: _within(field.type, misfit) for field in fields}
+
+    def to_physical(value: Any) -> dict[str, Any] | None:
+        if _null(value):
+            return None
+        if not isinstance(value, Mapping):
+            raise misfit(value, "expected a dict of its fields")
+        if unknown := [name for name in value if name not in parts]:
+            raise misfit(value, f"it has no field {unknown[0]!r}")
+        return {name: part(value.get(name)) for name, part in parts.items()}
+
+    return to_physical
+
+
+def _null(value: Any) -> bool:
+    return value is None or missing(value)
 
 
 def _pairs(value: Any) -> Any:

@@ -30,7 +30,8 @@ Row = dict[int, Any]
 
 @dataclass(frozen=True, slots=True)
 class ModelColumn:
-    """One column. `initial` is what rows older than it read as; `replaces` the one it was made from."""
+    """One column. `initial` is what rows older than it read as; `replaces` the one it was made from by a change of
+    type, `past` all of those, oldest first."""
 
     ident: int
     name: str
@@ -39,6 +40,11 @@ class ModelColumn:
     default: Any = None
     initial: Any = None
     replaces: int | None = None
+    past: tuple[int, ...] = ()
+
+    @property
+    def origin(self) -> int:
+        return (*self.past, self.ident)[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +57,7 @@ class ModelTable:
     key: tuple[int, ...]
     rows: Mapping[Key, Row] = field(default_factory=dict)
     retired: frozenset[int] = frozenset()
-    """Idents of columns it had and has no more."""
+    """Origins of columns it had and has no more."""
 
     def column(self, name: str) -> ModelColumn:
         return next(column for column in self.columns if column.name == name)

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+import pyarrow as pa
+
 from absdb.engine.engine import Engine
+from absdb.pages.types import can_widen, physical_type
 from absdb.testing.model import ModelColumn, ModelTable, Row, State, as_type, by_ident
 from absdb.versioning.as_of import Point
 from absdb.versioning.diff import Diff
@@ -49,33 +52,50 @@ def differences(old: ModelTable, new: ModelTable) -> list[dict[str, Any]]:
     found = []
     for key in sorted(set(old.rows) | set(new.rows)):
         before, after = old.rows.get(key), new.rows.get(key)
-        sides = [(c.name, _value(before, was, c), _value(after, c, was)) for was, c in shared]
-        changed = [name for name, a, b in sides if a != b]
+        sides = [(was, c, _value(before, was, c), _value(after, c, was)) for was, c in shared]
+        changed = [c.name for was, c, a, b in sides if not _same(was, a, c, b)]
         if before is not None and after is not None and not changed:
             continue
         kind = "added" if before is None else "removed" if after is None else "modified"
         row: dict[str, Any] = {"diff_type": kind, "changed": changed if kind == "modified" else None}
         row.update({keys[ident]: part for ident, part in zip(new.key, key, strict=False)})
-        for name, a, b in sides:
-            row |= {f"from_{name}": a, f"to_{name}": b}
+        for _, c, a, b in sides:
+            row |= {f"from_{c.name}": a, f"to_{c.name}": b}
         found.append(row)
     return found
 
 
 def _shared(old: ModelTable, new: ModelTable) -> list[tuple[ModelColumn, ModelColumn]]:
     """Columns on both sides, in the wider type; one that a side never had reads as its initial default there."""
-    sides = ({c.ident: c for c in old.columns}, {c.ident: c for c in new.columns})
+    sides = ({c.origin: c for c in old.columns}, {c.origin: c for c in new.columns})
     found: list[tuple[ModelColumn, ModelColumn]] = []
-    for column in (*new.columns, *(c for c in old.columns if c.ident not in sides[1])):
-        gone = column.ident in old.retired or column.ident in new.retired
+    for column in (*new.columns, *(c for c in old.columns if c.origin not in sides[1])):
+        gone = column.origin in old.retired or column.origin in new.retired
         if column.ident in new.key or gone or any(column.name == c.name for _, c in found):
             continue
-        found.append((sides[0].get(column.ident, column), sides[1].get(column.ident, column)))
+        found.append((sides[0].get(column.origin, column), sides[1].get(column.origin, column)))
     return found
 
 
 def _value(row: Row | None, column: ModelColumn, other: ModelColumn) -> Any:
-    """A side's value of a column, in the wider of the types it has on the two sides."""
+    """A side's value of a column, in the wider of the types it has on the two sides if that is a widening."""
     if row is None:
         return None
-    return as_type(as_type(row.get(column.ident, column.initial), column.type), other.type)
+    value = as_type(row.get(column.ident, column.initial), column.type)
+    return as_type(value, other.type) if _widens(column, other) else value
+
+
+def _widens(column: ModelColumn, other: ModelColumn) -> bool:
+    return column.ident == other.ident or can_widen(physical_type(column.type), physical_type(other.type))
+
+
+def _same(was: ModelColumn, before: Any, now: ModelColumn, after: Any) -> bool:
+    """Whether two values of a column are one; after a change of type, whether the older casts to the newer."""
+    if before is None or after is None or _widens(was, now) or _widens(now, was):
+        return bool(before == after)
+    if now.ident in was.past:
+        was, before, now, after = now, after, was, before
+    try:
+        return bool(pa.scalar(before, was.type).cast(now.type, safe=True).as_py() == after)
+    except pa.ArrowInvalid:
+        return False

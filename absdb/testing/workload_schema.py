@@ -156,7 +156,7 @@ def _drop_column(session: Session, table: ModelTable, chance: random.Random) -> 
     ddl.drop_column(session.tx, schema, column.name)
     columns = tuple(c for c in table.columns if c is not column)
     rows = {key: {k: v for k, v in row.items() if k != column.ident} for key, row in table.rows.items()}
-    retired = table.retired | {column.ident}
+    retired = table.retired | {column.origin}
     _define(session, replace(table, columns=columns, rows=rows, retired=retired))
     return told
 
@@ -241,13 +241,13 @@ def _retype(session: Session, table: ModelTable, chance: random.Random) -> str:
     initial = as_type(column.initial, kind) if widening else None
     replaces = column.replaces if widening else column.ident
     changed = replace(column, ident=made.id, type=kind, default=default, initial=initial, replaces=replaces)
+    changed = replace(changed, past=column.past if widening else (*column.past, column.ident))
     rows = {}
     for key, row in table.rows.items():
         kept = {ident: value for ident, value in row.items() if ident != column.ident}
         rows[key] = {**kept, changed.ident: values[key]}
     columns = _with_column(table, column, changed).columns
-    retired = table.retired if widening else table.retired | {column.ident}
-    _define(session, replace(table, columns=columns, rows=rows, retired=retired))
+    _define(session, replace(table, columns=columns, rows=rows))
     if not widening:
         session.model.touched.setdefault(table.ident, set()).update(rows)
     return told

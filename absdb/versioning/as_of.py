@@ -77,6 +77,11 @@ def _at_snapshot(engine: Engine, database: DatabaseInfo, name: str) -> Point:
 
 def _lsn_at(engine: Engine, database: DatabaseInfo, time: str | dt.datetime) -> int:
     time_us = parse_time(time)
+    if time_us > engine.latest_time():
+        raise InvalidInputError(
+            f"{format_time(time_us)} lies in the future; now it is {format_time(engine.latest_time())}",
+            hint="leave it out to name the newest state",
+        )
     lsn = engine.log.lsn_at_time(time_us)
     if lsn == 0 and time_us < database.created_us:
         raise HistoryExpiredError(

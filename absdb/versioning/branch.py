@@ -16,7 +16,7 @@ from absdb.engine.apply import apply_database
 from absdb.engine.engine import Engine
 from absdb.errors import AlreadyExistsError, InvalidInputError, StateError
 from absdb.ids import DatabaseId, EraId, Lsn
-from absdb.paths import check_name
+from absdb.paths import check_name, check_text
 from absdb.versioning.as_of import Point, check_readable
 from absdb.wal.format import RecordKind
 
@@ -60,7 +60,7 @@ def _create(
     retain_us: int | None = None,
     comment: str = "",
 ) -> DatabaseInfo:
-    name = check_name("database", name)
+    name, comment = check_name("database", name), check_text("comment", comment)
     database, era = DatabaseId(engine.allocator.new_id()), EraId(engine.allocator.new_id())
     with engine.exclusive():
         engine.check_writable()

@@ -2,7 +2,8 @@
 
     diff_type          added, modified or removed
     <key columns>      as the target has them; none for a table without a key
-    from_<name>        each column both sides have, as the source has it; NULL in added rows
+    from_<name>        each column both sides have, as the source has it; NULL in added rows. In the wider of its two
+                       types, or in the source's where a change of type was no widening
     to_<name>          ... as the target has it; NULL in removed rows
     changed            the names of the columns that differ, in modified rows; NULL in the others
 
@@ -39,8 +40,8 @@ def rows_schema(diff: TableDiff) -> pa.Schema:
     fields = [pa.field("diff_type", pa.string(), nullable=False)]
     fields += [pa.field(c.name, c.type, nullable=False) for c in _key_columns(diff)]
     for shared in diff.columns:
-        kind = _logical(shared)
-        fields += [pa.field(f"from_{shared.name}", kind), pa.field(f"to_{shared.name}", kind)]
+        old, new = _logical(shared)
+        fields += [pa.field(f"from_{shared.name}", old), pa.field(f"to_{shared.name}", new)]
     return pa.schema([*fields, pa.field("changed", pa.list_(pa.string()))])
 
 
@@ -68,8 +69,8 @@ def _arrays(diff: TableDiff, part: DiffSlice, kinds: Ints, at: Ints) -> list[pa.
     after = _side(diff, diff.target.lookup(keys), "target")
     arrays = [pa.array(DIFF_TYPES, pa.string()).take(pa.array(kinds)), *_keys(diff, keys)]
     for number, shared in enumerate(diff.columns):
-        kind = _logical(shared)
-        arrays += [to_logical(before[number], kind), to_logical(after[number], kind)]
+        old, new = _logical(shared)
+        arrays += [to_logical(before[number], old), to_logical(after[number], new)]
     return [*arrays, _changed(diff, part, kinds, at)]
 
 
@@ -92,9 +93,13 @@ def _side(diff: TableDiff, found: Found, side: str) -> list[pa.Array]:
     return [column.take(place) for column in found.take(diff.projection(side)).columns]
 
 
-def _logical(shared: Shared) -> pa.DataType:
-    """The type a column is shown in: that of the side whose values need no widening, the target's if both."""
-    return shared.target.type if physical_type(shared.target.type) == shared.kind else shared.source.type
+def _logical(shared: Shared) -> tuple[pa.DataType, pa.DataType]:
+    """The types a column is shown in, on the source's side and on the target's: one, which is that of the side
+    whose values need no widening (the target's if both), or each its own where no type holds both."""
+    if shared.kind is None:
+        return shared.source.type, shared.target.type
+    one = shared.target.type if physical_type(shared.target.type) == shared.kind else shared.source.type
+    return one, one
 
 
 def _changed(diff: TableDiff, part: DiffSlice, kinds: Ints, at: Ints) -> pa.Array:

@@ -12,8 +12,9 @@ from typing import Any
 
 from absdb.catalog.database import changes_to_json
 from absdb.engine.engine import Engine
-from absdb.errors import NotFoundError, StateError
+from absdb.errors import InvalidInputError, NotFoundError, StateError
 from absdb.ids import EraId, Lsn
+from absdb.paths import check_names, check_text
 from absdb.versioning.as_of import Point, check_readable
 from absdb.versioning.branch import write_database
 
@@ -27,6 +28,12 @@ def restore(
     message: str = "",
 ) -> Lsn:
     """Make the database what it was at `point`, or only `tables` of it; returns the LSN of the restore."""
+    if tables is not None:
+        tables = check_names("tables", tables)
+        if not tables:
+            raise InvalidInputError(
+                "restore() is told to restore no table", hint="leave tables out to restore all"
+            )
     with engine.exclusive():
         engine.check_writable()
         info = engine.history.databases.get(point.database.id)
@@ -40,8 +47,8 @@ def restore(
         era = EraId(engine.allocator.new_id())
         body: dict[str, Any] = {
             "op": "restore",
-            "author": engine.author if author is None else author,
-            "message": message or f"restore to {point.lsn}",
+            "author": engine.author if author is None else check_text("author", author),
+            "message": check_text("message", message) or f"restore to {point.lsn}",
             "database": {**info.to_json(), "eras": [*info.eras, era]},
             "era": {"id": era, "database": info.id, "start_lsn": 0, "reason": "restore", "table_bases": {}},
         }

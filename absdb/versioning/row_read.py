@@ -11,6 +11,7 @@ from absdb.catalog.schema import TableSchema
 from absdb.engine.get import key_of
 from absdb.engine.reader import TableReader
 from absdb.errors import InvalidInputError
+from absdb.paths import check_names
 from absdb.versioning.row_history import row_history
 from absdb.versioning.scope import Scope
 
@@ -19,6 +20,11 @@ def stream(reader: TableReader, columns: Sequence[str] | None = None) -> pa.Reco
     """The rows as a stream of batches in key order, of a state that stays readable while the stream lives."""
     schema = _schema(reader.schema, columns)
     return pa.RecordBatchReader.from_batches(schema, _batches(reader, columns, schema))
+
+
+def named(columns: Sequence[str] | None) -> list[str] | None:
+    """The columns asked for, None for all. InvalidInputError for what is no list of names, or names one twice."""
+    return None if columns is None else check_names("columns", columns)
 
 
 def first_rows(reader: TableReader, count: int) -> pa.Table:

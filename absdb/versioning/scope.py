@@ -1,8 +1,8 @@
 """Where tables are read and written: the newest state of a database, a past state, a transaction.
 
-    HeadScope         each read sees the last commit, each write is a commit of its own, tried again on
-    conflict PastScope         one state, which never changes and is kept readable for as long as the scope
-    lives TransactionScope  the transaction's snapshot and its own writes
+    HeadScope         each read sees the last commit, each write is a commit of its own, tried again on conflict
+    PastScope         one state, which never changes and is kept readable for as long as the scope lives
+    TransactionScope  the transaction's snapshot and its own writes
 
 A State is what was visible at one LSN, with a reader per table made on first use; a HeadScope keeps the
 last one it made, so that reads between two commits share them. Called by the tables and databases that
@@ -17,6 +17,7 @@ import random
 import time
 import weakref
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Protocol, TypeVar
 
 from absdb.catalog.database import DatabaseCatalog
@@ -35,6 +36,8 @@ Work = Callable[[Transaction], T]
 
 TRIES_MAX = 100
 """How often a write of one verb is tried when others write the same rows."""
+POLITE_TRIES = 5
+"""How often it is tried beside other writers of the database; after that they wait (engine/turnstile.py)."""
 PATIENT_TRIES = 3
 PAUSE_S_MAX = 0.02
 
@@ -165,27 +168,37 @@ class HeadScope:
     def write(self, work: Work[T], *, message: str = "", author: str | None = None) -> T:
         """Run `work` in a transaction of its own and commit it; tried again if others wrote the same rows.
 
-        WriteConflictError after TRIES_MAX tries, and at once if `work` used up a stream it cannot read again.
+        After POLITE_TRIES other writers of the database wait while it tries. WriteConflictError after TRIES_MAX
+        tries, and at once if `work` used up a stream it cannot read again.
         """
         engine = self.engine
         self.info()
-        for attempt in range(1, TRIES_MAX + 1):
+        for attempt in range(1, POLITE_TRIES + 1):
             tx = engine.begin(self.database, author=author, message=message)
             try:
-                result = work(tx)
-                tx.commit()
-                return result
+                return _committed(tx, work)
             except WriteConflictError:
-                if attempt == TRIES_MAX or not tx.repeatable:
+                if not tx.repeatable:
                     raise
-            finally:
-                tx.rollback()
             if attempt >= PATIENT_TRIES:
                 time.sleep(random.uniform(0, min(PAUSE_S_MAX, 0.0002 * attempt * attempt)))
-        raise AssertionError("the last try returns or raises")
+        with engine.turnstile.hold(self.database):
+            for _ in range(POLITE_TRIES + 1, TRIES_MAX):
+                with suppress(WriteConflictError):  # of commits that had passed before
+                    return _committed(engine.begin(self.database, author=author, message=message), work)
+            return _committed(engine.begin(self.database, author=author, message=message), work)
 
     def describe(self) -> str:
         return f"{self.info().name} @ {Lsn(self.engine.published)}"
+
+
+def _committed(tx: Transaction, work: Work[T]) -> T:
+    try:
+        result = work(tx)
+        tx.commit()
+        return result
+    finally:
+        tx.rollback()
 
 
 class PastScope:

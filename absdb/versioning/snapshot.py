@@ -7,14 +7,14 @@ from absdb.engine.apply import apply_snapshot
 from absdb.engine.engine import Engine
 from absdb.errors import AlreadyExistsError, NotFoundError, StateError
 from absdb.ids import Lsn
-from absdb.paths import check_name, normal_name
+from absdb.paths import check_name, check_text, normal_name
 from absdb.versioning.as_of import Point, check_readable
 from absdb.wal.format import RecordKind
 
 
 def create_snapshot(engine: Engine, name: str, point: Point, *, comment: str = "") -> Snapshot:
     """Name a state; costs one sync. AlreadyExistsError if the database has a snapshot of that name."""
-    name = check_name("snapshot", name)
+    name, comment = check_name("snapshot", name), check_text("comment", comment)
     with engine.exclusive():
         engine.check_writable()
         if point.database.id not in engine.history.databases:

@@ -123,7 +123,7 @@ def judge(stream: LogStream, stop: Stop, *, durable_lsn: int) -> Doubt:
     """What stands behind the last whole record; raises CorruptLogError if a crash cannot have left it so."""
     start = record_start(stop.lsn, stream.log.segment_bytes)
     if durable_lsn > start:
-        reason = f"the log was durable up to LSN {Lsn(durable_lsn)}"
+        reason = f"the log was durable up to LSN {Lsn(durable_lsn)} in {_file_of(stream, durable_lsn)}"
         raise corrupt(stream, stop, reason, max(durable_lsn, stream.files_end))
     _check_sequence(stream, stop, start)
     doubt = Doubt(start, start)
@@ -147,8 +147,9 @@ def corrupt(stream: LogStream, stop: Stop, reason: str, end: int) -> CorruptLogE
     start = record_start(stop.lsn, stream.log.segment_bytes)
     path, offset = stream.place(start)
     in_doubt = max(end - start, 0)
+    fault = stop.fault if start // stream.log.segment_bytes in stream.sizes else "the file is missing"
     return CorruptLogError(
-        f"{path} at byte {offset} (LSN {Lsn(start)}): {stop.fault}; this is no torn tail: {reason}; "
+        f"{path} at byte {offset} (LSN {Lsn(start)}): {fault}; this is no torn tail: {reason}; "
         f"{in_doubt} bytes of log are in doubt",
         hint=CORRUPT_HINT,
         path=path,
@@ -156,6 +157,20 @@ def corrupt(stream: LogStream, stop: Stop, reason: str, end: int) -> CorruptLogE
         lsn=start,
         bytes_after=in_doubt,
     )
+
+
+def _file_of(stream: LogStream, end_lsn: int) -> str:
+    """The segment that a record which ends at this LSN ends in, and what is the matter with the file."""
+    segment, size = (end_lsn - 1) // stream.log.segment_bytes, stream.log.segment_bytes
+    found = stream.sizes.get(segment)
+    state = (
+        ""
+        if found == size
+        else ", which is missing"
+        if found is None
+        else f", which has {found} bytes of {size}"
+    )
+    return f"{stream.segments.path(segment)}{state}"
 
 
 def _check_sequence(stream: LogStream, stop: Stop, start: int) -> None:

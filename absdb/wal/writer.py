@@ -149,7 +149,7 @@ class LogWriter:
         with HeldInterrupts():
             pieces = self._pieces()
             try:
-                files = {segment: self._file(segment) for segment, _, _ in pieces}
+                files = [self._file(segment) for segment, _, _ in pieces]
             except EnginePoisonedError as error:
                 self._poison(error)
             except StorageError as error:
@@ -163,14 +163,17 @@ class LogWriter:
                 self.discard_buffered()
                 raise
             try:
-                for segment, offset, data in pieces:
-                    self._unsynced[segment] = files[segment]
-                    files[segment].pwrite(offset, [data])
-                self.statistics.batches += 1
-                self.statistics.records_written += self._records
-                self.statistics.bytes_written += sum(len(data) for _, _, data in pieces)
+                for file, (segment, offset, part) in zip(files, pieces, strict=True):
+                    self._unsynced[segment] = file
+                    file.pwrite(offset, [part])
+                statistics = self.statistics
+                statistics.batches += 1
+                statistics.records_written += self._records
+                statistics.bytes_written += sum([len(part) for _, _, part in pieces])
                 self.written_lsn = self._end
-                self.discard_buffered()
+                self._chunks.clear()
+                self._records = 0
+                self._batch_start = self._next
                 if self._fsync:
                     self._sync()
             except BaseException as error:
@@ -278,10 +281,11 @@ class LogWriter:
             self.statistics.syncs += 1
         self._unsynced.clear()
         self.durable_lsn = self.written_lsn
-        size = self._log.segment_bytes
-        current = record_start(self.written_lsn, size) // size
-        for segment in [number for number in self._files if number < current]:
-            self._files.pop(segment).close()
+        if len(self._files) > 1:
+            size = self._log.segment_bytes
+            current = record_start(self.written_lsn, size) // size
+            for segment in [number for number in self._files if number < current]:
+                self._files.pop(segment).close()
 
     def _look_ahead(self) -> None:
         segment, offset = divmod(self._next, self._log.segment_bytes)

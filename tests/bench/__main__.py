@@ -1,4 +1,4 @@
-"""`python -m tests.bench [--rows 1000000,5000000] [--out bench.json] [--only absdb|peers] [--foreign]`"""
+"""`python -m tests.bench [--rows 1000000,5000000] [--out FILE] [--only absdb|peers] [--foreign] [--memory ROWS]`"""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from tests.bench import commits, own_environment, peers, tables
+from tests.bench import commits, memory, own_environment, peers, tables
 from tests.bench.harness import Report
 from tests.bench.machine import limits
 
@@ -19,6 +19,9 @@ def main() -> None:
     parser.add_argument("--only", choices=["absdb", "peers"], help="one half of the run")
     parser.add_argument(
         "--foreign", action="store_true", help="also ArcticDB, Delta Lake, doltlite (from PyPI)"
+    )
+    parser.add_argument(
+        "--memory", type=int, metavar="ROWS", help="also peak memory; 50000000 takes minutes and 25 GB"
     )
     parser.add_argument("--folder", default=None, help="where the data goes while it runs")
     chosen = parser.parse_args()
@@ -38,6 +41,8 @@ def main() -> None:
                 peers.run_tables(report, folder, rows)
             if chosen.foreign:
                 own_environment.run(report, folder, rows)
+        if chosen.memory:
+            memory.run(report, folder, chosen.memory)
     report.write(chosen.out)
     print(f"written to {chosen.out}")
 

@@ -29,7 +29,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from absdb.catalog import commitlog, envelope
+from absdb.catalog import commit_chunks, envelope
 from absdb.catalog.commit_entries import CommitEntry
 from absdb.catalog.commitlog import CommitLog
 from absdb.catalog.manifest import ChunkRef, is_chunk_name, list_manifests, read_manifest
@@ -76,7 +76,7 @@ def filled(count: int, fs: MemoryFileSystem | None = None, *, every: int = 0) ->
 @contextmanager
 def small_chunks() -> Iterator[None]:
     """Batches and chunks so small that a few dozen commits fill many."""
-    with mock.patch.multiple(commitlog, BATCH_ROWS=4, CHUNK_ROWS_MAX=32):
+    with mock.patch.multiple(commit_chunks, BATCH_ROWS=4, CHUNK_ROWS_MAX=32):
         yield
 
 
@@ -311,7 +311,9 @@ def test_opening_reads_nothing_until_asked() -> None:
     log = CommitLog.open(fs, chunks)
     assert (len(log), log.last_lsn, log.lsn_at_time(2**62)) == (1000, 100_000, 100_000)
     assert not fs.calls
-    log.last_at_or_below(1, 2**62)
+    assert [log.last_at_or_below(era, 2**62) for era in (*ERAS, 4)] == [99_900, 100_000, 99_800, None]
+    assert not fs.calls, "the newest states are known from the manifest"
+    assert log.last_at_or_below(1, 99_899) == 99_600
     assert fs.calls["open"] == fs.calls["map"] == 1
 
 
@@ -406,7 +408,7 @@ def one_chunk() -> tuple[MemoryFileSystem, ChunkRef, bytes]:
 
 
 QUESTIONS = {
-    "last": lambda log: log.last_at_or_below(1, 450),
+    "last": lambda log: log.last_at_or_below(3, 450),
     "time": lambda log: log.time_of(300),
     "at": lambda log: log.lsn_at_time(YEAR_2026 + 3000),
     "entries": lambda log: list(log.entries(EVERYTHING)),
@@ -468,10 +470,88 @@ def test_keys_that_are_not_those_listed_are_found(field: str) -> None:
     refuses(data, other, "last")
 
 
+@pytest.mark.parametrize("lasts", [(), ((1, 300), (2, 400)), ((1, 300), (2, 400), (3, 400))])
+def test_last_commits_that_are_not_those_listed_are_found(lasts: tuple[tuple[int, int], ...]) -> None:
+    _, ref, data = one_chunk()
+    assert ref.lasts == ((1, 300), (2, 400), (3, 500))
+    refuses(data, replace(ref, lasts=lasts), "at")
+
+
+def damaged_in_the_middle() -> tuple[MemoryFileSystem, list[ChunkRef], ChunkRef]:
+    """Commits 1..16, 17..24 and 25..28 in three chunks, of which the second is damaged."""
+    fs = MemoryFileSystem()
+    log = CommitLog()
+    for number in range(1, 29):
+        log.append(entry(number))
+        if number in (16, 24, 28):
+            with mock.patch.multiple(commit_chunks, CHUNK_ROWS_MAX=number if number == 16 else 8):
+                chunks, _ = log.flush(fs)
+    assert [chunk.count for chunk in chunks] == [16, 8, 4]
+    fs.open(f"pages/{chunks[1].name}", write=True).pwrite(100, [b"damage"])
+    return fs, chunks, chunks[1]
+
+
+def test_a_damaged_chunk_costs_what_asks_for_its_commits() -> None:
+    fs, chunks, damaged = damaged_in_the_middle()
+    log = CommitLog.open(fs, chunks)
+    assert [log.last_at_or_below(era, 2**62) for era in ERAS] == [2700, 2800, 2600]
+    assert [log.last_at_or_below(era, 1600) for era in ERAS] == [1500, 1600, 1400]
+    assert log.last_at_or_below(1, 2400) == 2400, "its last commit is known"
+    assert [e.txid for e in log.entries(EVERYTHING, limit=4)] == [28, 27, 26, 25]
+    assert len(list(log.entries([(era, 0, 1600) for era in ERAS]))) == 16
+    assert log.lsn_at_time(entry(26).time_us) == 2600
+    for question in (
+        lambda: log.last_at_or_below(1, 2399),
+        lambda: log.lsn_at_time(entry(20).time_us),
+        lambda: list(log.entries(EVERYTHING)),
+    ):
+        with pytest.raises(CorruptionError, match=damaged.name) as caught:
+            question()
+        assert "from LSN 0/1700 to 0/2400" in str(caught.value.hint)
+
+
+def test_a_damaged_chunk_is_kept_and_does_not_stop_the_log_from_being_written() -> None:
+    fs, chunks, damaged = damaged_in_the_middle()
+    good = bytes(fs.nodes[f"pages/{damaged.name}"].data)
+    log = CommitLog.open(fs, chunks)
+    for number in range(29, 80):
+        log.append(entry(number))
+        chunks, superseded = log.flush(fs)
+        assert damaged in chunks
+        assert damaged.name not in superseded
+        for name in superseded:
+            fs.unlink(f"pages/{name}")
+    assert [chunk.count for chunk in chunks[:2]] == [16, 8]
+    assert bytes(fs.nodes[f"pages/{damaged.name}"].data) == good
+    reopened = CommitLog.open(fs, chunks)
+    assert [e.txid for e in reopened.entries(EVERYTHING, limit=55)] == list(range(79, 24, -1))
+
+
+def test_a_chunk_is_in_use_for_as_long_as_somebody_reads_it() -> None:
+    fs = MemoryFileSystem()
+    log = filled(10)
+    (before,), _ = log.flush(fs)
+    assert log.in_use() == {before.name}
+    never, begun = log.entries(EVERYTHING), log.entries(EVERYTHING)
+    assert next(begun) == entry(10)
+    for number in range(11, 31):
+        log.append(entry(number))
+    chunks, _ = log.flush(fs)
+    now = {chunk.name for chunk in chunks}
+    assert before.name not in now
+    assert log.in_use() == {*now, before.name}
+    log = CommitLog.open(fs, chunks, instead_of=log)
+    assert log.in_use() == {*now, before.name}
+    assert len(list(never)) == 30
+    assert log.in_use() == {*now, before.name}
+    assert len(list(begun)) == 9
+    assert log.in_use() == now
+
+
 def test_good_checksums_over_nonsense_are_damage() -> None:
     _, ref, _ = one_chunk()
     for body in (b"", b"ARROW1\0\0nonsense", b"\0" * 500):
-        data = envelope.pack(commitlog.MAGIC, commitlog.FORMAT, body)
+        data = envelope.pack(commit_chunks.MAGIC, commit_chunks.FORMAT, body)
         refuses(
             data, ChunkRef.from_json({**ref.to_json(), "size": len(data), "crc": envelope.body_crc(data)})
         )
@@ -479,7 +559,7 @@ def test_good_checksums_over_nonsense_are_damage() -> None:
 
 def test_newer_format_is_told_from_damage() -> None:
     fs, ref, data = one_chunk()
-    newer = envelope.pack(commitlog.MAGIC, commitlog.FORMAT + 1, data[envelope.HEADER_BYTES :])
+    newer = envelope.pack(commit_chunks.MAGIC, commit_chunks.FORMAT + 1, data[envelope.HEADER_BYTES :])
     fs.open(f"pages/{ref.name}", write=True).pwrite(0, [newer])
     with pytest.raises(FormatVersionError, match="format 2, this one knows 1"):
         list(CommitLog.open(fs, [ref]).entries(EVERYTHING))

@@ -296,7 +296,7 @@ def test_chunk_names() -> None:
 
 
 def test_chunk_refs_round_trip_as_json() -> None:
-    ref = ChunkRef("log-00000000000000FF-a1", 1, 2, 3, 4, 5, 6, 7)
+    ref = ChunkRef("log-00000000000000FF-a1", 1, 2, 3, 4, 5, 6, 7, ((1, 4), (9, 5)))
     text = json.dumps(ref.to_json())
     assert ChunkRef.from_json({**json.loads(text), "later": 1}) == ref
     with pytest.raises(CorruptionError, match="not a chunk"):

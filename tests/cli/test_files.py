@@ -11,6 +11,8 @@ import pyarrow.feather
 import pyarrow.parquet as pq
 import pytest
 
+import absdb
+
 ITEMS = pa.table(
     {
         "id": pa.array([1, 2, 3], pa.int64()),
@@ -163,3 +165,15 @@ def test_a_failed_export_leaves_nothing_behind(on_shop, tmp_path):
     assert on_shop("export", "nested", tmp_path / "no" / "n.arrow").code == 1
     assert on_shop("export", "nested", tmp_path, "--format", "csv").code == 1
     assert on_shop("export", "nested", tmp_path / "n.doc").code == 1
+
+
+def test_a_csv_file_in_another_encoding_is_refused_rather_than_taken_as_bytes(run, shop, tmp_path):
+    file = tmp_path / "old.csv"
+    file.write_bytes("id,name\n1,Zo\u00eb\n".encode("latin-1"))
+    ran = run("-i", shop, "import", file, "--key", "id")
+    assert ran.code == 1
+    assert "column 'name' holds bytes that are not UTF-8 text" in ran.err
+    assert "--type name=binary" in ran.err
+    assert run("-i", shop, "import", file, "--key", "id", "--type", "name=binary").code == 0
+    with absdb.connect(shop) as instance:
+        assert instance["main"]["old"].get(1) == {"id": 1, "name": b"Zo\xeb"}

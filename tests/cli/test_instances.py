@@ -47,6 +47,20 @@ def test_init_leaves_what_is_there_alone(run, shop, tmp_path):
     assert [file.name for file in (tmp_path / "letters").iterdir()] == ["a.txt"]
 
 
+def test_init_takes_the_place_from_the_environment(run, tmp_path, monkeypatch):
+    monkeypatch.setenv("ABSDB_INSTANCE", str(tmp_path / "named"))
+    assert run("init").code == 0
+    assert run("databases").code == 0
+    assert run("init", tmp_path / "said").code == 0
+    assert absdb.connect(tmp_path / "said", create=False).close() is None
+    assert run("-i", tmp_path / "option", "init").code == 0
+    assert (tmp_path / "option" / "control").exists()
+    both = run("-i", tmp_path / "a", "init", tmp_path / "b")
+    assert both.code == 2
+    assert "give one of them" in both.err
+    assert run("init", ":memory:").code == 2
+
+
 def test_init_needs_a_place_and_a_sensible_size(run, tmp_path):
     assert run("init").code == 2
     bad = run("init", tmp_path / "new", "--wal-segment-size", "3 cats")

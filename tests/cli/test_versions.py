@@ -112,6 +112,20 @@ def test_log(on_shop):
     assert "+4 " in on_shop("log").out
 
 
+def test_log_marks_what_a_restore_undid(on_shop):
+    before, entries = on_shop("log", "--all").out, on_shop("log", "--all", "--json").json
+    assert not any(entry["undone"] for entry in entries)
+    on_shop("tables", "drop", "orders", "--yes")
+    on_shop("restore", "--lsn", entries[0]["lsn"], "--yes")
+    restored, dropped = on_shop("log", "-n", "2", "--json").json
+    assert (restored["kind"], restored["undone"]) == ("restore", False)
+    assert (dropped["kind"], dropped["undone"], dropped["tables"]) == ("schema", True, ["orders"])
+    lines = on_shop("log").out.splitlines()
+    assert lines[0].split() == ["lsn", "time", "author", "kind", "tables", "rows", "undone", "message"]
+    assert [" yes" in line for line in lines[1:3]] == [False, True]
+    assert len(before.splitlines()) + 2 == len(lines)
+
+
 def test_a_point_is_named_in_three_ways(on_shop):
     load = on_shop("log", "--json").json[-1]
     lsn, time = load["lsn"], load["time"]

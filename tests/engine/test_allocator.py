@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import pyarrow as pa
 import pytest
 
-from absdb.engine import ddl, intake, load, writes
-from absdb.engine.allocator import Allocator
+from absdb.engine import ddl, intake, load, sequences, writes
+from absdb.engine.allocator import DRAWN_AHEAD, Allocator
 from absdb.errors import ConstraintError, StorageError
 from absdb.ids import DatabaseId
 from absdb.versioning.restore import restore
@@ -50,6 +50,68 @@ def test_no_gaps_across_reopening_and_crash(stage: Stage) -> None:
         add(stage, 5)
         step()
     assert ids(stage) == list(range(1, 36))
+
+
+def draw(stage: Stage, count: int = 1, database: str = "main") -> list[int]:
+    engine = stage.engine
+    info = engine.history.database(database)
+    catalog = engine.history.catalog_at(engine.head(info.id)[1])
+    return list(sequences.next_values(engine, info.id, catalog, "q", count))
+
+
+@pytest.fixture
+def drawing(stage: Stage) -> Stage:
+    with stage.begin() as tx:
+        ddl.create_sequence(tx, "q")
+    return stage
+
+
+def test_drawn_values_never_come_twice_whatever_ends_in_between(drawing: Stage) -> None:
+    taken: list[int] = []
+    steps = (drawing.reopen, drawing.crash, drawing.checkpoint, drawing.crash, drawing.reopen, drawing.crash)
+    for step in steps:
+        for _ in range(5):
+            taken += draw(drawing)
+        step()
+        taken += draw(drawing, 20)
+    assert len(set(taken)) == len(taken)
+    assert taken == sorted(taken)
+
+
+def test_without_a_crash_no_drawn_value_is_lost(drawing: Stage) -> None:
+    taken: list[int] = []
+    for step in (drawing.reopen, drawing.checkpoint, drawing.reopen, drawing.checkpoint, drawing.reopen):
+        for _ in range(7):
+            taken += draw(drawing)
+        step()
+    assert taken == list(range(1, 36))
+
+
+def test_a_crash_loses_few_drawn_values(drawing: Stage) -> None:
+    for _ in range(4):
+        last = draw(drawing)[0]
+        drawing.crash()
+        assert last < draw(drawing)[0] <= last + DRAWN_AHEAD + 1
+
+
+def test_threads_and_branches_draw_different_values(drawing: Stage) -> None:
+    drawing.branch("b")
+    taken: list[int] = []
+    databases = ["main", "b", "main", "b"]
+    threads = [
+        threading.Thread(
+            target=lambda name=name: taken.extend(v for _ in range(50) for v in draw(drawing, 1, name))
+        )
+        for name in databases
+    ]
+    for thread in threads:
+        thread.start()
+    for number in range(10):
+        drawing.checkpoint() if number % 5 == 0 else add(drawing, 1)
+    for thread in threads:
+        thread.join()
+    assert len(taken) == len(set(taken)) == 200
+    assert ids(drawing) == list(range(1, 9))
 
 
 def test_a_block_known_to_a_checkpoint_is_not_started_again(stage: Stage) -> None:

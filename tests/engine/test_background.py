@@ -1,17 +1,23 @@
-"""The upkeep thread: checkpoints by volume and time, tries again after failures, stops with the engine."""
+"""The upkeep thread: checkpoints by volume and time, lets go of history by time, tries again, stops with the engine."""
 
 from __future__ import annotations
 
+import datetime as dt
 import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from absdb.clock import ManualClock
 from absdb.engine import background
+from absdb.engine.checkpoint import checkpoint
+from absdb.engine.compaction import compact_table
 from absdb.engine.recovery import open_engine
 from absdb.io.memory import MemoryFileSystem
 from absdb.testing.faults import Fault, FaultyFileSystem
+from absdb.versioning.branch import create_branch
+from absdb.versioning.retention import drop_outlived
 from tests.versioning.conftest import SMALL, World
 
 DEADLINE_S = 20.0
@@ -29,11 +35,15 @@ def until(condition: Callable[[], Any]) -> None:
         time.sleep(0.01)
 
 
-def with_upkeep(fs: Any, **settings: Any) -> World:
+def with_upkeep(fs: Any, clock: ManualClock | None = None, **settings: Any) -> World:
     world = World.__new__(World)
     world.fs, world.settings = fs, {**SMALL, **settings}
-    world.engine = open_engine(fs, arguments=world.settings, upkeep=True)
+    world.engine = open_engine(fs, arguments=world.settings, clock=clock, upkeep=True)
     return world
+
+
+def page_files(world: World) -> int:
+    return sum(name.endswith(".arrow") for name in world.fs.list("pages"))
 
 
 def test_a_checkpoint_comes_by_volume() -> None:
@@ -75,3 +85,75 @@ def test_it_stops_with_the_engine() -> None:
     assert upkeep is not None
     world.engine.close()
     assert not upkeep._thread.is_alive()
+
+
+def test_history_goes_by_time_alone() -> None:
+    clock = ManualClock(tick_us=1000)
+    world = with_upkeep(MemoryFileSystem(), clock, checkpoint_interval="1s", history_retention="1h")
+    world.create()
+    for step in range(4):
+        world.put(dict.fromkeys(range(100), (step, "x")))
+        checkpoint(world.engine)
+    last, rows, before = world.engine.log.last_lsn, world.rows(), page_files(world)
+    info = world.info("main")
+    compact_table(world.engine, info.id, world.engine.history.catalog_at(world.point().lineage).table("t"))
+    checkpoint(world.engine)
+    assert page_files(world) > before
+    clock.advance(hours=5)
+    until(lambda: page_files(world) == 1)
+    assert world.rows() == rows
+    assert world.engine.log.last_lsn == last, "something was committed"
+    world.engine.close()
+
+
+def test_files_go_when_the_last_reader_has_gone() -> None:
+    world = with_upkeep(MemoryFileSystem(), checkpoint_interval="1s", history_retention="0s")
+    world.create()
+    world.put(dict.fromkeys(range(100), (1, "x")))
+    checkpoint(world.engine)
+    reader = open_engine(world.fs, arguments=world.settings, read_only=True)
+    held = set(world.fs.list("pages"))
+    world.put(dict.fromkeys(range(100), (2, "y")))
+    info = world.info("main")
+    compact_table(world.engine, info.id, world.engine.history.catalog_at(world.point().lineage).table("t"))
+    checkpoint(world.engine)
+    until(lambda: page_files(world) == 2)
+    assert held <= {*world.fs.list("pages")} | {name for name in held if not name.endswith(".arrow")}
+    reader.close()
+    until(lambda: page_files(world) == 1)
+    world.engine.close()
+
+
+def test_nothing_is_done_while_nothing_changes(monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[str] = []
+    for name in ("expire", "retire"):
+        real = getattr(background, name)
+        monkeypatch.setattr(
+            background, name, lambda engine, name=name, real=real: done.append(name) or real(engine)
+        )
+    world = with_upkeep(MemoryFileSystem(), ManualClock(tick_us=0), checkpoint_interval="1d")
+    upkeep = world.engine.background
+    assert upkeep is not None
+    world.create()
+    checkpoint(world.engine)
+    upkeep._by_time(world.engine)
+    assert done == ["expire", "retire"]
+    for _ in range(3):
+        upkeep._by_time(world.engine)
+    assert done == ["expire", "retire"]
+    with world.engine.begin(world.info("main").id):
+        upkeep._by_time(world.engine)
+    assert done == ["expire", "retire", "expire"]
+    world.engine.close()
+
+
+def test_what_was_to_live_for_a_while_goes_by_time_alone() -> None:
+    clock = ManualClock(tick_us=1000)
+    world = with_upkeep(MemoryFileSystem(), clock, checkpoint_interval="1s")
+    world.engine.chores.append(drop_outlived)
+    world.create()
+    create_branch(world.engine, "short", world.point(), retain=dt.timedelta(hours=1))
+    until(lambda: not world.engine.written_since_checkpoint)
+    clock.advance(hours=2)
+    until(lambda: len(world.engine.history.databases) == 1)
+    world.engine.close()

@@ -436,7 +436,7 @@ def test_rename_column(table: Stage) -> None:
 def test_reorder_columns(table: Stage) -> None:
     table.alter(ddl.reorder_columns, "t", ["s", "id"])
     assert table.read("t").column_names == ["s", "id", "a"]
-    with pytest.raises(InvalidInputError, match="twice in the new order"):
+    with pytest.raises(InvalidInputError, match="the new order names 's' twice"):
         table.alter(ddl.reorder_columns, "t", ["s", "s"])
     with pytest.raises(NotFoundError):
         table.alter(ddl.reorder_columns, "t", ["x"])

@@ -132,3 +132,25 @@ def test_a_directory_with_other_things_is_not_taken(tmp_path: Path) -> None:
     with pytest.raises(StateError, match=r"thesis\.tex"):
         open_engine(LocalFileSystem(str(tmp_path)))
     assert [p.name for p in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_an_iterator_over_the_log_outlives_the_chunks_it_reads(world: World, tmp_path: Path) -> None:
+    """Garbage collection of this process leaves them, and that of a writer elsewhere heeds the lease."""
+    span = [(world.engine.history.current_era(world.info("main").id).id, 0, world.engine.published)]
+    checkpoint(world.engine)
+    reading = open_engine(LocalFileSystem(str(tmp_path)), read_only=True)
+    held = [engine.log.entries(span) for engine in (world.engine, reading)]
+    chunks = set(tmp_path.glob("pages/log-*"))
+    for step in range(20):
+        world.put({5000: (step, "more")})
+    checkpoint(world.engine)
+    refresh(reading)
+    checkpoint(world.engine)
+    assert chunks < set(tmp_path.glob("pages/log-*"))
+    assert [len(list(entries)) for entries in held] == [2, 2]
+    del held
+    refresh(reading)
+    world.put({5000: (1, "last")})
+    checkpoint(world.engine)
+    assert not chunks & set(tmp_path.glob("pages/log-*"))
+    reading.close()

@@ -478,9 +478,9 @@ def test_a_commit_under_way_while_the_engine_closes_is_written(
 def test_upkeep_goes_on_after_a_defect(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     upkeep = background.Background(world.engine)
     fails_once(monkeypatch, background, "checkpoint", RuntimeError("a defect"))
-    upkeep._work(world.engine)
+    upkeep._work(world.engine, background._after_writes)
     assert (upkeep.failures, upkeep.last_failure) == (1, "a defect")
-    upkeep._work(world.engine)
+    upkeep._work(world.engine, background._after_writes)
     assert upkeep.failures == 0
     upkeep.close()
 

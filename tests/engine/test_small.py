@@ -9,9 +9,10 @@ from decimal import Decimal
 import pyarrow as pa
 import pytest
 
-from absdb.engine import intake, small
+from absdb.engine import ddl, intake, small
 from absdb.engine.constraint_definition import Check
 from absdb.errors import ConstraintError, InvalidInputError, SchemaMismatchError
+from absdb.pages.section import UPSERT
 from tests.engine.stage import Column, Stage, rows_in
 
 INT, TEXT = pa.int64(), pa.string()
@@ -51,6 +52,38 @@ def test_a_commit_of_a_few_dicts_makes_no_arrow(stage: Stage, monkeypatch: pytes
         assert [(item.key, item.row, item.before) for item in change.rows or []] == [(2, (2, "c"), None)]
     monkeypatch.undo()
     assert stage.rows("t") == [{"id": 2, "v": "c"}]
+
+
+def test_the_rows_of_one_verb_need_no_cover_until_somebody_reads_them(stage: Stage) -> None:
+    stage.create("t", {"id": INT, "v": TEXT})
+    stage.insert("t", [{"id": 1, "v": "a"}])
+    with stage.begin() as tx:
+        schema = tx.catalog.table("t")
+        small.update(tx, schema, [{"id": 1, "v": "b"}])
+        writes = tx.writes[schema.id]
+        assert writes.pending == {1: ((1, "b"), UPSERT)}
+        tx.savepoint("here")
+        assert writes.pending is None
+        small.upsert(tx, schema, [{"id": 1, "v": "c"}, {"id": 2, "v": "d"}])
+        assert tx.reader(schema).row(2) == (2, "d")
+        tx.rollback_to("here")
+        assert [tx.reader(schema).row(key) for key in (1, 2)] == [(1, "b"), None]
+    assert stage.rows("t") == [{"id": 1, "v": "b"}]
+
+
+def test_rows_that_wait_are_those_of_the_definition_they_were_written_under(stage: Stage) -> None:
+    stage.create("t", {"id": INT, "v": TEXT})
+    with stage.begin() as tx:
+        small.insert(tx, tx.catalog.table("t"), [{"id": 1, "v": "a"}])
+        ddl.add_column(tx, tx.catalog.table("t"), Column("w", INT, default=7))
+        small.insert(tx, tx.catalog.table("t"), [{"id": 2, "v": "b", "w": 8}])
+    with stage.begin() as tx:
+        small.insert(tx, tx.catalog.table("t"), [{"id": 3, "v": "c", "w": 9}])
+        ddl.drop_column(tx, tx.catalog.table("t"), "v")
+    wanted = [{"id": 1, "w": 7}, {"id": 2, "w": 8}, {"id": 3, "w": 9}]
+    assert stage.rows("t") == wanted
+    stage.crash()
+    assert stage.rows("t") == wanted
 
 
 def test_before_images_of_many_rows_are_looked_up_once(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from collections import defaultdict
 from decimal import Decimal
@@ -17,6 +18,7 @@ from absdb.errors import InvalidInputError, SchemaMismatchError, StateError, Sto
 from absdb.io.memory import MemoryFileSystem
 from absdb.pages import run as run_module
 from absdb.pages import run_merge, run_versions
+from absdb.pages.cuts import CutCache
 from absdb.pages.key import KeySpec, is_increasing, to_list
 from absdb.pages.run import Run, build_run, merge_runs, store_run
 from absdb.pages.section import DELETE, LSN, OP, UPSERT, Section
@@ -348,14 +350,46 @@ def test_a_run_in_memory_has_no_json() -> None:
         build_run(INTEGER, rows([1], 5), 0, 10).to_json()
 
 
-def test_cuts_are_kept_and_bounded() -> None:
+def test_cuts_are_kept_and_bounded_over_all_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    cuts = CutCache(20_000)
+    monkeypatch.setattr(run_module, "CUTS", cuts)
+    made = [build_run(INTEGER, [rows([1, n], n) for n in range(2, 30)], 0, 30) for _ in range(50)]
+    for run in made:
+        assert run.at(10) is run.at(10)
+        for lsn in range(2, 29):
+            run.at(lsn)
+        assert 0 < cuts.bytes_held <= cuts.bytes_max
+    assert cuts.bytes_held > cuts.bytes_max - 2_000, "there was room for another one"
+    assert made[-1].at(28) is made[-1].at(28)
+    assert made[0].at(30) is made[0].newest
+    assert made[0].at(0) is Section.EMPTY
+
+
+def test_a_cut_larger_than_all_room_is_kept_until_the_next() -> None:
+    cuts = CutCache(10)
     run = build_run(INTEGER, [rows([1, n], n) for n in range(2, 30)], 0, 30)
-    assert run.at(10) is run.at(10)
-    for lsn in range(2, 29):
-        run.at(lsn)
-    assert len(run._cuts) == run_module.CUTS_KEPT
-    assert run.at(30) is run.newest
-    assert run.at(0) is Section.EMPTY
+    first, second = run.at(10), run.at(11)
+    cuts.put(run, 10, first)
+    assert cuts.get(run, 10) is first
+    cuts.put(run, 11, second)
+    assert cuts.get(run, 10) is None
+    assert cuts.get(run, 11) is second
+
+
+def test_the_cuts_of_a_run_go_with_it() -> None:
+    cuts = CutCache(1 << 30)
+    runs = [build_run(INTEGER, [rows([1, n], n) for n in range(2, 9)], 0, 9) for _ in range(3)]
+    section = runs[0].at(5)
+    for run in runs:
+        for lsn in range(2, 8):
+            cuts.put(run, lsn, section)
+    del run, runs[1:]
+    gc.collect()
+    cuts.put(runs[0], 8, section)
+    assert {lsn for lsn in range(9) if cuts.get(runs[0], lsn)} == set(range(2, 9))
+    alone = CutCache(1 << 30)
+    alone.put(runs[0], 8, section)
+    assert cuts.bytes_held == 7 * alone.bytes_held
 
 
 def test_pages_without_a_later_change_are_not_cut() -> None:

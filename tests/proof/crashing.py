@@ -25,13 +25,16 @@ from absdb.engine import ddl, load, small, writes
 from absdb.engine.check import check
 from absdb.engine.checkpoint import checkpoint
 from absdb.engine.compaction import compact_table, maintain
+from absdb.engine.constraint_definition import ForeignKey, Unique, add_constraint
 from absdb.engine.definition import ColumnDefinition
 from absdb.engine.engine import Engine
 from absdb.engine.garbage import retire
 from absdb.engine.reader import TableReader
 from absdb.engine.recovery import open_engine
 from absdb.engine.transaction import Transaction
+from absdb.errors import ConstraintError
 from absdb.io.base import FileSystem
+from absdb.paths import PAGES_DIR
 from absdb.testing.crash_states import CrashState
 from absdb.testing.recording import OperationLog, RecordingFileSystem
 from absdb.versioning.as_of import Point, resolve
@@ -63,13 +66,18 @@ class ModelTable:
     rows: dict[int, Row] = field(default_factory=dict)
 
 
+PARENTS = "parents"
+
 Model = dict[str, dict[str, ModelTable]]
 
 
 @contextmanager
-def predictable_names() -> Iterator[None]:
-    """Names of page files without chance in them, so that a seed gives the same disks on every run."""
-    numbers = itertools.count(1)
+def predictable_names(first: int = 1) -> Iterator[None]:
+    """Names of page files without chance in them, so that a seed gives the same disks on every run.
+
+    `first` keeps them apart from names that an earlier run has left on the disk.
+    """
+    numbers = itertools.count(first)
     with mock.patch("absdb.pages.store.secrets.token_hex", lambda size: f"{next(numbers):0{2 * size}x}"):
         yield
 
@@ -298,6 +306,16 @@ def _sync(stage: Stage) -> None:
     stage.put("dev", "t", given)
 
 
+def _create_linked(stage: Stage) -> None:
+    """Two tables with index runs: values of `parents` are unique, those of `children` are among them."""
+    _create(stage, PARENTS, "children")
+    with stage.begin() as tx:
+        add_constraint(tx, tx.catalog.table(PARENTS), Unique("value"))
+    with stage.begin() as tx:
+        reference = ForeignKey("value", PARENTS, references=("value",))
+        add_constraint(tx, tx.catalog.table("children"), reference)
+
+
 Step = tuple[str, Callable[[Stage], Any]]
 
 CHECKPOINT: Step = ("checkpoint", lambda stage: checkpoint(stage.engine))
@@ -313,8 +331,25 @@ def _rows(table: str, ids: Iterable[int], value: str, **how: Any) -> Step:
     return f"rows of {table}", lambda stage: stage.upsert(table, ids, value, **how)
 
 
+LINKED: list[Step] = [
+    ("load parents", lambda stage: stage.upsert(PARENTS, range(300, 600), "key", how="load")),
+    CHECKPOINT,
+    _rows("children", range(280, 560), "key", how="arrow"),
+    _rows(PARENTS, range(600, 606), "key"),
+    CHECKPOINT,
+    MAINTAIN,
+    ("delete children", lambda stage: stage.delete("children", range(20))),
+    ("delete parents", lambda stage: stage.delete(PARENTS, range(20))),
+    ("compact", lambda stage: stage.compact(PARENTS)),
+    CHECKPOINT,
+]
+"""Index runs of bulk loads, flushed, merged and compacted runs come and go."""
+
 STEPS: list[Step] = [
     ("create tables", lambda stage: _create(stage, "t", "u", "loose")),
+    ("create linked tables", _create_linked),
+    _rows(PARENTS, range(300), "key", how="arrow"),
+    _rows("children", range(280), "key", how="arrow"),
     *(_rows("t", [at], "one") for at in range(4)),
     _rows("loose", [1, 2], "row"),
     _rows("t", range(2, 60), "batch", how="arrow"),
@@ -336,6 +371,7 @@ STEPS: list[Step] = [
     ("compact", lambda stage: stage.compact("t")),
     _rows("loose", [3], "row"),
     CHECKPOINT,
+    *LINKED,
     ("truncate", _truncate),
     ("restore", lambda stage: stage.restore("early")),
     _rows("t", [1, 2, 5000], "restored"),
@@ -450,6 +486,21 @@ def difference(found: State, wanted: State) -> str:
 AFTERWARDS = "afterwards"
 
 
+def holds_constraints(engine: Engine) -> bool:
+    """Whether the rows of PARENTS keep others from having their values; True if it has none or is not there."""
+    database = engine.history.database("main")
+    tables = _tables(engine, engine.head(database.id)[1])
+    taken = {row["value"] for row in tables.get(PARENTS, [])}
+    for value in sorted(taken)[::97]:
+        try:
+            with engine.begin(database.id) as tx:
+                _write(tx, PARENTS, [{"id": -1, "value": value}], "small")
+        except ConstraintError:
+            continue
+        return False
+    return True
+
+
 def commit_afterwards(engine: Engine) -> None:
     """A commit such as no step makes."""
     columns = [ColumnDefinition(name="id", type=pa.int64()), ColumnDefinition(name="value", type=pa.string())]
@@ -472,6 +523,8 @@ class Recording:
     steps: list[str]
     places: list[int]
     """How many operations had been done when a step was acknowledged."""
+    index_files: set[str] = field(default_factory=set)
+    """Paths of the files of index runs that there were after a step."""
 
     def part(self, first: int, last: int) -> tuple[OperationLog, int]:
         """The log up to the end of step `last`, and where step `first` begins in it."""
@@ -491,8 +544,10 @@ class Recording:
         """
         engine = start(state)
         found = observed(engine)
+        bound = "create linked tables" in self.steps[: len(state.marks)]
         self.compare(found, self.allowed(state.marks), state)
         assert not errors_of(engine), state.story
+        assert not bound or holds_constraints(engine), state.story
         if state.marks:
             step = turn % len(state.marks)
             assert as_of(engine, self.lsns[step]) == self.states[step]["main"], f"step {step}\n{state.story}"
@@ -522,6 +577,8 @@ def record(steps: Sequence[Step] = STEPS, *, close: bool = True) -> Recording:
             recording.lsns.append(stage.engine.published)
             fs.mark(len(recording.states) - 1)
             recording.places.append(len(fs.log))
+            names = stage.engine.covers.indexes.names()
+            recording.index_files.update(f"{PAGES_DIR}/{name}" for name in names)
 
         acknowledge()
         for name, do in steps:

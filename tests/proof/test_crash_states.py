@@ -52,6 +52,8 @@ def test_the_workload_goes_through_everything(recording):
     """What the proofs below rest on: there are segments, page files and manifests that come and go."""
     done = [operation for operation in recording.log.operations if operation.kind == "unlink"]
     assert {operation.path.partition("/")[0] for operation in done} >= {"wal", "pages", "manifests"}
+    indexes = [name for name in recording.index_files if name in {op.path for op in done}]
+    assert len(indexes) > 3, "index runs come and go"
     renamed = [operation.target for operation in recording.log.operations if operation.kind == "rename"]
     assert sum(target.startswith("wal/") for target in renamed) > 5
     assert recording.log.operations == record().log.operations, "a seed would not give the same disks again"
@@ -121,7 +123,7 @@ def hold_recoveries(recording: Recording, disks: Iterator[CrashState], *, limit:
 
 def recover(recording: Recording, disk: CrashState) -> tuple[OperationLog, State, list[State]]:
     """The log of a recovery, a commit and a clean end; what was found; what is there by each mark."""
-    with predictable_names():
+    with predictable_names(1_000_000):
         fs = RecordingFileSystem(start=disk)
         engine = start(fs)
         found = observed(engine)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from crc32c import crc32c
 
 import absdb
 from absdb.catalog import control, envelope, manifest
-from absdb.catalog.commitlog import MAGIC as CHUNK_MAGIC
+from absdb.catalog.commit_chunks import MAGIC as CHUNK_MAGIC
 from absdb.pages import format as page_format
 from absdb.paths import is_temporary
 
@@ -282,19 +283,27 @@ def test_a_damaged_page_file_costs_its_own_table_only(settled, damage):
 
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_chunk_of_the_commit_log(settled, damage):
-    """The instance opens, everything that needs the log says which file it is, and so does check()."""
+    """What asks for its commits says which file it is, and so does check(). All else goes on."""
     path = only(settled, "pages/log-*")
     damage(path)
     before = bytes_of(settled)
     for _ in range(2):
         with absdb.connect(settled) as instance:
-            for look in (lambda: instance["main"].log(), lambda: instance["main"]["u"].count()):
+            main = instance["main"]
+            for look in (main.log, partial(main.at, lsn=3_000)):
                 with pytest.raises(absdb.CorruptionError, match=path.name) as caught:
                     look()
                 assert type(caught.value) is absdb.CorruptionError
-                assert caught.value.hint
+                assert "points in the past" in caught.value.hint
+            assert main["t"].count() == len(main["u"].to_arrow()) == 400
             assert instance.check()["where"].str.contains(path.name).any()
         assert bytes_of(settled) == before
+    for first in (9_000, 9_100):
+        with absdb.connect(settled) as instance:
+            instance["main"]["t"].insert(rows(first, 5), message="since")
+            instance.checkpoint()
+            assert instance["main"].log(limit=1)["message"].tolist() == ["since"]
+    assert absdb.connect(settled, read_only=True)["main"]["t"].count() == 410
 
 
 # -- files of a newer absdb

@@ -28,6 +28,7 @@ from absdb.errors import (
     CorruptLogError,
     InvalidInputError,
     NotFoundError,
+    StateError,
     StorageError,
     WriteConflictError,
 )
@@ -369,7 +370,8 @@ def test_check_reports_a_damaged_chunk_of_the_commit_log():
     fs.unlink(chunk)
     assert chunk in {finding.where for finding in check(engine)}
     with pytest.raises(CorruptionError, match="missing"):
-        ids(engine, "t")
+        list(engine.log.entries([(engine.history.current_era(database(engine)).id, 0, engine.published)]))
+    assert ids(engine, "t"), "the newest state is known from the manifest"
     engine.abandon()
 
 
@@ -413,6 +415,28 @@ def test_a_reader_that_cannot_say_that_it_reads_does_not_read_beside_a_writer():
     open_engine(full, read_only=True).close()
 
 
+def test_a_reader_that_cannot_renew_its_lease_reads_no_more_until_it_can():
+    """It showed what it had replayed, of files that nobody knew it needed."""
+    disk = MemoryFileSystem()
+    writer = start(disk)
+    _load(writer, range(100))
+    reading = open_engine(disk, read_only=True)
+    _load(writer, range(100, 200))
+    disk.capacity = 0
+    for _ in range(2):
+        with pytest.raises(StorageError) as caught:
+            refresh(reading)
+        assert caught.value.errno == errno.ENOSPC
+        with pytest.raises(StateError, match="lease") as refused:
+            ids(reading, "t")
+        assert "refresh()" in refused.value.hint
+    disk.capacity = None
+    refresh(reading)
+    assert ids(reading, "t") == list(range(200))
+    reading.close()
+    writer.abandon()
+
+
 def test_a_reader_opens_while_the_writer_removes_the_log_it_reads(monkeypatch):
     """The lease of a reader holds page files. Log segments go with each checkpoint of the writer."""
     fs = MemoryFileSystem()
@@ -420,16 +444,16 @@ def test_a_reader_opens_while_the_writer_removes_the_log_it_reads(monkeypatch):
     with engine.begin(database(engine)) as tx:
         create(tx, "t")
     put(engine, "t", range(100))
-    readable_end, rounds = recovery._readable_end, []
+    readable_end, rounds = recovery.readable_end, []
 
-    def slow(reader, log):
-        end = readable_end(reader, log)
+    def slow(reader):
+        end = readable_end(reader)
         if len(rounds) < 3:
             rounds.append(put(engine, "t", range(100, 200), f"round {len(rounds)} "))
             checkpoint(engine)
         return end
 
-    monkeypatch.setattr(recovery, "_readable_end", slow)
+    monkeypatch.setattr(recovery, "readable_end", slow)
     reading = open_engine(fs, read_only=True)
     assert ids(reading, "t") == list(range(200))
     assert len(rounds) == 3

@@ -8,11 +8,12 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from absdb.engine import ddl, writes
+from absdb.engine import compaction, ddl, writes
 from absdb.engine.checkpoint import checkpoint
 from absdb.engine.compaction import compact_table, maintain
 from absdb.engine.definition import ColumnDefinition
 from absdb.errors import NotFoundError
+from absdb.versioning import table_diff
 from absdb.versioning.as_of import Point
 from absdb.versioning.branch import create_branch, create_database
 from absdb.versioning.diff import Diff
@@ -66,8 +67,11 @@ def test_both_sides_of_a_fork_count(world: World) -> None:
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_random_histories_agree_with_a_full_comparison(seed: int) -> None:
+def test_random_histories_agree_with_a_full_comparison(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     print(f"seed {seed}")
+    if seed % 2:  # candidates in ranges and slices
+        monkeypatch.setattr(table_diff, "SLICE_ROWS", 40)
+        monkeypatch.setattr(compaction, "SLICE_ROWS", 40)
     chance = random.Random(seed)
     world = World()
     world.create()
@@ -104,6 +108,25 @@ def test_random_histories_agree_with_a_full_comparison(seed: int) -> None:
         assert world.rows(source) == old
         assert summary(world, source, target) == expected(old, new)
     world.engine.close()
+
+
+def test_candidates_come_in_ranges_and_slices(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(page_rows=64)
+    world.create()
+    world.put({i: (i, "x" * 100) for i in range(2000)})
+    create_branch(world.engine, "staging", world.point())
+    world.put({i: (-i, "x") for i in range(1, 1500)}, "staging")
+    world.put({i: (-i, "y") for i in range(1000, 1900)})
+    lengths = []
+    for rows, size in ((10**6, 10**9), (300, 10**9), (10**6, 5000)):
+        monkeypatch.setattr(table_diff, "SLICE_ROWS", rows)
+        monkeypatch.setattr(table_diff, "SLICE_BYTES", size)
+        diff = Diff(world.engine, source=world.point("main"), target=world.point("staging")).table("t")
+        lengths.append([len(part.keys) for part in diff.slices()])
+        assert diff.counts() == (0, 1899, 0)
+    assert lengths[0] == [1899]
+    assert max(lengths[1]) <= 300
+    assert max(lengths[2]) <= 5000 // 100
 
 
 def test_schema_changes_show_and_do_not_make_rows_differ(world: World) -> None:

@@ -8,8 +8,10 @@ from absdb.engine.check import check
 from absdb.engine.checkpoint import checkpoint
 from absdb.engine.compaction import compact_table
 from absdb.engine.expiry import expire
+from absdb.engine.pins import all_pins
 from absdb.errors import HistoryExpiredError
 from absdb.versioning.branch import create_branch, drop_database
+from absdb.versioning.restore import restore
 from absdb.versioning.snapshot import create_snapshot, drop_snapshot
 from tests.versioning.conftest import World
 
@@ -121,4 +123,72 @@ def test_a_dropped_branch_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch)
     expire(world.engine)
     assert set(world.engine.history.eras) == eras
     assert all(era in eras for era, _ in world.engine.covers.eras)
+    world.engine.close()
+
+
+def rows_of_era(world: World, era: int) -> int:
+    return sum(run.rows for (e, _), c in world.engine.covers.eras.items() if e == era for run in c.view[0])
+
+
+def undone(world: World) -> tuple[int, dict[int, tuple[object, ...]], int]:
+    """A restore, much written after it, and a restore that undoes that: (an LSN undone, its rows, its era)."""
+    world.create()
+    world.put(dict.fromkeys(range(50), (0, "first")))
+    start = world.point()
+    world.put({1: (1, "x")})
+    restore(world.engine, start)
+    world.put(dict.fromkeys(range(1000), (2, "undone")))
+    lsn, rows, era = int(world.point().lsn), world.rows(), world.info("main").eras[-1]
+    checkpoint(world.engine)
+    restore(world.engine, start)
+    world.put({2: (3, "after")})
+    checkpoint(world.engine)
+    return lsn, rows, era
+
+
+def test_what_a_restore_has_undone_goes_past_retention() -> None:
+    world = World(history_retention="1h")
+    lsn, rows, era = undone(world)
+    expire(world.engine)
+    checkpoint(world.engine)
+    assert world.rows(world.point(lsn=lsn)) == rows
+    assert rows_of_era(world, era) == 1000
+    assert {pin.kind for pin in all_pins(world.engine)} == {"head", "branch"}
+    world.clock.advance(hours=5)
+    world.put({3: (4, "later")})
+    now = world.rows()
+    world.clock.advance(hours=5)
+    assert expire(world.engine) > 0
+    checkpoint(world.engine)
+    world.reopen()
+    assert rows_of_era(world, era) == 0
+    with pytest.raises(HistoryExpiredError, match="no longer kept"):
+        world.read(world.point(lsn=lsn))
+    assert world.rows() == now
+    assert len(list(all_pins(world.engine))) == 2, "the head, and what its last era started from"
+    assert [f for f in check(world.engine) if f.severity == "error"] == []
+    world.engine.close()
+
+
+def test_what_was_undone_stays_for_a_branch_or_a_snapshot_of_it() -> None:
+    world = World(history_retention="1h")
+    lsn, rows, _ = undone(world)
+    create_branch(world.engine, "b", world.point(lsn=lsn))
+    create_snapshot(world.engine, "s", world.point(lsn=lsn))
+    world.clock.advance(hours=5)
+    world.put({3: (4, "later")})
+    world.clock.advance(hours=5)
+    expire(world.engine)
+    checkpoint(world.engine)
+    world.reopen()
+    assert world.rows("b") == rows
+    assert world.rows(world.point(snapshot="s")) == rows
+    drop_database(world.engine, world.info("b"))
+    expire(world.engine)
+    checkpoint(world.engine)
+    assert world.rows(world.point(snapshot="s")) == rows
+    drop_snapshot(world.engine, "main", "s")
+    assert expire(world.engine) > 0
+    with pytest.raises(HistoryExpiredError):
+        world.read(world.point(lsn=lsn))
     world.engine.close()

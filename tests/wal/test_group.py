@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import _thread
+import math
 import random
 import signal
 import threading
@@ -12,7 +13,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from absdb.errors import AbsdbError, ConflictError, EnginePoisonedError, InvalidInputError, StateError
-from absdb.wal.group import GroupCommit, Request
+from absdb.wal.group import GroupCommit, Request, _Chain
 
 
 @pytest.fixture(autouse=True)
@@ -135,6 +136,46 @@ def test_a_leader_that_is_called_just_after_its_patience_ran_out_is_not_called_t
     group._seen = 64
     group.submit(Job(1))
     assert real.locked()
+
+
+def test_threads_are_woken_one_after_the_other_unless_one_is_held_up() -> None:
+    jobs = [Job(number) for number in range(5)]
+    for job in jobs:
+        job._gate = threading.Lock()
+        job._gate.acquire()
+
+    def woken() -> list[int]:
+        return [job.value for job in jobs if job._gate is not None and not job._gate.locked()]
+
+    chain = _Chain(list(jobs))
+    chain._stepped_s = math.inf
+    chain.step()
+    assert woken() == [0]
+    chain._stepped_s = math.inf
+    chain.step()
+    assert woken() == [0, 1]
+    chain._stepped_s = -math.inf
+    chain.step()
+    assert woken() == [0, 1, 2, 3, 4]
+    chain.step()
+
+
+@pytest.mark.parametrize(("lead_s", "waited_for"), [(0.0, 8), (1.0, 15)])
+def test_a_leader_waits_for_half_of_the_others_if_batches_are_quick_and_for_most_if_not(
+    lead_s: float, waited_for: int
+) -> None:
+    targets: list[int] = []
+    group = GroupCommit(lambda batch: None)
+
+    class Full:
+        def acquire(self, timeout: float = -1) -> bool:
+            targets.append(group._target)
+            return False
+
+    group._full = Full()  # type: ignore[assignment]
+    group._seen, group._lead_s = 16, lead_s
+    group.submit(Job(1))
+    assert targets == [waited_for]
 
 
 def test_errors_go_to_the_thread_they_belong_to() -> None:
@@ -409,8 +450,12 @@ def test_ctrl_c_waits_for_a_request_that_is_being_worked_on() -> None:
     second.start()
     wait_until(lambda: len(stage.group._queue) == 1)
 
+    third = threading.Thread(target=stage.group.submit, args=(Job(6),), daemon=True)
+
     def script() -> None:
         wait_until(lambda: len(stage.group._queue) == 2)
+        third.start()
+        wait_until(lambda: len(stage.group._queue) == 3)
         stage.go_on.set()
         held.wait(10)
         _thread.interrupt_main()
@@ -425,8 +470,10 @@ def test_ctrl_c_waits_for_a_request_that_is_being_worked_on() -> None:
     assert job.done
     director.join()
     second.join(10)
+    third.join(10)
+    assert not third.is_alive(), "the one behind the interrupted thread was not woken"
     stage.finish()
-    assert stage.batches == [[0], [5, 1], [99]]
+    assert stage.batches == [[0], [5, 1, 6], [99]]
 
 
 def test_ctrl_c_does_not_stop_a_leader_in_its_work() -> None:
@@ -470,7 +517,7 @@ def test_leadership_that_arrives_with_an_interrupt_is_passed_on() -> None:
         other.start()
         wait_until(lambda: len(group._queue) == 2)
     wait_until(lambda: group._queue[0] is job and group._leader == 0)
-    assert group._withdraw(job)
+    assert not group._withdraw(job)
     other.join(10)
     assert behind.done
     group.submit(Job(3))

@@ -1,0 +1,53 @@
+"""The keys that were written in some intervals of a table's history: where two states can differ.
+
+    intervals    (era cover, after, upto]: their runs, and the open buffer as one
+    ranges       the keys cut at pages' first keys, so that a range begins about `rows` versions
+    keys         of each range the union over all runs, sorted, each once
+
+so that memory holds one range, however much was changed. The runs are taken at once: their pages stay readable for
+as long as somebody holds them. Called by versioning/table_diff.py and engine/compaction.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
+
+from absdb.engine.cover import EraCover, union_of
+from absdb.pages.key import Key, Keys, KeySpec, length
+from absdb.pages.run import Run
+
+Written = list[tuple[Run, int, int]]
+
+
+def runs_of(intervals: Iterable[tuple[EraCover, int, int]]) -> Written:
+    """The runs that hold the changes of the intervals, each with the LSNs it is cut at."""
+    return [(run, after, upto) for cover, after, upto in intervals for run in cover.runs(after, upto)]
+
+
+def written_keys(spec: KeySpec, written: Sequence[tuple[Run, int, int]], rows: int) -> Iterator[Keys]:
+    """The keys written, in key order, in sorted parts of about `rows` keys or fewer."""
+    for key_range in pairwise([None, *_cuts(written, rows), None]):
+        keys = union_of(spec, [run.between(after, upto, key_range) for run, after, upto in written])
+        if length(keys):
+            yield keys
+
+
+def _cuts(written: Sequence[tuple[Run, int, int]], rows: int) -> list[Key]:
+    """First keys of pages, so that about `rows` versions lie between one and the next."""
+    pages = [
+        page
+        for run, _, upto in written
+        for section in (run.newest, *([run.superseded] if upto < run.hi else []))
+        for page in section.pages
+    ]
+    if sum(page.rows for page in pages) <= rows:
+        return []
+    cuts: list[Key] = []
+    begun = 0
+    for page in sorted(pages, key=lambda page: page.first):
+        if begun and begun + page.rows > rows and (not cuts or page.first > cuts[-1]):
+            cuts.append(page.first)
+            begun = 0
+        begun += page.rows
+    return cuts
