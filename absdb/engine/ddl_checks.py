@@ -13,6 +13,7 @@ from absdb.errors import AlreadyExistsError, ConstraintError, InvalidInputError,
 from absdb.ids import ColumnId
 
 if TYPE_CHECKING:
+    from absdb.catalog.database import DatabaseCatalog
     from absdb.engine.transaction import Transaction
 
 P = ParamSpec("P")
@@ -142,5 +143,16 @@ def has_rows(tx: Transaction, schema: TableSchema) -> bool:
 
 
 def sequences_of(schema: TableSchema) -> list[int]:
-    """The sequences of a table's identity columns, which are its own."""
+    """The sequences that a table's columns take values from."""
     return [c.default.value for c in schema.columns if c.default is not None and c.default.kind == "sequence"]
+
+
+def is_own_sequence(catalog: DatabaseCatalog, sequence: int) -> bool:
+    """Whether a sequence belongs to an identity column: it is in no schema, and goes with its column."""
+    found = catalog.entities.get(("sequence", sequence))
+    return found is not None and "namespace" not in found
+
+
+def own_sequences(catalog: DatabaseCatalog, schema: TableSchema) -> list[int]:
+    """The sequences of a table's identity columns."""
+    return [sequence for sequence in sequences_of(schema) if is_own_sequence(catalog, sequence)]

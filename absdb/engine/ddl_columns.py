@@ -13,6 +13,7 @@ from absdb.engine.ddl_checks import (
     check_unconstrained,
     check_unread,
     has_rows,
+    is_own_sequence,
     put,
     with_column,
 )
@@ -147,7 +148,7 @@ def alter_column(
 
 
 def _drop_sequence(tx: Transaction, default: Default | None) -> None:
-    if default is not None and default.kind == "sequence":
+    if default is not None and default.kind == "sequence" and is_own_sequence(tx.catalog, default.value):
         tx.change_schema({("sequence", default.value): None})
 
 

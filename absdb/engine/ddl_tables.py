@@ -16,6 +16,7 @@ from absdb.engine.ddl_checks import (
     check_expressions,
     check_free,
     check_namespace,
+    own_sequences,
     put,
     sequences_of,
 )
@@ -84,7 +85,8 @@ def drop_table(tx: Transaction, schema: TableSchema) -> None:
                 constraint=constraint.name,
                 keys=[],
             )
-    gone: list[EntityId] = [("table", schema.id), *(("sequence", own) for own in sequences_of(schema))]
+    gone: list[EntityId] = [("table", schema.id)]
+    gone += [("sequence", own) for own in own_sequences(tx.catalog, schema)]
     tx.change_schema(dict.fromkeys(gone))
     tx.writes.pop(schema.id, None)
 
@@ -105,7 +107,10 @@ def undrop_table(tx: Transaction, name: str, namespace: str = DEFAULT_NAMESPACE)
             # A table counts by the last name it had; what these had been called before does not matter.
             known.update(catalog.tables)
             continue
-        back: list[EntityId] = [("table", found.id), *(("sequence", own) for own in sequences_of(found))]
+        back: list[EntityId] = [("table", found.id)]
+        back += [
+            ("sequence", own) for own in sequences_of(found) if ("sequence", own) not in tx.catalog.entities
+        ]
         tx.change_schema({entity: catalog.entities[entity] for entity in back})
         tx.reader(found)  # HistoryExpiredError if its rows are no longer kept
         _check_references(tx, found)

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 from absdb.catalog.database import DatabaseCatalog
 from absdb.catalog.schema import ForeignKey, TableSchema, Unique
+from absdb.engine.ddl_checks import sequences_of
 from absdb.ids import ColumnId
 from absdb.pages.types import physical_type
 
@@ -40,18 +41,25 @@ def _leads(table: TableSchema, target: TableSchema, reference: ForeignKey) -> bo
     return same and can_be_referred_to(target, reference.references)
 
 
+_NAMED = ("sequence", "view", "macro")
+
+
 def clash(catalog: DatabaseCatalog) -> str:
     """What is there twice, or in a schema that is not there, as a message says it; "" if nothing is."""
     names: set[tuple[str, str, str]] = set()
     for (kind, _), value in catalog.entities.items():
         if kind == "table":
             name, shown = ("table", value.namespace, value.name), value.full_name
-            if value.namespace not in catalog.namespaces:
-                return f"the schema of table {shown!r}"
-        elif kind == "sequence":
-            name, shown = ("sequence", "", value["name"]), value["name"]
+            if any(("sequence", own) not in catalog.entities for own in sequences_of(value)):
+                return f"a sequence of table {shown!r}"
+        elif kind in _NAMED:
+            # A view has its name among those of the tables; an identity's sequence is in no schema.
+            space = value.get("namespace", "")
+            name, shown = ("table" if kind == "view" else kind, space, value["name"]), value["name"]
         else:
             continue
+        if name[1] and name[1] not in catalog.namespaces:
+            return f"the schema of {kind} {shown!r}"
         if name in names:
             return f"the {kind} {shown!r}"
         names.add(name)

@@ -27,7 +27,7 @@ from absdb.engine.netchange import net_change
 from absdb.engine.read_conflicts import Reads, RecordingReader
 from absdb.engine.reader import TableReader
 from absdb.engine.rowcodec import Row
-from absdb.errors import NotFoundError, StateError
+from absdb.errors import ConstraintError, NotFoundError, StateError
 from absdb.ids import DatabaseId, EraId, Lsn, TableId
 from absdb.pages.section import Key
 from absdb.paths import check_text
@@ -221,6 +221,7 @@ class Transaction:
         first = self._take(f"seq:{sequence}", count)
         step = definition["increment"]
         start = definition["start"] + (first - 1) * step
+        _check_bounds(definition, start + (count - 1) * step)
         return range(start, start + count * step, step)
 
     def next_row_ids(self, schema: TableSchema, count: int) -> int:
@@ -365,3 +366,16 @@ class Transaction:
             self.commit()
         else:
             self.rollback()
+
+
+def _check_bounds(sequence: Mapping[str, Any], last: int) -> None:
+    """ConstraintError if a sequence does not reach as far."""
+    low, high = sequence.get("minimum"), sequence.get("maximum")
+    if (low is not None and last < low) or (high is not None and last > high):
+        raise ConstraintError(
+            f"sequence {sequence['name']!r} has come to its end: {last} is not within {low} and {high}",
+            hint="make another one with wider bounds",
+            table="",
+            constraint="sequence",
+            keys=[],
+        )

@@ -92,12 +92,12 @@ def default_of(
     is_constant, value = constant_value(call, expression, kind)
     if is_constant:
         return {"default": NO_DEFAULT if value is None else value}
-    called = Expression(_without_bare_functions(expression.text), expression.at)
+    called = Expression(without_bare_functions(expression.text), expression.at)
     given = evaluated_type(call, scope, called, pa.schema([]))
     return {"default_sql": _as_type(call, called.text, given, kind)}
 
 
-def _without_bare_functions(text: str) -> str:
+def without_bare_functions(text: str) -> str:
     """The functions of the SQL standard that are called without brackets, called with them: they are no columns."""
     edits = [
         Edit(token.start, token.stop, f"{_BARE_FUNCTIONS[token.upper]}()")

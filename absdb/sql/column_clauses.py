@@ -67,12 +67,12 @@ class ColumnClause:
 
 def read_element(backend: Backend, cursor: TokenCursor) -> ColumnClause | ConstraintClause:
     """A column, or a constraint of the table."""
-    if cursor.token.upper == "CONSTRAINT" or _begins_constraint(cursor):
+    if cursor.token.upper == "CONSTRAINT" or begins_constraint(cursor):
         return read_constraint(cursor)
     return read_column(backend, cursor)
 
 
-def _begins_constraint(cursor: TokenCursor) -> bool:
+def begins_constraint(cursor: TokenCursor) -> bool:
     """Whether a constraint comes next, and no column that is called `check` or `unique`."""
     if cursor.token.upper not in _TABLE_CONSTRAINTS:
         return False

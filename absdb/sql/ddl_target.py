@@ -160,24 +160,33 @@ class Creation:
             return False
         if self.if_absent:
             return True
-        raise already(self.what, self.target.label)
+        raise already(self.what, self.target.label, _CREATE_HINT)
 
 
-def already(what: str, label: str) -> AlreadyExistsError:
+_CREATE_HINT = "say OR REPLACE or IF NOT EXISTS, or take another name"
+
+
+def already(what: str, label: str, hint: str = "take another name, or drop that first") -> AlreadyExistsError:
     """The error for a name that is taken."""
-    return AlreadyExistsError(
-        f"there is a {what} {label!r} already", hint="say OR REPLACE or IF NOT EXISTS, or take another name"
-    )
+    return AlreadyExistsError(f"there is a {what} {label!r} already", hint=hint)
 
 
 def read_creation(call: Call, cursor: TokenCursor, *words: str) -> Creation:
     """`CREATE [OR REPLACE] words [IF NOT EXISTS] name`."""
+    replace, if_absent = read_header(cursor, *words)
+    what = words[0].lower()
+    at = cursor.token.start
+    return Creation(what, replace, if_absent, Target(call, cursor.path(f"the name of a {what}"), at))
+
+
+def read_header(cursor: TokenCursor, *words: str) -> tuple[bool, bool]:
+    """`CREATE [OR REPLACE] words [IF NOT EXISTS]`: (whether to replace, whether to leave what is there)."""
     cursor.expect("CREATE")
     replace = cursor.accept("OR", "REPLACE")
     start = cursor.token.start
     if cursor.accept_one(_TEMPORARY):
         raise error_at(
-            call.text,
+            cursor.text,
             start,
             f"there are no temporary {words[0].lower()}s",
             hint="write WITH name AS (…) in the query, pass a frame by its variable's name, or work on a branch",
@@ -187,10 +196,8 @@ def read_creation(call: Call, cursor: TokenCursor, *words: str) -> Creation:
     start = cursor.token.start
     if_absent = cursor.accept("IF", "NOT", "EXISTS")
     if replace and if_absent:
-        raise error_at(call.text, start, "OR REPLACE and IF NOT EXISTS exclude each other")
-    what = words[0].lower()
-    at = cursor.token.start
-    return Creation(what, replace, if_absent, Target(call, cursor.path(f"the name of a {what}"), at))
+        raise error_at(cursor.text, start, "OR REPLACE and IF NOT EXISTS exclude each other")
+    return replace, if_absent
 
 
 def make_room(scope: TransactionScope, creation: Creation) -> str | None:

@@ -28,13 +28,22 @@ _MODULES: dict[str, str] = {
     "USE": "use",
     "TRUNCATE": "delete",
     "MERGE": "merge_into",
+    "COMMENT": "comment",
+    **dict.fromkeys(("CHECKPOINT", "FORCE"), "checkpoint"),
 }
 """First word → module of this room whose `execute` runs the statement."""
 _OBJECTS: dict[str, dict[str, str]] = {
     "CREATE": {
-        "TABLE": "create_table",
+        kind: f"create_{kind.lower()}" for kind in ("TABLE", "VIEW", "SCHEMA", "DATABASE", "SNAPSHOT")
     },
-    "DROP": dict.fromkeys(("TABLE",), "drop"),
+    "ALTER": {kind: f"alter_{kind.lower()}" for kind in ("TABLE", "VIEW", "DATABASE")},
+    "DROP": {
+        **dict.fromkeys(("TABLE", "VIEW", "SCHEMA", "SEQUENCE", "MACRO", "FUNCTION"), "drop"),
+        "DATABASE": "drop_database",
+        "SNAPSHOT": "drop_snapshot",
+    },
+    "RESTORE": dict.fromkeys(("DATABASE", "TABLE"), "restore"),
+    "UNDROP": {"TABLE": "undrop"},
 }
 """First word → what it is done to → module."""
 _BETWEEN = {"OR", "REPLACE", "TEMP", "TEMPORARY", "LOCAL", "GLOBAL", "PERSISTENT", "RECURSIVE"}

@@ -9,25 +9,33 @@ Views and macros that name what is dropped stay, and fail when they are used. Ca
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from absdb.catalog.schema import TableSchema
 from absdb.engine import ddl
+from absdb.engine.ddl_checks import sequences_of
+from absdb.errors import InvalidInputError
 from absdb.sql.cursor import TokenCursor
-from absdb.sql.ddl_target import Target
+from absdb.sql.ddl_target import Target, entities
+from absdb.sql.names import same
 from absdb.sql.result import Result
-from absdb.sql.source import error_at
+from absdb.sql.schema_target import SchemaTarget
+from absdb.sql.source import error_at, pointing_at
 from absdb.versioning.scope import TransactionScope
 
 if TYPE_CHECKING:
     from absdb.sql.session import Call
 
+Dropper = Callable[[TransactionScope, Target, bool, bool], None]
+
 
 def execute(call: Call) -> Result:
-    """Drop one thing or several of a kind: all of them or none, if they are of one database."""
+    """Drop one thing or several of a kind: all of them or none."""
     cursor = TokenCursor(call.statement)
     cursor.expect("DROP")
-    kind = cursor.expect_one(("TABLE",))
+    kind = cursor.expect_one((*_DROPPERS, "SCHEMA"))
+    as_table = kind in ("MACRO", "FUNCTION") and cursor.accept("TABLE")
     if_exists = cursor.accept("IF", "EXISTS")
     targets = [_target(call, cursor, kind)]
     while cursor.accept(","):
@@ -42,28 +50,95 @@ def execute(call: Call) -> Result:
 
     def work(scope: TransactionScope) -> None:
         for target in targets:
-            with target.placing():
-                _drop_table(scope, target, if_exists, cascade)
+            with pointing_at(call.text, target.at):
+                if isinstance(target, SchemaTarget):
+                    _drop_schema(scope, target, if_exists, cascade)
+                else:
+                    _DROPPERS[kind](scope, target, if_exists, cascade)
 
     targets[0].write(work)
-    return Result(statement=f"DROP {kind}")
+    return Result(statement=f"DROP {kind}{' TABLE' if as_table else ''}")
 
 
-def _target(call: Call, cursor: TokenCursor, kind: str) -> Target:
+def _target(call: Call, cursor: TokenCursor, kind: str) -> Target | SchemaTarget:
     at = cursor.token.start
-    return Target(call, cursor.path(f"the name of a {kind.lower()}"), at)
+    path = cursor.path(f"the name of a {kind.lower()}")
+    return SchemaTarget(call, path, at) if kind == "SCHEMA" else Target(call, path, at)
 
 
 def _drop_table(scope: TransactionScope, target: Target, if_exists: bool, cascade: bool) -> None:
     if if_exists and target.relation(scope) is None:
         return
-    drop_one_table(scope, target.table(scope).schema, cascade)
+    _drop_one_table(scope, target.table(scope).schema, cascade)
 
 
-def drop_one_table(scope: TransactionScope, schema: TableSchema, cascade: bool) -> None:
+def _drop_one_table(scope: TransactionScope, schema: TableSchema, cascade: bool) -> None:
     """Drop a table, with the foreign keys that refer to it if `cascade`."""
     if cascade:
         for child, reference in scope.catalog().referencing.get(schema.id, ()):
             if child.id != schema.id:
                 ddl.drop_constraint(scope.tx, scope.catalog().tables[child.id], reference.name)
     ddl.drop_table(scope.tx, schema)
+
+
+def _drop_view(scope: TransactionScope, target: Target, if_exists: bool, cascade: bool) -> None:
+    if if_exists and target.relation(scope) is None:
+        return
+    scope.tx.change_schema({("view", target.view(scope).entity["id"]): None})
+
+
+def _drop_macro(scope: TransactionScope, target: Target, if_exists: bool, cascade: bool) -> None:
+    if if_exists and target.entity(scope, "macro") is None:
+        return
+    scope.tx.change_schema({("macro", target.require_entity(scope, "macro")["id"]): None})
+
+
+def _drop_sequence(scope: TransactionScope, target: Target, if_exists: bool, cascade: bool) -> None:
+    if if_exists and target.entity(scope, "sequence") is None:
+        return
+    found = target.require_entity(scope, "sequence")
+    if cascade:
+        _drop_defaults(scope, found["id"])
+    ddl.drop_sequence(scope.tx, found["name"], found["namespace"])
+
+
+def _drop_defaults(scope: TransactionScope, sequence: int) -> None:
+    """Drop the defaults that take from a sequence."""
+    for table in list(scope.catalog().tables.values()):
+        if sequence not in sequences_of(table):
+            continue
+        for column in table.columns:
+            if (
+                column.default is not None
+                and column.default.kind == "sequence"
+                and column.default.value == sequence
+            ):
+                table = ddl.alter_column(scope.tx, table, column.name, default=None)
+
+
+def _drop_schema(scope: TransactionScope, target: SchemaTarget, if_exists: bool, cascade: bool) -> None:
+    if if_exists and target.found(scope) is None:
+        return
+    name = target.require(scope)
+    if cascade and name == "main":
+        raise InvalidInputError("the schema 'main' cannot be dropped", hint="it is always there")
+    if cascade:
+        for table in list(scope.catalog().tables.values()):
+            if table.namespace == name:
+                _drop_one_table(scope, table, cascade)
+        for kind in ("view", "macro", "sequence"):
+            for number, entity in entities(scope, kind).items():
+                if same(entity["namespace"], name):
+                    if kind == "sequence":
+                        _drop_defaults(scope, number)
+                    scope.tx.change_schema({(kind, number): None})
+    ddl.drop_namespace(scope.tx, name)
+
+
+_DROPPERS: dict[str, Dropper] = {
+    "TABLE": _drop_table,
+    "VIEW": _drop_view,
+    "SEQUENCE": _drop_sequence,
+    "MACRO": _drop_macro,
+    "FUNCTION": _drop_macro,
+}

@@ -97,14 +97,18 @@ class Rewriter:
     def view_text(self, view: NamedView) -> str:
         """A stored query in the words of this statement, in parentheses."""
         if self._depth >= VIEWS_DEEP_MAX:
-            raise QueryError(f"view {view.entity['name']!r} refers to itself", hint="or nests too deeply")
+            name = view.entity["name"]
+            raise QueryError(f"view {name!r} refers to itself", hint="or nests too deeply", view=name)
         outer, self.moment = self.moment, self._moment_of(view)
         given, frames, self.given, self.frames = self.given, self.frames, {}, None
         self._depth += 1
         try:
             return f"({self.query(view.entity['query']).text}\n)"
         except AbsdbError as error:
-            raise QueryError(f"in view {view.entity['name']!r}: {error.message}", hint=error.hint) from error
+            if "view" in error.facts:
+                raise
+            name = view.entity["name"]
+            raise QueryError(f"in view {name!r}: {error.message}", hint=error.hint, view=name) from error
         finally:
             self._depth -= 1
             self.moment, self.given, self.frames = outer, given, frames

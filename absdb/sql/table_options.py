@@ -14,9 +14,12 @@ _OPTIONS = ("compression",)
 
 def read_table_options(cursor: TokenCursor) -> str | None:
     """The compression of the table's pages, None if it is not said."""
+    return read_options(cursor) if cursor.accept("WITH") else None
+
+
+def read_options(cursor: TokenCursor) -> str | None:
+    """The same without WITH."""
     compression: str | None = None
-    if not cursor.accept("WITH"):
-        return None
     cursor.expect("(")
     while True:
         at = cursor.token.start

@@ -146,6 +146,8 @@ _names: dict[pa.DataType, str] = {}
 def duckdb_type(backend: Backend, kind: pa.DataType) -> str:
     """How DuckDB calls the type of a column: what DESCRIBE shows."""
     kind = readable_type(kind)
+    if pt.is_dictionary(kind) or pt.is_run_end_encoded(kind):
+        kind = kind.value_type  # an empty dictionary would be an ENUM without values
     known = _names.get(kind)
     if known is None:
         with backend.registered({"typed": pa.table({"x": pa.nulls(0, kind)})}) as connection:

@@ -14,6 +14,7 @@ import pytest
 from absdb.catalog.schema import Default
 from absdb.engine import ddl, intake, load, writes
 from absdb.engine.constraint_definition import Check, ForeignKey, Unique, add_constraint
+from absdb.engine.transaction import Transaction
 from absdb.errors import (
     AbsdbError,
     AlreadyExistsError,
@@ -282,11 +283,58 @@ def test_sequences(stage: Stage) -> None:
         ddl.drop_sequence(tx, "up")
         with pytest.raises(NotFoundError, match="no sequence 'up'"):
             ddl.drop_sequence(tx, "up")
-        identity = next(
-            v["name"] for k, v in tx.catalog.entities.items() if k[0] == "sequence" and v["name"] != "down"
-        )
-        with pytest.raises(StateError, match="identity column of table 't'"):
-            ddl.drop_sequence(tx, identity)
+        make(tx, "u", [Column("id", INT), Column("n", INT, sequence=down)])
+        with pytest.raises(StateError, match="numbers a column of table 'u'"):
+            ddl.drop_sequence(tx, "down")
+        ddl.drop_table(tx, tx.catalog.table("u"))
+        ddl.drop_sequence(tx, "down")
+
+
+def test_a_sequence_with_a_name_outlives_the_tables_it_serves(stage: Stage) -> None:
+    with stage.begin() as tx:
+        numbers = ddl.create_sequence(tx, "numbers")
+    for name in ("t", "u"):
+        stage.create(name, [Column("id", INT), Column("n", INT, sequence=numbers)])
+        stage.insert(name, [{"id": 1}, {"id": 2}])
+    assert [row["n"] for row in stage.rows("u")] == [3, 4]
+    stage.alter(ddl.drop_table, "t")
+    stage.alter(ddl.drop_column, "u", "n")
+    with stage.begin() as tx:
+        assert list(tx.next_values(numbers, 1)) == [5]
+        ddl.drop_sequence(tx, "numbers")
+        ddl.undrop_table(tx, "t")
+    stage.insert("t", [{"id": 3}])
+    assert [row["n"] for row in stage.rows("t")] == [1, 2, 6]
+
+
+def test_a_sequence_stays_within_its_bounds(stage: Stage) -> None:
+    with stage.begin() as tx:
+        up = ddl.create_sequence(tx, "up", start=8, maximum=10)
+        down = ddl.create_sequence(tx, "down", start=2, increment=-2, minimum=-1)
+        assert list(tx.next_values(up, 3)) == [8, 9, 10]
+        assert list(tx.next_values(down, 2)) == [2, 0]
+        for sequence in (up, down):
+            with pytest.raises(ConstraintError, match="has come to its end"):
+                tx.next_values(sequence, 1)
+
+
+def test_views_and_macros_are_in_schemas_and_have_names_of_their_own(stage: Stage) -> None:
+    def view(tx: Transaction, namespace: str, name: str) -> None:
+        number = tx.engine.allocator.new_id()
+        entity = {"id": number, "namespace": namespace, "name": name, "query": "SELECT 1", "columns": []}
+        tx.change_schema({("view", number): entity})
+
+    with stage.begin() as tx:
+        ddl.create_namespace(tx, "s")
+        view(tx, "s", "v")
+    with stage.begin() as tx, pytest.raises(StateError, match=r"s\.v"):
+        ddl.drop_namespace(tx, "s")
+    first, second = stage.begin(), stage.begin()
+    view(first, "main", "w")
+    view(second, "main", "w")
+    first.commit()
+    with pytest.raises(WriteConflictError):
+        second.commit()
 
 
 # ---------------------------------------------------------------- add and drop columns

@@ -1,0 +1,22 @@
+"""CHECKPOINT: everything into page files now, so that recovery starts here. It concerns the whole instance."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from absdb.engine.checkpoint import checkpoint
+from absdb.sql.cursor import TokenCursor
+from absdb.sql.result import Result
+
+if TYPE_CHECKING:
+    from absdb.sql.session import Call
+
+
+def execute(call: Call) -> Result:
+    """Take a checkpoint."""
+    cursor = TokenCursor(call.statement)
+    cursor.accept("FORCE")
+    cursor.expect("CHECKPOINT")
+    cursor.end()
+    checkpoint(call.session.engine)
+    return Result(statement="CHECKPOINT")

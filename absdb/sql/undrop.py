@@ -1,0 +1,32 @@
+"""UNDROP TABLE name: brings back the table of that name that was dropped last, with its rows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from absdb.engine import ddl
+from absdb.sql.cursor import TokenCursor
+from absdb.sql.ddl_target import Target, already
+from absdb.sql.result import Result
+from absdb.versioning.scope import TransactionScope
+
+if TYPE_CHECKING:
+    from absdb.sql.session import Call
+
+
+def execute(call: Call) -> Result:
+    """Bring a table back, for as long as history is kept."""
+    cursor = TokenCursor(call.statement)
+    cursor.expect("UNDROP", "TABLE")
+    at = cursor.token.start
+    target = Target(call, cursor.path("the name of a table"), at)
+    cursor.end()
+
+    def work(scope: TransactionScope) -> None:
+        space = target.home(scope)
+        if target.relation(scope, space) is not None:
+            raise already("table or view", target.label)
+        ddl.undrop_table(scope.tx, target.name, space)
+
+    target.write(work)
+    return Result(statement="UNDROP TABLE")
