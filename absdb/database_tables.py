@@ -141,7 +141,7 @@ class DatabaseTables:
         )
 
     def drop_sequence(self, name: str, *, message: str = "") -> None:
-        """Remove a sequence. StateError for that of an identity column."""
+        """Remove a sequence. StateError while a column takes its default from it."""
         self._scope.write(lambda tx: ddl.drop_sequence(tx, name), message=message)
 
     def sequences(self) -> pd.DataFrame:

@@ -6,15 +6,14 @@ way to pandas. Nothing here changes anything; only `tables` with counts reads pa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
 
 from absdb.catalog.database import DatabaseCatalog
-from absdb.catalog.schema import Check, Column, Constraint, ForeignKey, TableSchema, Unique
+from absdb.catalog.schema import DEFAULT_NAMESPACE, Check, Column, Constraint, ForeignKey, TableSchema, Unique
 from absdb.engine.check import Finding
-from absdb.engine.ddl_checks import sequences_of
 from absdb.engine.reader import TableReader
 from absdb.pages.types import describe_type
 from absdb.pages.values import Converter
@@ -77,10 +76,15 @@ def tables(catalog: DatabaseCatalog, reader: Callable[[TableSchema], TableReader
 
 def sequences(catalog: DatabaseCatalog) -> pa.Table:
     """SEQUENCES by name, without those of identity columns."""
-    own = {each for table in catalog.tables.values() for each in sequences_of(table)}
-    found = [v for (kind, _), v in catalog.entities.items() if kind == "sequence" and v["id"] not in own]
-    rows = sorted((each["name"], each["start"], each["increment"]) for each in found)
+    found = [v for (kind, _), v in catalog.entities.items() if kind == "sequence" and "namespace" in v]
+    rows = sorted((_full_name(each), each["start"], each["increment"]) for each in found)
     return listed(SEQUENCES, rows)
+
+
+def _full_name(entity: Mapping[str, Any]) -> str:
+    """A name with its schema, unless that is the default one."""
+    space, name = entity["namespace"], entity["name"]
+    return name if space == DEFAULT_NAMESPACE else f"{space}.{name}"
 
 
 def columns(schema: TableSchema) -> pa.Table:

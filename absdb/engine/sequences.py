@@ -8,7 +8,8 @@ hold; rows' own numbers (identities, hidden row ids) go through Transaction.next
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from absdb.catalog.database import DatabaseCatalog
 from absdb.engine.ddl_namespaces import INT64_MAX, find_sequence
@@ -30,14 +31,21 @@ def next_values(
             f"cannot take {count!r} values of sequence {name!r}",
             hint=f"pass a whole number, 1 to {COUNT_MAX}",
         )
+    space, dot, plain = name.partition(".")
+    found = find_sequence(catalog, plain, space) if dot else find_sequence(catalog, name)
+    return drawn(engine, database, found, count)
+
+
+def drawn(engine: Engine, database: DatabaseId, definition: Mapping[str, Any], count: int) -> range:
+    """The next `count` values of a sequence that is known; StateError if it has not so many."""
     engine.check_writable()
-    found = find_sequence(catalog, name)
-    step, start = found["increment"], found["start"]
-    first = engine.allocator.draw(engine, f"seq:{found['id']}", database, count)
+    step, start = definition["increment"], definition["start"]
+    first = engine.allocator.draw(engine, f"seq:{definition['id']}", database, count)
     values = range(start + (first - 1) * step, start + (first - 1 + count) * step, step)
-    if not -INT64_MAX <= values[-1] <= INT64_MAX:
+    low, high = definition.get("minimum", -INT64_MAX), definition.get("maximum", INT64_MAX)
+    if not low <= values[-1] <= high:
         raise StateError(
-            f"sequence {found['name']!r} has no more values: the next would be {values[-1]}",
+            f"sequence {definition['name']!r} has no more values: the next would be {values[-1]}",
             hint="make another sequence",
         )
     return values
