@@ -18,7 +18,7 @@ from absdb.engine.listing import constraints
 from absdb.errors import AbsdbError
 from absdb.sql.connection import backend_of
 from absdb.sql.default_text import default_text, is_identity
-from absdb.sql.names import Moment, views_of
+from absdb.sql.names import Moment, NamedView, views_of
 from absdb.sql.tokens import quoted
 from absdb.sql.types import duckdb_type
 
@@ -152,7 +152,9 @@ def columns_of(moment: Moment, table: TableSchema) -> list[ColumnRow]:
 
 def _of_view(moment: Moment, row: TableRow) -> list[ColumnRow]:
     try:
-        schema = view_schema(moment, row.namespace, row.name)
+        schema = view_schema(
+            moment, NamedView(moment.current, {"namespace": row.namespace, "name": row.name})
+        )
     except AbsdbError:
         # What it reads was dropped or changed; the view is still listed, and using it says what is wrong.
         return []
@@ -176,12 +178,12 @@ def _of_view(moment: Moment, row: TableRow) -> list[ColumnRow]:
     ]
 
 
-def view_schema(moment: Moment, namespace: str, name: str) -> pa.Schema:
+def view_schema(moment: Moment, view: NamedView) -> pa.Schema:
     """Names and types of a view's columns; QueryError if it cannot be read any more."""
     from absdb.sql.rewrite import Rewriter
     from absdb.sql.run import Running
 
-    path = ".".join(map(quoted, (moment.current.info.name, namespace, name)))
+    path = ".".join(map(quoted, (view.view.info.name, view.entity["namespace"], view.entity["name"])))
     rewriter = Rewriter(moment, backend_of(moment.engine), {}, types_only=True)
     return Running(rewriter.backend, rewriter.prepare(f"SELECT * FROM {path}"), {}).table().schema
 

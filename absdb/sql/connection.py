@@ -1,9 +1,10 @@
 """The DuckDB database that answers the queries of one instance, and connections to it.
 
-One in-memory DuckDB database per open instance; it holds no table of ours. A query runs on a cursor of its own,
-which sees what was registered on it and nothing else, because a cursor with an unfinished result must not be used
-for another query. Extensions are never loaded, variables of the calling program are never looked at by DuckDB
-itself, and the settings are ours: a user's SET goes through settings.py.
+One in-memory DuckDB database per open instance, and one more for statements of strangers, which reaches nothing
+outside; it holds no table of ours. A session that has changed settings gets a database of its own. A query runs on
+a cursor of its own, which sees what was registered on it and nothing else, because a cursor with an unfinished
+result must not be used for another query. Extensions are never loaded, variables of the calling program are never
+looked at by DuckDB itself, and the settings are ours: a user's SET goes through session_settings.py.
 
 Called by session.py; closed with the engine.
 """
@@ -12,12 +13,13 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 from absdb.engine.engine import Engine
 from absdb.io.scratch import scratch_directory
+from absdb.sql.duck_errors import query_error
 from absdb.sql.parsed import Kept
 from absdb.sql.tokens import literal
 
@@ -30,19 +32,28 @@ _SETTINGS = {
     "errors_as_json": "true",
     "TimeZone": "'UTC'",
 }
+_CLOSED = {"enable_external_access": "false", "lock_configuration": "true"}
+"""What keeps strangers in; last, since nothing can be set after it."""
 
 
 class Backend:
     """DuckDB for one engine. Safe for many threads."""
 
-    def __init__(self) -> None:
+    def __init__(self, settings: Mapping[str, str] | None = None, *, strangers: bool = False) -> None:
+        """`settings` are DuckDB's, by name as SQL literals; QueryError if it refuses one."""
         import duckdb
 
         self.kept = Kept()
         self._mutex = threading.Lock()
         self._base: Any = duckdb.connect(":memory:")
-        for name, value in {**_SETTINGS, "temp_directory": literal(scratch_directory())}.items():
-            self._base.execute(f"SET GLOBAL {name} = {value}").fetchall()
+        ours = {**_SETTINGS, "temp_directory": literal(scratch_directory())}
+        for name, value in {**ours, **(settings or {}), **(_CLOSED if strangers else {})}.items():
+            statement = f"SET GLOBAL {name} = {value}"
+            try:
+                self._base.execute(statement).fetchall()
+            except duckdb.Error as error:
+                self._base.close()
+                raise query_error(error, statement, []) from error
         self._idle: list[Any] = []
 
     def cursor(self) -> Any:
@@ -84,16 +95,40 @@ class Backend:
             self._base.close()
 
 
-_backends: weakref.WeakKeyDictionary[Engine, Backend] = weakref.WeakKeyDictionary()
+_backends: dict[bool, weakref.WeakKeyDictionary[Engine, Backend]] = {
+    strangers: weakref.WeakKeyDictionary() for strangers in (False, True)
+}
 _making = threading.Lock()
 
 
-def backend_of(engine: Engine) -> Backend:
-    """The DuckDB database of an engine, made when first asked for."""
+def backend_of(engine: Engine, *, strangers: bool = False) -> Backend:
+    """The DuckDB database of an engine, made when first asked for; that for strangers reaches nothing outside."""
     engine.check_open()
     with _making:
-        found = _backends.get(engine)
+        found = _backends[strangers].get(engine)
         if found is None:
-            found = _backends[engine] = Backend()
+            found = _backends[strangers][engine] = Backend(strangers=strangers)
             engine.closing.append(found.close)
         return found
+
+
+def own_backend(engine: Engine, settings: Mapping[str, str], *, strangers: bool = False) -> Backend:
+    """A DuckDB database for one session, with settings; it goes with the session, and with the engine at last."""
+    engine.check_open()
+    made = Backend(settings, strangers=strangers)
+    kept = weakref.ref(made)
+
+    def close() -> None:
+        backend = kept()
+        if backend is not None:
+            backend.close()
+
+    engine.closing.append(close)
+    weakref.finalize(made, _forget, weakref.ref(engine), close).atexit = False
+    return made
+
+
+def _forget(engine: weakref.ref[Engine], close: Callable[[], None]) -> None:
+    found = engine()
+    if found is not None and close in found.closing:
+        found.closing.remove(close)

@@ -13,7 +13,7 @@ import difflib
 from collections.abc import Sequence
 from typing import NoReturn
 
-from absdb.sql.parsed import Statement
+from absdb.sql.parsed import Query, Statement
 from absdb.sql.source import error_at
 from absdb.sql.time_travel import When, matching, point_at
 from absdb.sql.tokens import Kind, Token
@@ -22,7 +22,7 @@ from absdb.sql.tokens import Kind, Token
 class TokenCursor:
     """A place in the tokens of a statement, and what may come next."""
 
-    def __init__(self, statement: Statement, at: int = 0) -> None:
+    def __init__(self, statement: Statement | Query, at: int = 0) -> None:
         self.text = statement.text
         self.tokens = statement.tokens
         self.at = at

@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from absdb.sql.parsed import Statement
+from absdb.sql.refused import REASONS
 from absdb.sql.source import error_at
 
 if TYPE_CHECKING:
@@ -20,7 +21,9 @@ Handler = Callable[[Any], "Result"]
 _QUERIES = ("SELECT", "FROM", "VALUES", "TABLE", "PIVOT", "UNPIVOT", "PIVOT_WIDER", "PIVOT_LONGER", "(")
 _TRANSACTIONS = ("BEGIN", "START", "COMMIT", "END", "ROLLBACK", "ABORT", "SAVEPOINT", "RELEASE")
 _MODULES: dict[str, str] = {
-    **dict.fromkeys((*_QUERIES, "DESCRIBE", "SUMMARIZE"), "select"),
+    **dict.fromkeys((*_QUERIES, "SUMMARIZE"), "select"),
+    **dict.fromkeys(("DESCRIBE", "DESC", "SHOW"), "show"),
+    **dict.fromkeys(("SET", "RESET", "PRAGMA"), "session_settings"),
     "INSERT": "insert",
     "UPDATE": "update",
     "DELETE": "delete",
@@ -68,11 +71,14 @@ def handler_of(statement: Statement) -> Handler:
     module = _object_module(statement, verb) if verb in _OBJECTS else _MODULES.get(verb)
     if module is None:
         first = statement.tokens[0]
+        reason = REASONS.get(verb)
         raise error_at(
             statement.text,
             first.start,
-            f"a statement cannot begin with {first.value!r}",
-            hint=_nearest(first.value, (*_MODULES, *_OBJECTS)),
+            f"a statement cannot begin with {first.value!r}"
+            if reason is None
+            else f"there is no {verb} here",
+            hint=_nearest(first.value, (*_MODULES, *_OBJECTS)) if reason is None else reason,
         )
     handler: Handler = import_module(f"absdb.sql.{module}").execute
     return handler

@@ -19,6 +19,15 @@ class Edit:
     new: str
 
 
+def outermost(edits: Iterable[Edit]) -> list[Edit]:
+    """The edits without those of text that another one replaces anyway."""
+    kept: list[Edit] = []
+    for edit in sorted(edits, key=lambda edit: (edit.start, -edit.stop)):
+        if not kept or edit.start >= kept[-1].stop or edit.stop > kept[-1].stop:
+            kept.append(edit)
+    return kept
+
+
 class Edited:
     """A text after its edits, which must not overlap. Offsets count characters."""
 

@@ -4,6 +4,7 @@
     absdb_last_checkpoint_lsn()  that of the last checkpoint
     current_database()           the session's database
     current_schema()             its schema
+    getvariable('name')          what SET VARIABLE has set
 
 Called by rewrite.py.
 """
@@ -20,7 +21,7 @@ from absdb.sql.parsed import Query
 from absdb.sql.source import error_at
 from absdb.sql.syntax import Call
 from absdb.sql.time_travel import matching
-from absdb.sql.tokens import literal
+from absdb.sql.tokens import literal, quoted
 
 if TYPE_CHECKING:
     from absdb.sql.names import Moment
@@ -38,13 +39,29 @@ def edits(rewriter: Rewriter, query: Query) -> list[Edit]:
     """The replacements of all calls of ours."""
     found = []
     for call in query.syntax.calls:
-        constant = _CONSTANTS.get(call.path[-1].casefold())
-        if constant is not None:
-            start, stop, arguments = arguments_of(query, call)
-            if arguments:
-                raise error_at(query.text, start, f"{call.path[-1]}() takes no arguments")
-            found.append(Edit(start, stop, constant(rewriter.moment)))
+        name = call.path[-1].casefold()
+        if name != "getvariable" and name not in _CONSTANTS:
+            continue
+        start, stop, given = arguments_of(query, call)
+        if name == "getvariable":
+            value = _variable(rewriter, query, call)
+        elif given:
+            raise error_at(query.text, start, f"{call.path[-1]}() takes no arguments")
+        else:
+            value = _CONSTANTS[name](rewriter.moment)
+        alias = f" AS {quoted(query.text[start:stop].casefold())}" if call.names_column else ""
+        found.append(Edit(start, stop, value + alias))
     return found
+
+
+def _variable(rewriter: Rewriter, query: Query, call: Call) -> str:
+    """The value of a variable, which is NULL if nobody has set it."""
+    _, _, values = arguments(rewriter, query, call)
+    name = str(values.get("arg0", "")).casefold()
+    kept = rewriter.variables.get(name)
+    if kept is None:
+        return "NULL"
+    return f"(SELECT value FROM {rewriter.register(f'variable {name}', kept)})"
 
 
 def arguments(rewriter: Rewriter, query: Query, call: Call) -> tuple[int, int, dict[str, Any]]:

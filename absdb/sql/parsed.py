@@ -14,13 +14,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from absdb.sql.edits import Edited
+from absdb.sql.edits import Edit, Edited, outermost
 from absdb.sql.parameters import parameter_edits
 from absdb.sql.syntax import UNKNOWN, Syntax, TableRef, parse
-from absdb.sql.time_travel import TravelRef, travel_edits, travel_refs
+from absdb.sql.time_travel import TravelRef, matching, travel_edits, travel_refs
 from absdb.sql.tokens import Kind, Token, tokenize
 
 T = TypeVar("T")
+SHOWING = ("DESCRIBE", "DESC", "SHOW")
+QUERY_STARTS = ("SELECT", "FROM", "WITH", "VALUES", "PIVOT", "UNPIVOT", "INSERT", "UPDATE", "DELETE", "(")
 TEXTS_KEPT = 512
 TEXT_KEPT_MAX = 65_536
 
@@ -54,6 +56,7 @@ class Query:
     text: str
     tokens: list[Token]
     travels: list[TravelRef]
+    shows: list[ShowRef]
     probe: Edited
     syntax: Syntax
     starts: dict[int, int] = field(default_factory=dict)
@@ -64,9 +67,12 @@ class Query:
         """NotASelect if DuckDB's parser does not take it for a query."""
         tokens = tokenize(text)
         travels = travel_refs(text, tokens)
-        probe = Edited(text, travel_edits(travels))
+        shows = show_refs(text, tokens)
+        probe = Edited(text, outermost([*travel_edits(travels), *(show.edit for show in shows)]))
         syntax = parse(connection, probe.text)
-        return cls(text, tokens, travels, probe, syntax, {token.start: n for n, token in enumerate(tokens)})
+        return cls(
+            text, tokens, travels, shows, probe, syntax, {token.start: n for n, token in enumerate(tokens)}
+        )
 
     def token_of(self, path: Sequence[str], at: int, after: int = 0) -> int | None:
         """The token with which a name begins that the parser found at `at` of the probe."""
@@ -90,6 +96,30 @@ class Query:
             return None
         last = first + 2 * len(ref.path) - 2
         return self.tokens[first].start, self.tokens[min(last, len(self.tokens) - 1)].stop
+
+
+@dataclass(frozen=True, slots=True)
+class ShowRef:
+    """`DESCRIBE t` or `SHOW TABLES` in parentheses in a query: the token it begins with, and what stands for it."""
+
+    at: int
+    edit: Edit
+    placeholder: str
+
+
+def show_refs(text: str, tokens: Sequence[Token]) -> list[ShowRef]:
+    """Those that show something of ours, not the columns of a query."""
+    found: list[ShowRef] = []
+    for at, token in enumerate(tokens):
+        if token.upper in SHOWING and at > 1 and tokens[at - 1].upper == "(":
+            close = matching(text, tokens, at - 1)
+            following = tokens[at + 1]
+            alone = following.upper == ")" and tokens[at - 2].upper in ("FROM", "JOIN", "AS")
+            if alone or (following.is_name and following.upper not in QUERY_STARTS):
+                name = f"absdb shown {len(found)}"
+                edit = Edit(token.start, tokens[close].start, f'FROM "{name}"')
+                found.append(ShowRef(at, edit, name))
+    return found
 
 
 class Kept:

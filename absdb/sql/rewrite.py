@@ -19,12 +19,13 @@ from typing import Any
 from absdb.errors import AbsdbError, InvalidInputError, NotFoundError, QueryError
 from absdb.sql import functions, listings
 from absdb.sql.connection import Backend
+from absdb.sql.cursor import TokenCursor
 from absdb.sql.duck_errors import placed_back
-from absdb.sql.edits import Edit, Edited
+from absdb.sql.edits import Edit, Edited, outermost
 from absdb.sql.evaluate import evaluate
-from absdb.sql.names import DatabaseView, Moment, NamedTable, NamedView
-from absdb.sql.own_files import refuse_own_files
-from absdb.sql.parsed import Query
+from absdb.sql.names import DatabaseView, Moment, NamedTable, NamedView, same
+from absdb.sql.own_files import file_edits, query_of, refuse_file
+from absdb.sql.parsed import Query, ShowRef
 from absdb.sql.prune import selected
 from absdb.sql.scan import needed, readable, scan
 from absdb.sql.source import error_at
@@ -72,6 +73,10 @@ class Rewriter:
     held: list[Any] = field(default_factory=list)
     scanned: dict[Any, Any] = field(default_factory=dict)
     tables_read: list[NamedTable] = field(default_factory=list)
+    strangers: bool = False
+    """Whether whoever asks must not reach anything but tables."""
+    variables: Mapping[str, Any] = field(default_factory=dict)
+    """What SET VARIABLE has set."""
     types_only: bool = False
     """Whether only the types of the result are wanted: no rows are read."""
     _depth: int = 0
@@ -92,7 +97,33 @@ class Rewriter:
 
     def alone(self) -> Rewriter:
         """A rewriter for an expression of the same statement that is run before it."""
-        return Rewriter(self.moment, self.backend, self.values, self.frames, self.given)
+        return Rewriter(
+            self.moment,
+            self.backend,
+            self.values,
+            self.frames,
+            self.given,
+            strangers=self.strangers,
+            variables=self.variables,
+        )
+
+    def knows_function(self, path: Sequence[str]) -> bool:
+        """Whether a table function is one of ours, or a macro of a database."""
+        if listings.function(tuple(path)) is not None:
+            return True
+        info = self.moment.current.info if len(path) == 1 else self.moment.database(path[0])
+        entities = self.moment.view(info or self.moment.current.info).catalog.entities
+        return any(kind == "macro" and same(value["name"], path[-1]) for (kind, _), value in entities.items())
+
+    def nested_text(self, text: str) -> str:
+        """A query in the words of this statement, in parentheses."""
+        if self._depth >= VIEWS_DEEP_MAX:
+            raise QueryError("queries are nested too deeply")
+        self._depth += 1
+        try:
+            return f"({self.query(text).text}\n)"
+        finally:
+            self._depth -= 1
 
     def view_text(self, view: NamedView) -> str:
         """A stored query in the words of this statement, in parentheses."""
@@ -169,17 +200,21 @@ class _Names:
         self.query = query
         self.text = query.text
         self.travels = {placeholder(number): ref for number, ref in enumerate(query.travels)}
+        self.shows = {show.placeholder: show for show in query.shows}
         self.aliases: dict[tuple[str, ...], str] = {}
         self.named: dict[int, NamedTable] = {}
         self.stands_for: dict[int, tuple[str, ...]] = {}
 
     def edits(self) -> list[Edit]:
         syntax = self.query.syntax
-        refuse_own_files(self.rewriter, self.query)
-        edits: list[Edit] = []
+        edits = file_edits(self.rewriter, self.query)
         found = []
         after = 0
         for ref in syntax.tables:
+            show = self.shows.get(ref.path[-1])
+            if show is not None:
+                edits.append(self._shown(show))
+                continue
             travel = self.travels.get(ref.path[-1])
             place = (travel.start, travel.stop) if travel else self.query.place(ref, after)
             if place is None:
@@ -195,13 +230,25 @@ class _Names:
         edits += self._columns()
         edits += self._table_calls()
         edits += functions.edits(self.rewriter, self.query)
-        return edits
+        return outermost(edits)
+
+    def _shown(self, show: ShowRef) -> Edit:
+        """`DESCRIBE t` in parentheses: the listing it stands for."""
+        from absdb.sql.show import shown
+
+        cursor = TokenCursor(self.query, show.at)
+        rows = shown(self.rewriter.moment, cursor)
+        if rows is None or cursor.token.upper != ")":
+            cursor.refuse("TABLES", "ALL TABLES", "DATABASES", "SCHEMAS", "the name of a table", ")")
+        name = self.rewriter.register("shown", rows)
+        return Edit(show.edit.start, show.edit.stop, f"FROM {name}")
 
     def _target(self, ref: TableRef, travel: TravelRef | None, start: int) -> Any:
         """What a reference means; None for what is left to DuckDB."""
         path = ref.path if travel is None else travel.path
         token = self.query.tokens[self.query.starts[start]]
         if travel is None and token.kind is Kind.STRING:
+            refuse_file(self.rewriter, self.query, token.value, start)
             return None
         if len(path) == 1 and travel is None:
             for known, value in self.rewriter.given.items():
@@ -308,6 +355,9 @@ class _Names:
     def _table_calls(self) -> list[Edit]:
         edits = []
         for call in self.query.syntax.table_calls:
+            if len(call.path) == 1 and call.path[0].casefold() in ("query", "query_table"):
+                edits.append(self._queried(call))
+                continue
             made = listings.function(call.path)
             if made is None:
                 continue
@@ -322,6 +372,16 @@ class _Names:
             alias = "" if call.alias else f" AS {quoted(call.path[-1])}"
             edits.append(Edit(start, stop, name + alias))
         return edits
+
+    def _queried(self, call: Call) -> Edit:
+        """`query('…')` and `query_table(…)`: the query that the text stands for."""
+        start, stop, arguments = self.arguments(call)
+        try:
+            text = self.rewriter.nested_text(query_of(call.path[0].casefold(), arguments))
+        except AbsdbError as error:
+            said = error.message.split("\n")[0]
+            raise error_at(self.text, start, f"in {call.path[0]}(): {said}", hint=error.hint) from error
+        return Edit(start, stop, text if call.alias else f"{text} AS {quoted(call.path[0])}")
 
     def arguments(self, call: Call) -> tuple[int, int, dict[str, Any]]:
         """(start, stop, arguments by name or by number) of a call of ours; they must not depend on rows."""

@@ -20,7 +20,7 @@ from absdb.engine.transaction import Transaction
 from absdb.errors import InvalidInputError, QueryError, StateError
 from absdb.ids import Lsn
 from absdb.sql import run
-from absdb.sql.connection import Backend, backend_of
+from absdb.sql.connection import Backend, backend_of, own_backend
 from absdb.sql.dispatch import handler_of
 from absdb.sql.duck_errors import placed_back
 from absdb.sql.edits import Edited
@@ -39,16 +39,21 @@ T = TypeVar("T")
 class Session:
     """Runs SQL on one instance. For one thread; many may be open side by side."""
 
-    def __init__(self, scope: Scope) -> None:
+    def __init__(self, scope: Scope, *, strangers: bool = False) -> None:
+        """`strangers`: whoever sends the statements must not reach files, variables of the program or settings."""
         self._scope = scope
+        self.strangers = strangers
         self.namespace = DEFAULT_NAMESPACE
         self.transaction: TransactionScope | None = scope if isinstance(scope, TransactionScope) else None
         self.transaction_is_ours = False
         """Whether BEGIN opened it, so that COMMIT and ROLLBACK may end it."""
         self.transaction_reads_only = False
         self._begun_on_past = False
+        self.variables: dict[str, pa.Table] = {}
+        """What SET VARIABLE has set: tables of one value each, by their names."""
+        self.duckdb_settings: dict[str, str] = {}
+        self._own_backend: Backend | None = None
         self.closed = False
-        self._running: Result | None = None
 
     # -- running statements
 
@@ -60,6 +65,7 @@ class Session:
         QueryError, with the place in the text; the statements before the one that failed stay done.
         """
         self.check_open()
+        frames = None if self.strangers else frames
         if not isinstance(text, str):
             raise InvalidInputError(f"a statement must be text, not {type(text).__name__}")
         statements = self.backend.kept.get(_Script, text, lambda: _Script(text)).statements
@@ -89,8 +95,10 @@ class Session:
 
     @property
     def backend(self) -> Backend:
-        """The DuckDB database of the instance."""
-        return backend_of(self.engine)
+        """The DuckDB database that runs the statements: the instance's, or one of its own with other settings."""
+        if self._own_backend is not None:
+            return self._own_backend
+        return backend_of(self.engine, strangers=self.strangers)
 
     @property
     def scope(self) -> Scope:
@@ -109,6 +117,11 @@ class Session:
         if self.transaction is None:
             self._scope = scope
         self.namespace = namespace
+
+    def set_duckdb(self, settings: Mapping[str, str]) -> None:
+        """Run statements under these settings of DuckDB, by name as SQL literals; QueryError if it refuses one."""
+        self._own_backend = own_backend(self.engine, settings, strangers=self.strangers) if settings else None
+        self.duckdb_settings = dict(settings)
 
     def check_open(self) -> None:
         if self.closed:
@@ -260,7 +273,16 @@ class Call:
 
     def rewriter(self, scope: Scope | None = None, given: Mapping[str, Any] | None = None) -> Rewriter:
         """For the queries in the statement."""
-        return Rewriter(self.moment(scope), self.session.backend, self.values, self.frames, given or {})
+        session = self.session
+        return Rewriter(
+            self.moment(scope),
+            session.backend,
+            self.values,
+            self.frames,
+            given or {},
+            strangers=session.strangers,
+            variables=session.variables,
+        )
 
     def prepare(
         self,

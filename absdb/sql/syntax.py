@@ -49,6 +49,8 @@ class Call:
     at: int
     arguments: list[dict[str, Any]]
     alias: str = ""
+    names_column: bool = False
+    """Whether a column of a SELECT is called like it, since it is all there is of it."""
 
 
 @dataclass(slots=True)
@@ -92,6 +94,8 @@ class _Reader:
     def __init__(self, text: str) -> None:
         self.text = text
         self.found = Syntax()
+        self.listed: set[int] = set()
+        """Items of SELECT lists without an alias."""
 
     def place(self, node: Mapping[str, Any]) -> int:
         offset = node.get("query_location", _NOWHERE)
@@ -104,6 +108,7 @@ class _Reader:
             own = {entry["key"].casefold()}
             self.node(body, ctes | own if body.get("type") == "RECURSIVE_CTE_NODE" else ctes)
             ctes = ctes | own
+        self.listed.update(id(item) for item in node.get("select_list", ()) if not item.get("alias"))
         source = node.get("from_table")
         if source is not None:
             self.source(source, node, ctes)
@@ -173,6 +178,7 @@ class _Reader:
                 return
             if kind == "FUNCTION":
                 call = Call(_path(value, "function_name"), self.place(value), _children(value))
+                call.names_column = id(value) in self.listed
                 self.found.calls.append(call)
             elif kind in ("STAR", "POSITIONAL_REFERENCE"):
                 self.found.star = True

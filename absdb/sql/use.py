@@ -33,6 +33,12 @@ def execute(call: Call) -> Result:
     path = cursor.path("a database or a schema")
     when = _point(cursor)
     cursor.end()
+    change(call, path, start, when)
+    return Result(statement="USE")
+
+
+def change(call: Call, path: tuple[str, ...], start: int, when: When | None = None) -> None:
+    """Make what a name means the current database and schema; QueryError points at `start` of the statement."""
     moment = call.moment()
     try:
         info, namespace = _meant(moment, path)
@@ -40,12 +46,11 @@ def execute(call: Call) -> Result:
         raise error_at(call.text, start, error.message, hint=error.hint) from error
     if when is not None:
         scope: Scope = call.past(info, when)
-    elif info.id == moment.current.info.id and (len(path) == 1 and namespace != DEFAULT_NAMESPACE):
+    elif info.id == moment.current.info.id and len(path) == 1 and namespace != DEFAULT_NAMESPACE:
         scope = call.session.scope
     else:
         scope = HeadScope(call.session.engine, info)
     call.session.use(scope, namespace)
-    return Result(statement="USE")
 
 
 def _point(cursor: TokenCursor) -> When | None:
