@@ -16,12 +16,13 @@ from absdb.catalog.schema import Column, TableSchema
 from absdb.engine.prepare import Given, Present, complete, conform, keys_of
 from absdb.engine.reader import TableReader
 from absdb.engine.refusals import refuse_existing
+from absdb.engine.rows import logical_key
 from absdb.engine.writes import in_key_order, tombstones
 from absdb.pages.fold import fold_table
-from absdb.pages.key import Keys, is_increasing, length, runs_of_equal, sort_order, take
+from absdb.pages.key import Keys, at, is_increasing, length, runs_of_equal, sort_order, take
 from absdb.pages.lookup import Found
 from absdb.pages.projection import OutputColumn, Projection
-from absdb.pages.types import to_logical
+from absdb.pages.types import to_logical, to_physical
 
 if TYPE_CHECKING:
     from absdb.engine.transaction import Transaction
@@ -116,6 +117,23 @@ def alive(reader: TableReader, rows: pa.Table) -> np.ndarray[Any, Any]:
     schema = reader.schema
     found: Found = reader.lookup(keys_of(schema, conform(schema, rows.select(list(schema.key_names)))))
     return found.alive
+
+
+def physical(values: pa.ChunkedArray, column: Column) -> pa.Array:
+    """Values of a column as pages hold them."""
+    return to_physical(
+        pa.concat_arrays(values.chunks) if values.num_chunks else values.combine_chunks(), column.type
+    )
+
+
+def given_twice(schema: TableSchema, rows: pa.Table) -> tuple[Any, ...] | None:
+    """The `stored_key` of a row that is among `rows` more than once; () if the key is hidden, None if there is none."""
+    keys = _keys(schema, *_conformed(schema, rows.select(stored_key(schema))))
+    keys = take(keys, sort_order(keys))
+    again = np.flatnonzero(~runs_of_equal(keys))
+    if not len(again):
+        return None
+    return () if schema.hidden_key is not None else logical_key(schema, at(keys, int(again[0])))
 
 
 def visible(schema: TableSchema, batch: pa.RecordBatch) -> pa.Table:

@@ -222,13 +222,11 @@ class _Merge:
                 keys.append(rows.select(old).rename_columns(names))
         if not keys:
             return
-        both = pa.concat_tables(keys, promote_options="permissive")
-        times = both.group_by(names).aggregate([([], "count_all")])
-        if times.num_rows < both.num_rows:
-            shown = times.sort_by([("count_all", "descending")]).slice(0, 1).to_pylist()[0]
-            key = "" if self.schema.hidden_key is not None else f" {tuple(shown[name] for name in names)}"
+        key = row_changes.given_twice(self.schema, pa.concat_tables(keys, promote_options="permissive"))
+        if key is not None:
+            shown = f" with key {', '.join(map(str, key))}" if key else ""
             raise InvalidInputError(
-                f"MERGE INTO {self.schema.full_name!r} would change the row{key} {shown['count_all']} times",
+                f"MERGE INTO {self.schema.full_name!r} would change the row{shown} more than once",
                 hint="several rows of the source match it: leave one of them, or join by more columns",
                 table=self.schema.full_name,
             )

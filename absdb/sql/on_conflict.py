@@ -184,15 +184,15 @@ def _first(groups: Mask) -> Mask:
 def _equal_numbers(rows: pa.Table, columns: Sequence[Column]) -> Mask:
     """A number per row that only rows with equal values share; -1 where a value is NULL."""
     names = [column.name for column in columns]
-    part = readable(rows.select(names))
-    numbered = part.append_column(_NUMBER, pa.array(np.arange(rows.num_rows)))
+    arrays = {column.name: row_changes.physical(rows.column(column.name), column) for column in columns}
+    numbered = pa.table({**arrays, _NUMBER: np.arange(rows.num_rows)})
     groups = numbered.group_by(names, use_threads=False).aggregate([(_NUMBER, "list")])
     lists = groups.column(f"{_NUMBER}_list").combine_chunks()
     members = lists.flatten().to_numpy()
     found = np.empty(rows.num_rows, np.int64)
     found[members] = np.repeat(np.arange(len(lists)), pc.list_value_length(lists).to_numpy())
     for name in names:
-        found[part.column(name).is_null().to_numpy()] = -1
+        found[arrays[name].is_null().to_numpy(zero_copy_only=False)] = -1
     return found
 
 
