@@ -137,6 +137,20 @@ def complete(
 
     `row_ids` are the hidden keys of rows that have some; others get new ones.
     """
+    values = fill(tx, schema, given, present)
+    check_values(tx, schema, values, given.rows)
+    if schema.hidden_key is not None:
+        values[schema.hidden_key.page_name] = (
+            row_ids if row_ids is not None else _row_ids(tx, schema, given.rows)
+        )
+    names = [column.page_name for column in schema.stored]
+    return schema.key_spec.with_key(pa.record_batch([values[name] for name in names], names=names))
+
+
+def fill(
+    tx: Transaction, schema: TableSchema, given: Given, present: Present | None = None
+) -> dict[str, pa.Array]:
+    """Every visible column by its page name, not checked yet."""
     values: dict[str, pa.Array] = {}
     for column in schema.columns:
         array = given.columns.get(column.page_name)
@@ -146,13 +160,7 @@ def complete(
         elif column.generated is None:
             values[column.page_name] = _left_out(tx, schema, column, given.rows, present)
     _generate(tx, schema, values, given.rows)
-    check_values(tx, schema, values, given.rows)
-    if schema.hidden_key is not None:
-        values[schema.hidden_key.page_name] = (
-            row_ids if row_ids is not None else _row_ids(tx, schema, given.rows)
-        )
-    names = [column.page_name for column in schema.stored]
-    return schema.key_spec.with_key(pa.record_batch([values[name] for name in names], names=names))
+    return values
 
 
 def _skip_values(tx: Transaction, column: Column, values: pa.Array) -> None:

@@ -13,14 +13,13 @@ import numpy as np
 import pyarrow as pa
 
 from absdb.catalog.schema import Column, TableSchema
-from absdb.engine.prepare import Given, Present, complete, conform, keys_of
+from absdb.engine.prepare import Given, Present, complete, conform, fill, keys_of
 from absdb.engine.reader import TableReader
 from absdb.engine.refusals import refuse_existing
 from absdb.engine.rows import logical_key
 from absdb.engine.writes import in_key_order, tombstones
 from absdb.pages.fold import fold_table
 from absdb.pages.key import Keys, at, is_increasing, length, runs_of_equal, sort_order, take
-from absdb.pages.lookup import Found
 from absdb.pages.projection import OutputColumn, Projection
 from absdb.pages.types import to_logical, to_physical
 
@@ -58,16 +57,7 @@ def rows_with_keys(reader: TableReader, rows: pa.Table, columns: list[str] | Non
 
 def insert(tx: Transaction, schema: TableSchema, rows: pa.Table) -> pa.Table:
     """Add rows that are not there; ConstraintError for keys that are. Returns the rows with every column, in order."""
-    return write_new(tx, schema, completed(tx, schema, rows))
-
-
-def completed(tx: Transaction, schema: TableSchema, rows: pa.Table) -> pa.RecordBatch:
-    """New rows with every column, as `write_new` takes them: defaults filled, NOT NULL and CHECK held."""
-    return complete(tx, schema, conform(schema, rows))
-
-
-def write_new(tx: Transaction, schema: TableSchema, batch: pa.RecordBatch) -> pa.Table:
-    """Add completed rows as `insert` does."""
+    batch = complete(tx, schema, conform(schema, rows))
     ordered = in_key_order(schema, batch)
     if ordered.num_rows and schema.hidden_key is None:
         keys = schema.key_spec.keys_of(ordered)
@@ -115,8 +105,13 @@ def delete(tx: Transaction, schema: TableSchema, rows: pa.Table) -> int:
 def alive(reader: TableReader, rows: pa.Table) -> np.ndarray[Any, Any]:
     """For each row, whether the table has its key; rows whose key is NULL have none."""
     schema = reader.schema
-    found: Found = reader.lookup(keys_of(schema, conform(schema, rows.select(list(schema.key_names)))))
-    return found.alive
+    given = conform(schema, rows.select(list(schema.key_names)))
+    there = np.ones(given.rows, bool)
+    for array in given.columns.values():
+        there &= array.is_valid().to_numpy(zero_copy_only=False)
+    known = np.flatnonzero(there)
+    there[known] = reader.lookup(keys_of(schema, given.take(known))).alive
+    return there
 
 
 def physical(values: pa.ChunkedArray, column: Column) -> pa.Array:
@@ -134,6 +129,13 @@ def given_twice(schema: TableSchema, rows: pa.Table) -> tuple[Any, ...] | None:
     if not len(again):
         return None
     return () if schema.hidden_key is not None else logical_key(schema, at(keys, int(again[0])))
+
+
+def filled(tx: Transaction, schema: TableSchema, rows: pa.Table) -> pa.Table:
+    """New rows as they would be inserted, with their defaults and generated values; nothing is checked."""
+    values = fill(tx, schema, conform(schema, rows))
+    arrays = [to_logical(values[column.page_name], column.type) for column in schema.columns]
+    return pa.Table.from_arrays(arrays, names=list(schema.by_name))
 
 
 def visible(schema: TableSchema, batch: pa.RecordBatch) -> pa.Table:

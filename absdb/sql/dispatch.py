@@ -30,6 +30,7 @@ _MODULES: dict[str, str] = {
     **dict.fromkeys(_TRANSACTIONS, "transactions"),
     "USE": "use",
     "TRUNCATE": "delete",
+    "COPY": "copy",
     "MERGE": "merge_into",
     "COMMENT": "comment",
     **dict.fromkeys(("CHECKPOINT", "FORCE"), "checkpoint"),

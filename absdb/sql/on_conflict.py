@@ -25,7 +25,7 @@ from absdb.sql.defaults import with_columns
 from absdb.sql.scan import readable
 from absdb.sql.source import error_at
 from absdb.sql.source_table import target_table
-from absdb.sql.target import TargetRef, column_of, table_of
+from absdb.sql.target import TargetRef, column_of, table_of, writable_columns
 from absdb.sql.tokens import literal, quoted
 from absdb.sql.update import apply_update, changed_columns
 
@@ -71,12 +71,12 @@ def insert_or(
     work, schema = _Insert(call, scope, named, target, conflict), named.schema
     deciding = _deciding(work)
     _check_excluded(work)
-    batch = row_changes.completed(scope.tx, schema, given)
-    rows = row_changes.visible(schema, batch)
+    rows = row_changes.filled(scope.tx, schema, given)
     there = [_there(work, rows, each) for each in deciding]
     known = np.logical_or.reduce(there)
     first = _first_of_equal(rows, deciding, ~known)
-    inserted = row_changes.write_new(scope.tx, schema, batch.take(pa.array(np.flatnonzero(first))))
+    new = rows.select([column.name for column in writable_columns(schema)]).filter(pa.array(first))
+    inserted = row_changes.insert(scope.tx, schema, new)
     if not conflict.assignments and not conflict.replace:
         return inserted
     again = np.flatnonzero(_first_of_equal(rows, deciding, known))
@@ -91,6 +91,8 @@ def insert_or(
     if conflict.replace:
         kept = {column.id for column in deciding[0]}
         values = {c.name: f'"excluded".{quoted(c.name)}' for c in columns if c.id not in kept}
+        if all(column.id in kept for column in schema.columns):
+            return inserted
     updated = _update(work, rows.take(pa.array(again)), deciding[0], values)
     return pa.concat_tables([inserted, updated])
 
@@ -129,12 +131,16 @@ def _deciding(work: _Insert) -> list[list[Column]]:
     return known
 
 
+def _is_key(schema: TableSchema, columns: Sequence[Column]) -> bool:
+    return schema.hidden_key is None and [column.id for column in columns] == list(schema.key)
+
+
 def _there(work: _Insert, rows: pa.Table, columns: Sequence[Column]) -> Mask:
     """For each row given, whether the table has one with equal values in some columns; NULL equals nothing."""
     schema, reader = work.schema, work.scope.reader(work.schema)
     if not reader.sections:
         return np.zeros(rows.num_rows, bool)
-    if schema.hidden_key is None and [column.id for column in columns] == list(schema.key):
+    if _is_key(schema, columns):
         return row_changes.alive(reader, rows)
     target = target_table(work.call, work.scope, work.named, work.target)
     numbered = readable(rows.select([c.name for c in columns])).append_column(
@@ -202,7 +208,7 @@ def _update(
     """Update the rows that are there with the values of a SET list; they come back as they are now."""
     call, scope, schema = work.call, work.scope, work.schema
     present = None
-    if schema.hidden_key is None and [column.id for column in columns] == list(schema.key):
+    if _is_key(schema, columns):
         present = row_changes.rows_with_keys(scope.reader(schema), rows, None)
     table = target_table(call, scope, work.named, work.target, present)
     rekeyed = any(schema.by_name[name].id in schema.key for name in values)
