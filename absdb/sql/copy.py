@@ -17,14 +17,13 @@ import pyarrow as pa
 
 from absdb.catalog.schema import Column, TableSchema
 from absdb.engine import intake
-from absdb.errors import QueryError
 from absdb.sql.assembly import Assembled, Piece, Span
 from absdb.sql.cursor import TokenCursor
 from absdb.sql.duck_errors import query_error
 from absdb.sql.edits import Edit, Edited
 from absdb.sql.insert import named_columns
 from absdb.sql.insert_plan import column_names
-from absdb.sql.own_files import refuse_path
+from absdb.sql.own_files import check_path, check_read
 from absdb.sql.parsed import Statement
 from absdb.sql.result import Result
 from absdb.sql.returning import counted
@@ -98,11 +97,13 @@ def execute(call: Call) -> Result:
     """Copy the rows; the number of them, or what an option such as RETURN_FILES asks for."""
     plan = call.session.backend.kept.get(CopyPlan, call.text, lambda: CopyPlan.read(call.statement))
     file = _file_of(call, plan.file)
-    try:
-        refuse_path(call.session.engine, file, "read" if plan.reads else "write")
-    except QueryError as error:
-        raise error_at(call.text, plan.file.start, error.message, hint=error.hint) from error
-    if not plan.reads:
+    engine, at = call.session.engine, plan.file.start
+    if call.session.strangers:
+        raise error_at(call.text, at, "files cannot be copied here", hint="INSERT rows, SELECT them")
+    if plan.reads:
+        check_read(engine, call.session.backend, call.text, at, file)
+    else:
+        check_path(engine, call.text, at, file, what="write")
         return _write_file(call, plan, file)
     assert plan.target is not None, "only tables are copied into"
     return call.write(

@@ -26,6 +26,7 @@ from absdb.sql.source import error_at
 from absdb.sql.tokens import Kind, literal, quoted, tokenize
 
 if TYPE_CHECKING:
+    from absdb.sql.connection import Backend
     from absdb.sql.parsed import Query
     from absdb.sql.rewrite import Rewriter
     from absdb.sql.syntax import Call
@@ -165,21 +166,29 @@ def _written(value: Any) -> str:
 
 
 def _checked(rewriter: Rewriter, query: Query, path: str, at: int) -> None:
-    """The path, and every file it matches."""
-    engine = rewriter.moment.engine
+    check_read(rewriter.moment.engine, rewriter.backend, query.text, at, path)
+
+
+def check_read(engine: Engine, backend: Backend, text: str, at: int, path: str) -> None:
+    """QueryError, pointing at `at` of `text`, for a path that must not be read, or that matches a file of that kind."""
     if _REMOTE.match(path) and path[:5].casefold() != "file:":
         hint = "fetch it first; extensions are not loaded"
-        raise error_at(query.text, at, f"only local files can be read, not {path!r}", hint=hint)
+        raise error_at(text, at, f"only local files can be read, not {path!r}", hint=hint)
     found = [path]
     if any(char in path for char in _PATTERN):
-        with rewriter.backend.registered({}) as connection:
+        with backend.registered({}) as connection:
             try:
                 rows = connection.execute("SELECT file FROM glob($1)", [path]).fetchall()
             except Exception as error:
-                raise error_at(query.text, at, f"{path!r} cannot be followed: {error}") from error
+                raise error_at(text, at, f"{path!r} cannot be followed: {error}") from error
         found += [row[0] for row in rows]
     for each in found:
-        try:
-            refuse_path(engine, each)
-        except QueryError as error:
-            raise error_at(query.text, at, error.message, hint=error.hint, path=path) from error
+        check_path(engine, text, at, each, path)
+
+
+def check_path(engine: Engine, text: str, at: int, path: str, written: str = "", what: str = "read") -> None:
+    """QueryError, pointing at `at` of `text`, for a path into the instance's directory."""
+    try:
+        refuse_path(engine, path, what)
+    except QueryError as error:
+        raise error_at(text, at, error.message, hint=error.hint, path=written or path) from error

@@ -98,12 +98,16 @@ def test_the_instances_own_files_are_out_of_reach(tmp_path: Path, monkeypatch: p
             root / "x.csv",
             "x.csv",
             tmp_path / "link" / "x.csv",
-            tmp_path / "*" / "*.csv",
             f"file://{root}/x.csv",
+            root / "wal" / "../x.csv",
         ]
-        for path in [*paths, tmp_path / "**" / "x.csv", root / "wal" / ".." / "x.csv"]:
-            for verb in ("FROM", "TO"):
-                with pytest.raises(QueryError, match="the directory of the instance"):
-                    session.sql(f"COPY t {verb} '{path}'")
+        statements = [f"COPY t {verb} '{path}'" for path in paths for verb in ("FROM", "TO")]
+        for text in [*statements, f"COPY t FROM '{tmp_path}/*/*'", f"COPY t FROM '{tmp_path}/**/control'"]:
+            with pytest.raises(QueryError, match="the directory of the instance"):
+                session.sql(text)
         session.sql(f"COPY t TO '{tmp_path}/shop.csv'")
         session.sql(f"COPY t FROM '{tmp_path}/sh*.csv'")
+        with Session(instance["main"]._scope, strangers=True) as session:
+            for verb in ("FROM", "TO"):
+                with pytest.raises(QueryError, match="cannot be copied here"):
+                    session.sql(f"COPY t {verb} '{tmp_path}/shop.csv'")
