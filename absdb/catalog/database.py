@@ -4,8 +4,8 @@ A DatabaseCatalog is an immutable map from (kind, id) to a descriptor. A commit 
 the changed entries as JSON, `null` for removed ones; `apply` makes the next catalog from them. History keeps
 one catalog per schema change, so that a point in the past has the schema of that time.
 
-Kinds: `table` (TableSchema), `namespace` (an SQL schema), `sequence`, `ancestry` (what has been merged in: a
-map era → LSN). A kind this absdb does not know is kept as the JSON it came as.
+Kinds: `table` (TableSchema), `namespace` (an SQL schema), `sequence`, `view`, `macro`, `ancestry` (what has been
+merged in: a map era → LSN). A kind this absdb does not know is kept as the JSON it came as.
 """
 
 from __future__ import annotations
@@ -54,6 +54,15 @@ class DatabaseCatalog:
         """Names of the SQL schemas, the default one first."""
         rest = sorted(str(name) for kind, name in self.entities if kind == "namespace")
         return (DEFAULT_NAMESPACE, *rest)
+
+    @cached_property
+    def named(self) -> dict[str, dict[int, Mapping[str, Any]]]:
+        """Views, macros and sequences by kind and id; a sequence of an identity column has no name of its own."""
+        found: dict[str, dict[int, Mapping[str, Any]]] = {}
+        for (kind, number), value in self.entities.items():
+            if kind in ("view", "macro", "sequence") and "namespace" in value:
+                found.setdefault(kind, {})[int(number)] = value
+        return found
 
     @cached_property
     def referencing(self) -> dict[TableId, tuple[tuple[TableSchema, ForeignKey], ...]]:

@@ -17,6 +17,7 @@ import pyarrow as pa
 from absdb.sql.connection import Backend
 from absdb.sql.cursor import TokenCursor
 from absdb.sql.names import Path
+from absdb.sql.reserved import refuse_reserved
 from absdb.sql.sequence_options import SequenceOptions, read_options
 from absdb.sql.source import error_at
 from absdb.sql.time_travel import matching
@@ -98,6 +99,7 @@ def read_constraint(cursor: TokenCursor) -> ConstraintClause:
 def read_column(backend: Backend, cursor: TokenCursor) -> ColumnClause:
     """A column with its type and what holds for it."""
     column = ColumnClause(cursor.name("the name of a column"), cursor.tokens[cursor.at - 1].start)
+    refuse_reserved(backend, cursor, cursor.tokens[cursor.at - 1])
     if cursor.token.upper not in _NO_TYPE:
         column.type, column.values = type_at(backend, cursor)
     while _read_clause(cursor, column):

@@ -55,6 +55,7 @@ class Backend:
                 self._base.close()
                 raise query_error(error, statement, []) from error
         self._idle: list[Any] = []
+        self._extended: set[str] = set()
 
     def cursor(self) -> Any:
         """A connection for one query, or for a session; give it back with `release`, or close it."""
@@ -74,6 +75,13 @@ class Backend:
     def discard(self, cursor: Any) -> None:
         """End a connection whose result was not read to its end."""
         cursor.close()
+
+    def extend(self, name: str, make: Callable[[Any], None]) -> None:
+        """Have `make` add a function of that name to DuckDB, the first time that it is needed."""
+        with self._mutex:
+            if name not in self._extended:
+                make(self._base)
+                self._extended.add(name)
 
     @contextmanager
     def registered(self, objects: Mapping[str, Any]) -> Iterator[Any]:

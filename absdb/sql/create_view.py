@@ -107,7 +107,7 @@ def _try_out(
     """Let DuckDB look at the query, with the view in place, so that one that reads itself is found out."""
     moment = creation.target.moment(scope)
     moment.namespace = entity["namespace"]
-    rewriter = Rewriter(moment, call.session.backend, {})
+    rewriter = Rewriter(moment, call.session.backend, {}, types_only=True)
     prepared = rewriter.prepare(described.query.text, [call.statement.named, described.query])
     running = Running(call.session.backend, prepared, {})
     try:

@@ -19,6 +19,7 @@ from absdb.catalog.schema import DEFAULT_NAMESPACE
 from absdb.engine import ddl
 from absdb.errors import AlreadyExistsError, InvalidInputError, NotFoundError
 from absdb.sql.names import Moment, Named, NamedTable, NamedView, Path, alike, find_in, same, suggestion
+from absdb.sql.reserved import refuse_reserved
 from absdb.sql.source import error_at, pointing_at
 from absdb.versioning.scope import TransactionScope
 
@@ -133,10 +134,9 @@ class Target:
         return found
 
 
-def entities(scope: TransactionScope, kind: str) -> dict[int, Mapping[str, Any]]:
+def entities(scope: TransactionScope, kind: str) -> Mapping[int, Mapping[str, Any]]:
     """All entities of a kind, by id; of the sequences those that have a name of their own."""
-    found = {int(number): value for (each, number), value in scope.catalog().entities.items() if each == kind}
-    return {number: value for number, value in found.items() if "namespace" in value}
+    return scope.catalog().named.get(kind, {})
 
 
 def entity_in(scope: TransactionScope, kind: str, space: str, name: str) -> Mapping[str, Any] | None:
@@ -176,7 +176,9 @@ def read_creation(call: Call, cursor: TokenCursor, *words: str) -> Creation:
     replace, if_absent = read_header(cursor, *words)
     what = words[0].lower()
     at = cursor.token.start
-    return Creation(what, replace, if_absent, Target(call, cursor.path(f"the name of a {what}"), at))
+    path = cursor.path(f"the name of a {what}")
+    refuse_reserved(call.session.backend, cursor, cursor.tokens[cursor.at - 1])
+    return Creation(what, replace, if_absent, Target(call, path, at))
 
 
 def read_header(cursor: TokenCursor, *words: str) -> tuple[bool, bool]:

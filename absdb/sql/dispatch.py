@@ -36,9 +36,11 @@ _MODULES: dict[str, str] = {
     **dict.fromkeys(("CHECKPOINT", "FORCE"), "checkpoint"),
 }
 """First word → module of this room whose `execute` runs the statement."""
+_CREATED = ("TABLE", "VIEW", "SCHEMA", "SEQUENCE", "MACRO", "DATABASE", "SNAPSHOT")
 _OBJECTS: dict[str, dict[str, str]] = {
     "CREATE": {
-        kind: f"create_{kind.lower()}" for kind in ("TABLE", "VIEW", "SCHEMA", "DATABASE", "SNAPSHOT")
+        **{kind: f"create_{kind.lower()}" for kind in _CREATED},
+        "FUNCTION": "create_macro",
     },
     "ALTER": {kind: f"alter_{kind.lower()}" for kind in ("TABLE", "VIEW", "DATABASE")},
     "DROP": {

@@ -18,6 +18,9 @@ from absdb.sql.source import error_at
 _PLACE = ("statement", "position", "line", "column")
 _SUGGESTED = re.compile(r"^(Did you mean .*|Candidate bindings: .*|Candidate functions:.*)$", re.MULTILINE)
 
+_RAISED = re.compile(r"exception occurred while executing the UDF: \w+: (.*?)(?: hint: .*)?(?: At: .*)?$")
+"""An error that a function of ours raised; DuckDB 1.5 adds where in Python."""
+
 
 def query_error(error: BaseException, text: str, edits: Sequence[Edited], *, shift: int = 0) -> AbsdbError:
     """The error to raise for one of DuckDB's about `text`, which the last of `edits` made of the one before it.
@@ -35,6 +38,8 @@ def query_error(error: BaseException, text: str, edits: Sequence[Edited], *, shi
         message = message.replace(suggested.group(), "").strip()
     kind = said.get("exception_type", "")
     shown = _first_lower(" ".join(message.split()))
+    raised = _RAISED.search(shown)
+    shown = raised.group(1) if raised else shown
     position = said.get("position")
     if position is None or kind == "Out of Memory":
         return QueryError(shown, hint=hint, statement=edits[0].original if edits else text, duckdb_kind=kind)

@@ -5,8 +5,9 @@
     current_database()           the session's database
     current_schema()             its schema
     getvariable('name')          what SET VARIABLE has set
+    nextval('s'), currval('s')   see sequence_values.py
 
-Called by rewrite.py.
+Macros see macros.py. Called by rewrite.py.
 """
 
 from __future__ import annotations
@@ -15,12 +16,13 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from absdb.ids import Lsn
+from absdb.sql import macros, sequence_values
+from absdb.sql.calls import arguments_of
 from absdb.sql.edits import Edit
 from absdb.sql.evaluate import evaluate
 from absdb.sql.parsed import Query
 from absdb.sql.source import error_at
 from absdb.sql.syntax import Call
-from absdb.sql.time_travel import matching
 from absdb.sql.tokens import literal, quoted
 
 if TYPE_CHECKING:
@@ -40,7 +42,11 @@ def edits(rewriter: Rewriter, query: Query) -> list[Edit]:
     found = []
     for call in query.syntax.calls:
         name = call.path[-1].casefold()
+        if name in sequence_values.NAMES and len(call.path) == 1:
+            found += _on_sequence(rewriter, query, call)
+            continue
         if name != "getvariable" and name not in _CONSTANTS:
+            found += macros.edits(rewriter, query, call, table=False)
             continue
         start, stop, given = arguments_of(query, call)
         if name == "getvariable":
@@ -51,7 +57,21 @@ def edits(rewriter: Rewriter, query: Query) -> list[Edit]:
             value = _CONSTANTS[name](rewriter.moment)
         alias = f" AS {quoted(query.text[start:stop].casefold())}" if call.names_column else ""
         found.append(Edit(start, stop, value + alias))
+    for call in query.syntax.table_calls:
+        found += macros.edits(rewriter, query, call, table=True)
     return found
+
+
+def is_ours(name: str) -> bool:
+    """Whether a function of this name is one of absdb, so that no macro can have it."""
+    name = name.casefold()
+    return name in (*_CONSTANTS, "getvariable") or name in sequence_values.NAMES or name.startswith("absdb_")
+
+
+def _on_sequence(rewriter: Rewriter, query: Query, call: Call) -> list[Edit]:
+    start, stop, spans = arguments_of(query, call)
+    _, first, last = spans[0] if spans else ("", start, stop)
+    return sequence_values.edits(rewriter, query, call, first, last)
 
 
 def _variable(rewriter: Rewriter, query: Query, call: Call) -> str:
@@ -71,29 +91,3 @@ def arguments(rewriter: Rewriter, query: Query, call: Call) -> tuple[int, int, d
     for number, (name, first, last) in enumerate(spans):
         values[name or f"arg{number}"] = evaluate(rewriter, query.text, first, last)
     return start, stop, values
-
-
-def arguments_of(query: Query, call: Call) -> tuple[int, int, list[tuple[str, int, int]]]:
-    """(start, stop, (name or "", start, stop) of each argument) of a call."""
-    tokens = query.tokens
-    first = query.token_of(call.path, call.at)
-    assert first is not None, "the parser found the call in this text"
-    opening = first + 2 * len(call.path) - 1
-    if tokens[opening].upper != "(":
-        raise error_at(
-            query.text, tokens[first].start, f"{call.path[-1]} is a function", hint="call it with ()"
-        )
-    closing = matching(query.text, tokens, opening)
-    found: list[tuple[str, int, int]] = []
-    at = opening + 1
-    while at < closing:
-        end = at
-        while end < closing and tokens[end].upper != ",":
-            end = matching(query.text, tokens, end) + 1 if tokens[end].upper in ("(", "[", "{") else end + 1
-        name = ""
-        if tokens[at].is_name and tokens[at + 1].upper in ("=>", ":="):
-            name, at = tokens[at].value.casefold(), at + 2
-        if end > at:
-            found.append((name, tokens[at].start, tokens[end - 1].stop))
-        at = end + 1
-    return tokens[first].start, tokens[closing].stop, found

@@ -234,7 +234,35 @@ def find_in(view: DatabaseView, namespace: str, name: str) -> Named | None:
 
 def views_of(catalog: DatabaseCatalog) -> list[Mapping[str, Any]]:
     """The stored queries of a database."""
-    return [value for (kind, _), value in catalog.entities.items() if kind == "view"]
+    return list(catalog.named.get("view", {}).values())
+
+
+@dataclass(frozen=True, slots=True)
+class NamedEntity:
+    """A sequence or a macro, as the catalog of a database has it."""
+
+    view: DatabaseView
+    entity: Mapping[str, Any]
+
+
+def find_entity(moment: Moment, kind: str, path: Path) -> NamedEntity | None:
+    """The sequence or macro of a name, None if there is none."""
+    try:
+        info, namespace, name = moment.split(path)
+    except NotFoundError:
+        return None
+    view = moment.view(info)
+    known = view.catalog.named.get(kind)
+    if not known:
+        return None
+    spaces = (
+        [namespace] if namespace is not None else list(dict.fromkeys((moment.namespace, DEFAULT_NAMESPACE)))
+    )
+    for space in spaces:
+        found = alike({each["name"]: each for each in known.values() if same(each["namespace"], space)}, name)
+        if found is not None:
+            return NamedEntity(view, found)
+    return None
 
 
 def same(a: str, b: str) -> bool:

@@ -21,7 +21,7 @@ from absdb.errors import AbsdbError, QueryError
 from absdb.io.inside import is_inside
 from absdb.sql.edits import Edit
 from absdb.sql.evaluate import evaluate
-from absdb.sql.functions import arguments_of
+from absdb.sql.calls import arguments_of
 from absdb.sql.source import error_at
 from absdb.sql.tokens import Kind, literal, quoted, tokenize
 

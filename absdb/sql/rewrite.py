@@ -12,7 +12,8 @@ each with the columns the query reads. Called by session.py and by every stateme
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,11 +24,12 @@ from absdb.sql.cursor import TokenCursor
 from absdb.sql.duck_errors import placed_back
 from absdb.sql.edits import Edit, Edited, outermost
 from absdb.sql.evaluate import evaluate
-from absdb.sql.names import DatabaseView, Moment, NamedTable, NamedView, same
+from absdb.sql.names import DatabaseView, Moment, NamedTable, NamedView, find_entity
 from absdb.sql.own_files import file_edits, query_of, refuse_file
 from absdb.sql.parsed import Query, ShowRef
 from absdb.sql.prune import selected
 from absdb.sql.scan import needed, readable, scan
+from absdb.sql.sequence_values import Drawn, Draws, currval_macro
 from absdb.sql.source import error_at
 from absdb.sql.syntax import UNKNOWN, Call, NotASelect, TableRef
 from absdb.sql.time_travel import TravelRef, When, placeholder
@@ -79,6 +81,12 @@ class Rewriter:
     """What SET VARIABLE has set."""
     types_only: bool = False
     """Whether only the types of the result are wanted: no rows are read."""
+    drawn: Drawn = field(default_factory=dict)
+    """The last values that the session took of sequences."""
+    draws: Draws | None = None
+    currents: dict[str, int] = field(default_factory=dict)
+    macros: dict[tuple[str, int], str] = field(default_factory=dict)
+    """The macros made for the query, by (database, id): what they are called in it."""
     _depth: int = 0
 
     def prepare(self, text: str, before: Sequence[Edited] = ()) -> Prepared:
@@ -87,7 +95,8 @@ class Rewriter:
             edited = self.query(text)
         except QueryError as error:
             raise (placed_back(error, text, before) if before else error) from error
-        return Prepared(edited.text, [*before, edited], self.objects, self.setup, self.held)
+        setup = [*self.setup, currval_macro(self.currents)] if self.currents else self.setup
+        return Prepared(edited.text, [*before, edited], self.objects, setup, self.held)
 
     def query(self, text: str) -> Edited:
         """The text with every name replaced. QueryError points at a name that means nothing."""
@@ -105,15 +114,14 @@ class Rewriter:
             self.given,
             strangers=self.strangers,
             variables=self.variables,
+            drawn=self.drawn,
         )
 
     def knows_function(self, path: Sequence[str]) -> bool:
         """Whether a table function is one of ours, or a macro of a database."""
         if listings.function(tuple(path)) is not None:
             return True
-        info = self.moment.current.info if len(path) == 1 else self.moment.database(path[0])
-        entities = self.moment.view(info or self.moment.current.info).catalog.entities
-        return any(kind == "macro" and same(value["name"], path[-1]) for (kind, _), value in entities.items())
+        return find_entity(self.moment, "macro", tuple(path)) is not None
 
     def nested_text(self, text: str) -> str:
         """A query in the words of this statement, in parentheses."""
@@ -130,25 +138,28 @@ class Rewriter:
         if self._depth >= VIEWS_DEEP_MAX:
             name = view.entity["name"]
             raise QueryError(f"view {name!r} refers to itself", hint="or nests too deeply", view=name)
-        outer, self.moment = self.moment, self._moment_of(view)
-        given, frames, self.given, self.frames = self.given, self.frames, {}, None
-        self._depth += 1
         try:
-            return f"({self.query(view.entity['query']).text}\n)"
+            with self.inside(view.view, view.entity["namespace"]):
+                return f"({self.query(view.entity['query']).text}\n)"
         except AbsdbError as error:
             if "view" in error.facts:
                 raise
             name = view.entity["name"]
             raise QueryError(f"in view {name!r}: {error.message}", hint=error.hint, view=name) from error
+
+    @contextmanager
+    def inside(self, view: DatabaseView, namespace: str) -> Iterator[None]:
+        """Let names mean what they mean in a database and schema, at the time at which that is seen."""
+        outer, given, frames = self.moment, self.given, self.frames
+        self.moment = Moment(outer.engine, view, outer.lsn, namespace)
+        self.moment.seen_with(outer, view)
+        self.given, self.frames = {}, None
+        self._depth += 1
+        try:
+            yield
         finally:
             self._depth -= 1
             self.moment, self.given, self.frames = outer, given, frames
-
-    def _moment_of(self, view: NamedView) -> Moment:
-        """A view's names mean what they mean in its own database and schema, at the same time."""
-        moment = Moment(self.moment.engine, view.view, self.moment.lsn, view.entity["namespace"])
-        moment.seen_with(self.moment, view.view)
-        return moment
 
     def point(self, text: str, when: When) -> Callable[[Any], DatabaseView]:
         """From a database to its view at a point that is written in the text."""

@@ -29,6 +29,7 @@ from absdb.sql.parameters import Values, bind
 from absdb.sql.parsed import Statement
 from absdb.sql.result import Result
 from absdb.sql.rewrite import Frames, Prepared, Rewriter
+from absdb.sql.sequence_values import Drawn
 from absdb.sql.time_travel import When
 from absdb.sql.tokens import statements_of
 from absdb.versioning.scope import HeadScope, PastScope, Scope, TransactionScope
@@ -53,6 +54,8 @@ class Session:
         """What SET VARIABLE has set: tables of one value each, by their names."""
         self.duckdb_settings: dict[str, str] = {}
         self._own_backend: Backend | None = None
+        self.drawn: Drawn = {}
+        """The last values that nextval() gave to this session."""
         self.closed = False
 
     # -- running statements
@@ -282,6 +285,7 @@ class Call:
             given or {},
             strangers=session.strangers,
             variables=session.variables,
+            drawn=session.drawn,
         )
 
     def prepare(

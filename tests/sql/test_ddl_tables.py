@@ -137,6 +137,8 @@ def test_constraints_of_columns_and_of_the_table_hold(main: Database) -> None:
         ("CREATE TABLE t (a INTEGER) WITH (compression = 'best')", "'best'", "compression"),
         ("CREATE TABLE t (a INTEGER b)", "b)", "expected"),
         ("CREATE TABLE t (a)", ")", "a type"),
+        ("CREATE TABLE order (a INTEGER)", "order", "in quotes|word of SQL"),
+        ("CREATE TABLE t (a INTEGER, Select INTEGER)", "Select", "word of SQL"),
         ("CREATE TABLE t (a INTEGER) nonsense", "nonsense", "the end"),
         ("CREATE TEMP TABLE t (a INTEGER)", "TEMP", "temporary"),
         ("CREATE OR REPLACE TABLE IF NOT EXISTS t (a INTEGER)", "IF", "exclude"),
