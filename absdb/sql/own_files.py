@@ -19,9 +19,9 @@ from urllib.parse import unquote
 from absdb.engine.engine import Engine
 from absdb.errors import AbsdbError, QueryError
 from absdb.io.inside import is_inside
+from absdb.sql.calls import arguments_of
 from absdb.sql.edits import Edit
 from absdb.sql.evaluate import evaluate
-from absdb.sql.calls import arguments_of
 from absdb.sql.source import error_at
 from absdb.sql.tokens import Kind, literal, quoted, tokenize
 

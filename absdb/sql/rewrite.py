@@ -32,7 +32,7 @@ from absdb.sql.scan import needed, readable, scan
 from absdb.sql.sequence_values import Drawn, Draws, currval_macro
 from absdb.sql.source import error_at
 from absdb.sql.syntax import UNKNOWN, Call, NotASelect, TableRef
-from absdb.sql.time_travel import TravelRef, When, placeholder
+from absdb.sql.time_travel import TravelRef, When, placeholder, point_arguments
 from absdb.sql.tokens import Kind, quoted
 from absdb.versioning.as_of import resolve
 
@@ -164,7 +164,7 @@ class Rewriter:
     def point(self, text: str, when: When) -> Callable[[Any], DatabaseView]:
         """From a database to its view at a point that is written in the text."""
         value = evaluate(self, text, when.start, when.stop)
-        named = _point_arguments(when.unit, value, self.moment)
+        named = point_arguments(when.unit, value)
 
         def at(info: Any) -> DatabaseView:
             try:
@@ -190,17 +190,6 @@ def _read(connection: Any, text: str) -> Query:
     except NotASelect as error:
         message = str(error)
         raise error_at(text, 0 if error.at == UNKNOWN else error.at, message, parser=True) from error
-
-
-def _point_arguments(unit: str, value: Any, moment: Moment) -> dict[str, Any]:
-    """What a point in SQL is in Python's words."""
-    if unit == "TIMESTAMP":
-        return {"time": value}
-    if unit == "SNAPSHOT":
-        return {"snapshot": str(value)}
-    if unit == "VERSION" and isinstance(value, str) and "/" not in value and not value.isdecimal():
-        return {"snapshot": value}
-    return {"lsn": value}
 
 
 class _Names:

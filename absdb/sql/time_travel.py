@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from absdb.sql.edits import Edit
 from absdb.sql.source import error_at
@@ -128,6 +129,17 @@ def _primary(text: str, tokens: Sequence[Token], at: int) -> int:
     while tokens[at].upper == "::":
         at += 2
     return at
+
+
+def point_arguments(unit: str, value: Any) -> dict[str, Any]:
+    """What a point in SQL is in the words of `resolve`."""
+    if unit == "TIMESTAMP":
+        return {"time": value}
+    if unit == "SNAPSHOT":
+        return {"snapshot": str(value)}
+    if unit == "VERSION" and isinstance(value, str) and "/" not in value and not value.isdecimal():
+        return {"snapshot": value}
+    return {"lsn": value}
 
 
 def matching(text: str, tokens: Sequence[Token], at: int) -> int:
