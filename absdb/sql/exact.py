@@ -10,7 +10,7 @@ import datetime as dt
 import uuid
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.types as pt
@@ -26,7 +26,7 @@ def exact_rows(
 ) -> list[dict[str, Any]] | None:
     """The rows as dicts, without the columns that are DEFAULT; None if a value is not of its column's type."""
     names = [column.name for column in columns]
-    fits = [_type_of(column) for column in columns]
+    fits = [_fit_of(column) for column in columns]
     found = []
     for row in rows:
         made: dict[str, Any] = {}
@@ -34,27 +34,32 @@ def exact_rows(
             if cell.kind == "default":
                 continue
             value = values[cell.value] if cell.kind == "parameter" else cell.value
-            if value is not None and (type(value) is not wanted or not _is_exact(value)):
+            if value is not None and not wanted.takes(value):
                 return None
             made[name] = value
         found.append(made)
     return found
 
 
-def _is_exact(value: Any) -> bool:
-    """Whether a date and time has no zone; there are two kinds of it in one Python type."""
-    return type(value) is not dt.datetime or value.tzinfo is None
+class _Fit(NamedTuple):
+    """The Python type of the values that fit as they are, None if there is none; dates with time are of two kinds."""
+
+    python: type | None
+    zoned: bool = False
+
+    def takes(self, value: Any) -> bool:
+        kind = type(value)
+        return kind is self.python and (kind is not dt.datetime or (value.tzinfo is not None) is self.zoned)
 
 
-_TYPES: dict[pa.DataType, type | None] = {}
+_FITS: dict[pa.DataType, _Fit] = {}
 
 
-def _type_of(column: Column) -> type | None:
-    """The Python type of the values that fit a column as they are, None if there is none."""
+def _fit_of(column: Column) -> _Fit:
     kind = column.type
-    if kind not in _TYPES:
-        _TYPES[kind] = _python_type(kind)
-    return _TYPES[kind]
+    if kind not in _FITS:
+        _FITS[kind] = _Fit(_python_type(kind), pt.is_timestamp(kind) and kind.tz is not None)
+    return _FITS[kind]
 
 
 def _python_type(kind: pa.DataType) -> type | None:
@@ -63,7 +68,7 @@ def _python_type(kind: pa.DataType) -> type | None:
     if isinstance(kind, pa.BaseExtensionType):
         return None
     if pt.is_timestamp(kind):
-        return dt.datetime if kind.tz is None and kind.unit in ("us", "ns") else None
+        return dt.datetime if kind.unit in ("us", "ns") else None
     return next((made for test, made in _TESTS if test(kind)), None)
 
 
@@ -73,7 +78,10 @@ _TESTS: list[tuple[Any, type]] = [
     (pt.is_boolean, bool),
     (pt.is_string, str),
     (pt.is_large_string, str),
+    (pt.is_string_view, str),
     (pt.is_binary, bytes),
+    (pt.is_large_binary, bytes),
+    (pt.is_binary_view, bytes),
     (pt.is_date32, dt.date),
     (pt.is_decimal128, Decimal),
 ]

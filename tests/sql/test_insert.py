@@ -106,3 +106,24 @@ def test_a_statement_that_fails_changes_nothing(shop: Any) -> None:
             "FROM range(10, 100000) r(i)"
         )
     assert shop.rows("SELECT id FROM orders") == [(1,)]
+
+
+def test_texts_bytes_and_times_of_every_type(shop: Any) -> None:
+    """What fits as it is goes straight to the table, the rest is cast; both mean the same."""
+    zone = dt.timezone(dt.timedelta(hours=2))
+    types = {
+        "id": pa.int64(),
+        "view": pa.string_view(),
+        "large": pa.large_string(),
+        "at": pa.timestamp("us", tz="UTC"),
+        "plain": pa.timestamp("us"),
+        "bytes": pa.binary_view(),
+    }
+    shop.main.create_table("kinds", pa.schema(list(types.items())), key="id")
+    at, plain = dt.datetime(2026, 1, 2, 3, tzinfo=zone), dt.datetime(2026, 1, 2, 3)
+    text = "INSERT INTO kinds VALUES (?, ?, ?, ?, ?, ?)"
+    assert shop.count(text, [1, "a", "b", at, plain, b"c"]) == 1
+    assert shop.count(text, [2, "a", "b", plain, at, b"c"]) == 1, "cast by DuckDB, in the zone of the session"
+    one, two = shop.main["kinds"].to_arrow().to_pylist()
+    assert one == {"id": 1, "view": "a", "large": "b", "at": at, "plain": plain, "bytes": b"c"}
+    assert (two["at"], two["plain"]) == (plain.replace(tzinfo=dt.UTC), plain - dt.timedelta(hours=2))
