@@ -15,9 +15,7 @@ script.py, cursor.py and time_travel.py.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from enum import StrEnum
-from functools import cached_property
 
 from absdb.sql.source import error_at
 
@@ -34,19 +32,18 @@ class Kind(StrEnum):
     END = "end"
 
 
-@dataclass(frozen=True)
 class Token:
-    """One token; `text[start:stop]` of the statement is what was written."""
+    """One token; `text[start:stop]` of the statement is what was written. Nobody changes it."""
 
-    kind: Kind
-    value: str
-    start: int
-    stop: int
+    __slots__ = ("kind", "start", "stop", "upper", "value")
 
-    @cached_property
-    def upper(self) -> str:
+    def __init__(self, kind: Kind, value: str, start: int, stop: int) -> None:
+        self.kind = kind
+        self.value = value
+        self.start = start
+        self.stop = stop
+        self.upper = value.upper() if kind is Kind.WORD else value if kind is Kind.SYMBOL else ""
         """A word in capitals, a symbol as it is; "" for everything that no keyword can be."""
-        return self.value.upper() if self.kind in (Kind.WORD, Kind.SYMBOL) else ""
 
     @property
     def is_name(self) -> bool:
@@ -67,6 +64,13 @@ _DOLLAR = re.compile(r"\$([^\W\d]\w*)?\$")
 _PARAMETER = re.compile(r"\$(\d+|[^\W\d]\w*)|\?(\d*)")
 _SYMBOL = re.compile(r"::|=>|:=|<=|>=|<>|!=|->>|->|\|\||==|\*\*|//|<<|>>|@>|<@|&&|!~~\*?|~~\*?|[^\w\s]")
 _COMMENT_EDGE = re.compile(r"/\*|\*/")
+_COMMON = re.compile(
+    r"(?:\s++|--[^\n]*+)*+"
+    r"(?:([^\W\d]\w*+)(?![$'])|(\d++)(?![\w.])|([(),;])|'([^']*+)'(?!')|\"([^\"]++)\"(?!\"))"
+)
+"""Blanks and one of the tokens that most of a statement consists of; what it does not match is read with care."""
+_COMMON_KINDS = (Kind.END, Kind.WORD, Kind.NUMBER, Kind.SYMBOL, Kind.STRING, Kind.NAME)
+_FIRST_QUOTED = 4
 
 
 def tokenize(text: str) -> list[Token]:
@@ -80,8 +84,13 @@ def tokenize(text: str) -> list[Token]:
             hint="pass it in a parameter",
         )
     tokens: list[Token] = []
-    at = 0
+    at, common = 0, _COMMON.match
     while True:
+        while found := common(text, at):
+            group, at = found.lastindex or 0, found.end()
+            value = found.group(group)
+            quotes = group >= _FIRST_QUOTED
+            tokens.append(Token(_COMMON_KINDS[group], value, at - len(value) - 2 * quotes, at))
         at = _skip(text, at)
         if at >= len(text):
             tokens.append(Token(Kind.END, "", len(text), len(text)))
@@ -159,7 +168,7 @@ def statements_of(text: str) -> list[str]:
             if at and tokens[at - 1].stop > start:
                 found.append(text[start : tokens[at - 1].stop])
             start = token.stop
-    return [each.strip() for each in found if tokenize(each)[0].kind is not Kind.END]
+    return [each.strip() for each in found]
 
 
 def quoted(name: str) -> str:
