@@ -15,10 +15,11 @@ from absdb.sql.assignments import expression
 from absdb.sql.computed import streamed
 from absdb.sql.cursor import TokenCursor
 from absdb.sql.dispatch import after_with
+from absdb.sql.join_source import Source, joined_tables, read_source
 from absdb.sql.parsed import Statement
 from absdb.sql.result import Result
 from absdb.sql.returning import counted, read_returning, returned
-from absdb.sql.source_table import TargetTable, target_table
+from absdb.sql.source_table import TargetTable
 from absdb.sql.target import TargetRef, database_of, read_target, table_of
 from absdb.sql.tokens import quoted
 
@@ -33,7 +34,7 @@ class DeletePlan:
 
     with_clause: Span | None
     target: TargetRef
-    source: Span | None = None
+    source: Source | None = None
     condition: Span | None = None
     returning: Span | None = None
 
@@ -51,7 +52,9 @@ class DeletePlan:
         target = read_target(cursor, ("USING", "WHERE", "RETURNING"))
         plan = cls(Span(tokens[0].start, tokens[start - 1].stop) if start else None, target)
         if cursor.accept("USING"):
-            plan.source = expression(cursor, ("WHERE", "RETURNING"))
+            first = cursor.at
+            expression(cursor, ("WHERE", "RETURNING"))
+            plan.source = read_source(cursor, first, cursor.at)
         if cursor.accept("WHERE"):
             plan.condition = expression(cursor, ("RETURNING",))
         plan.returning = read_returning(cursor)
@@ -69,17 +72,19 @@ def _delete(call: Call, plan: DeletePlan, scope: TransactionScope) -> Result:
     schema, tx = named.schema, scope.tx
     if not (plan.source or plan.condition or plan.returning):
         return counted(intake.truncate(tx, schema), "DELETE")
-    table = target_table(call, scope, named, plan.target)
+    table, source = joined_tables(
+        call, scope, named, plan.target, plan.with_clause, plan.source, plan.condition
+    )
     if plan.returning is None:
         text = _text(
-            call, plan, table, [f"{place} AS {quoted(name)}" for place, name in _keys(schema, table)]
+            call, plan, table, source, [f"{place} AS {quoted(name)}" for place, name in _keys(schema, table)]
         )
         prepared = call.prepare(text.text, scope=scope, given=table.given, edits=[text])
         with streamed(call, scope, prepared) as keys:
             if schema.hidden_key is None:
                 return counted(intake.delete(tx, schema, keys), "DELETE")
             return counted(row_changes.delete(tx, schema, keys.read_all()), "DELETE")
-    text = _text(call, plan, table, [f"{quoted(table.label)}.*"])
+    text = _text(call, plan, table, source, [f"{quoted(table.label)}.*"])
     rows = call.table(text.text, scope=scope, given=table.given, edits=[text])
     row_changes.delete(tx, schema, rows)
     gone = rows.select([column.name for column in schema.columns])
@@ -90,14 +95,16 @@ def _keys(schema: TableSchema, table: TargetTable) -> list[tuple[str, str]]:
     return list(zip(table.key, row_changes.stored_key(schema), strict=True))
 
 
-def _text(call: Call, plan: DeletePlan, table: TargetTable, columns: list[str]) -> Assembled:
+def _text(
+    call: Call, plan: DeletePlan, table: TargetTable, source: list[Piece], columns: list[str]
+) -> Assembled:
     pieces: list[Piece] = [plan.with_clause, "\n"] if plan.with_clause else []
     pieces.append("SELECT ")
     if plan.source:
         pieces.append(f"DISTINCT ON ({', '.join(table.key)}) ")
     pieces += [", ".join(columns), "\nFROM ", *table.pieces]
     if plan.source:
-        pieces += [", ", plan.source]
+        pieces += [", ", *source]
     if plan.condition:
         pieces += ["\nWHERE ", plan.condition]
     return Assembled(call.text, pieces)

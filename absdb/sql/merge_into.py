@@ -23,11 +23,10 @@ from absdb.sql.assignments import assigned_columns, cast_of
 from absdb.sql.computed import columns_of
 from absdb.sql.defaults import no_columns, with_columns
 from absdb.sql.insert import named_columns
+from absdb.sql.join_source import rows_joined, rows_of
 from absdb.sql.merge_plan import BY_SOURCE, BY_TARGET, MATCHED, Action, MergePlan
 from absdb.sql.result import Result
 from absdb.sql.returning import counted, returned_by_action
-from absdb.sql.rewrite import StandIn
-from absdb.sql.scan import readable
 from absdb.sql.source import error_at
 from absdb.sql.source_table import TargetTable, target_table
 from absdb.sql.target import database_of, table_of, types_of, writable_columns, written_column
@@ -35,10 +34,9 @@ from absdb.sql.tokens import quoted
 from absdb.sql.update import OLD, apply_update, changed_columns
 
 if TYPE_CHECKING:
+    from absdb.sql.names import NamedTable
     from absdb.sql.session import Call
     from absdb.versioning.scope import TransactionScope
-
-_SOURCE = "@source"
 
 
 def execute(call: Call) -> Result:
@@ -49,7 +47,7 @@ def execute(call: Call) -> Result:
 
 def _merge(call: Call, plan: MergePlan, scope: TransactionScope) -> Result:
     work = _Merge(call, plan, scope)
-    found = [(action, work.rows_of(action)) for action in plan.actions]
+    found = [(action, work.affected(action)) for action in plan.actions]
     changed = work.apply([(action, rows) for action, rows in found if rows is not None and rows.num_rows])
     total = sum(rows.num_rows for _, rows in changed)
     if plan.returning is None:
@@ -75,23 +73,28 @@ class _Merge:
         call, plan = self.call, self.plan
         named = table_of(call, plan.target, self.scope)
         self.schema = named.schema
-        clause: list[Piece] = [plan.with_clause, "\n"] if plan.with_clause else []
-        text = Assembled(call.text, [*clause, "SELECT * FROM ", plan.source.span])
-        given = {}
         if plan.source.label:
-            rows = call.table(text.text, scope=self.scope, edits=[text])
-            self.names = rows.column_names
-            given[_SOURCE] = StandIn(readable(rows), plan.source.path or (plan.source.label,))
-            self.source = [quoted(_SOURCE), f" AS {quoted(plan.source.label)}"]
-            if plan.source.path and plan.source.path[-1] == plan.source.label:
-                self.source = [quoted(_SOURCE)]
+            read = rows_of(call, self.scope, plan.with_clause, plan.source)
+            assert read is not None, "there is no limit"
+            self.names, self.source, given = read.rows.column_names, read.pieces, read.given
+            met = self._target_rows(named, read.rows)
         else:
+            clause: list[Piece] = [plan.with_clause, "\n"] if plan.with_clause else []
+            text = Assembled(call.text, [*clause, "SELECT * FROM ", plan.source.span])
             self.names = columns_of(call, call.prepare(text.text, scope=self.scope, edits=[text]))
-            self.source = ["(", plan.source.span, "\n)"]
-        self.table = target_table(call, self.scope, named, plan.target)
+            self.source, given, met = ["(", plan.source.span, "\n)"], {}, None
+        self.table = target_table(call, self.scope, named, plan.target, met)
         self.given = {**self.table.given, **given}
 
-    def rows_of(self, action: Action) -> pa.Table | None:
+    def _target_rows(self, named: NamedTable, rows: pa.Table) -> pa.Table | None:
+        """The rows of the table that rows of the source can meet; None if that may be all, or if others matter too."""
+        call, plan = self.call, self.plan
+        if any(action.side == BY_SOURCE for action in plan.actions):
+            return None
+        reader = self.scope.reader(named.schema)
+        return rows_joined(call, reader, plan.target.label, plan.source, rows, plan.on, plan.using_names)
+
+    def affected(self, action: Action) -> pa.Table | None:
         """What one clause changes; None if it changes nothing."""
         if action.verb == "DO":
             return None

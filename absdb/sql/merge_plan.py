@@ -20,12 +20,12 @@ from absdb.sql.assignments import Assignment, expression, read_assignments
 from absdb.sql.cursor import TokenCursor
 from absdb.sql.dispatch import after_with
 from absdb.sql.insert_plan import Cell, column_names, read_row
+from absdb.sql.join_source import Source, read_source
 from absdb.sql.parsed import Statement
 from absdb.sql.returning import read_returning
 from absdb.sql.source import error_at
 from absdb.sql.target import TargetRef, read_target
 from absdb.sql.time_travel import matching
-from absdb.sql.tokens import Token
 
 MATCHED = "MATCHED"
 BY_TARGET = "NOT MATCHED"
@@ -52,15 +52,6 @@ class Action:
     message: Span | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
-    """What is merged. `path` and `label` if it is one table, `label` if it is a query with a name; else neither."""
-
-    span: Span
-    path: tuple[str, ...]
-    label: str
-
-
 @dataclass(slots=True)
 class MergePlan:
     """A MERGE INTO statement in its parts. Either `on` is there, a condition, or `using`, (a, b) with its brackets."""
@@ -72,6 +63,7 @@ class MergePlan:
     using: Span | None
     actions: list[Action]
     returning: Span | None
+    using_names: list[str] = field(default_factory=list)
 
     @classmethod
     def read(cls, statement: Statement) -> MergePlan:
@@ -89,14 +81,16 @@ class MergePlan:
             on = _span(cursor, join + 1, cursor.at)
         else:
             using = _span(cursor, join + 1, cursor.at)
-        source = _source(cursor, first, join)
+        source = read_source(cursor, first, join)
         actions: list[Action] = []
         while cursor.accept("WHEN"):
             actions.append(_read_action(cursor, actions))
         if not actions:
             cursor.refuse("WHEN")
         clause = Span(tokens[0].start, tokens[start - 1].stop) if start else None
-        return cls(clause, target, source, on, using, actions, read_returning(cursor))
+        returning = read_returning(cursor)
+        names = [] if using is None else TokenCursor(statement, join + 1).names()
+        return cls(clause, target, source, on, using, actions, returning, names)
 
 
 def _span(cursor: TokenCursor, first: int, stop: int) -> Span:
@@ -117,37 +111,6 @@ def _last_join(cursor: TokenCursor, first: int) -> int:
     if found <= first:
         cursor.refuse("ON", "USING")
     return found
-
-
-def _source(cursor: TokenCursor, first: int, stop: int) -> Source:
-    """The source between two tokens, with its name if there is only one."""
-    span, tokens = _span(cursor, first, stop), cursor.tokens
-    at, path = first, []
-    if tokens[at].upper == "(":
-        at = matching(cursor.text, tokens, at) + 1
-    elif tokens[at].is_name:
-        path = [tokens[at].value]
-        at += 1
-        while at + 1 < stop and tokens[at].upper == "." and tokens[at + 1].is_name:
-            path.append(tokens[at + 1].value)
-            at += 2
-        if at < stop and tokens[at].upper == "(":
-            at, path = matching(cursor.text, tokens, at) + 1, path[-1:]
-    label, at = _alias(tokens, at, stop)
-    if at < stop and label and tokens[at].upper == "(":
-        at = matching(cursor.text, tokens, at) + 1
-    if at != stop or (not path and not label):
-        return Source(span, (), "")
-    return Source(span, tuple(path), label or path[-1])
-
-
-def _alias(tokens: Sequence[Token], at: int, stop: int) -> tuple[str, int]:
-    """(the alias, "" if there is none; the token behind it)"""
-    if at < stop and tokens[at].upper == "AS":
-        at += 1
-    if at < stop and tokens[at].is_name and (at + 1 == stop or tokens[at + 1].upper == "("):
-        return tokens[at].value, at + 1
-    return "", at
 
 
 def _read_action(cursor: TokenCursor, before: Sequence[Action]) -> Action:

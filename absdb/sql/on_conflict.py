@@ -79,9 +79,9 @@ def insert_or(
     inserted = row_changes.insert(scope.tx, schema, new)
     if not conflict.assignments and not conflict.replace:
         return inserted
-    again = np.flatnonzero(_first_of_equal(rows, deciding, known))
-    if not len(again):
-        return inserted
+    again = np.flatnonzero(
+        _first_of_equal(rows, deciding, known)
+    )  # if there are none, errors show all the same
     values: dict[str, Piece | None] = {
         column.name: each.value
         for column, each in zip(
@@ -91,8 +91,6 @@ def insert_or(
     if conflict.replace:
         kept = {column.id for column in deciding[0]}
         values = {c.name: f'"excluded".{quoted(c.name)}' for c in columns if c.id not in kept}
-        if all(column.id in kept for column in schema.columns):
-            return inserted
     updated = _update(work, rows.take(pa.array(again)), deciding[0], values)
     return pa.concat_tables([inserted, updated])
 

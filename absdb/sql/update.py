@@ -23,10 +23,11 @@ from absdb.sql.computed import streamed
 from absdb.sql.cursor import TokenCursor
 from absdb.sql.defaults import with_columns
 from absdb.sql.dispatch import after_with
+from absdb.sql.join_source import Source, joined_tables, read_source
 from absdb.sql.parsed import Statement
 from absdb.sql.result import Result
 from absdb.sql.returning import counted, read_returning, returned
-from absdb.sql.source_table import TargetTable, target_table
+from absdb.sql.source_table import TargetTable
 from absdb.sql.target import TargetRef, database_of, read_target, table_of, types_of, writable_columns
 from absdb.sql.tokens import quoted
 
@@ -44,7 +45,7 @@ class UpdatePlan:
     with_clause: Span | None
     target: TargetRef
     assignments: list[Assignment]
-    source: Span | None = None
+    source: Source | None = None
     condition: Span | None = None
     returning: Span | None = None
 
@@ -59,7 +60,9 @@ class UpdatePlan:
         assignments = read_assignments(cursor, ("FROM", "WHERE", "RETURNING"))
         plan = cls(Span(tokens[0].start, tokens[start - 1].stop) if start else None, target, assignments)
         if cursor.accept("FROM"):
-            plan.source = expression(cursor, ("WHERE", "RETURNING"))
+            first = cursor.at
+            expression(cursor, ("WHERE", "RETURNING"))
+            plan.source = read_source(cursor, first, cursor.at)
         if cursor.accept("WHERE"):
             plan.condition = expression(cursor, ("RETURNING",))
         plan.returning = read_returning(cursor)
@@ -77,11 +80,13 @@ def _update(call: Call, plan: UpdatePlan, scope: TransactionScope) -> Result:
     schema, tx = named.schema, scope.tx
     columns = assigned_columns(call, schema, plan.assignments)
     rekeyed = schema.hidden_key is None and any(column.id in schema.key for column in columns)
-    table = target_table(call, scope, named, plan.target)
+    table, source = joined_tables(
+        call, scope, named, plan.target, plan.with_clause, plan.source, plan.condition
+    )
     values: dict[str, Piece | None] = {
         column.name: each.value for column, each in zip(columns, plan.assignments, strict=True)
     }
-    text = _text(call, plan, schema, table, values, rekeyed)
+    text = _text(call, plan, schema, table, source, values, rekeyed)
     defaults = [column for column in columns if values[column.name] is None]
     if schema.hidden_key is None and not (rekeyed or defaults or plan.returning):
         prepared = call.prepare(text.text, scope=scope, given=table.given, edits=[text])
@@ -110,6 +115,7 @@ def _text(
     plan: UpdatePlan,
     schema: TableSchema,
     table: TargetTable,
+    source: list[Piece],
     values: dict[str, Piece | None],
     rekeyed: bool,
 ) -> Assembled:
@@ -120,7 +126,7 @@ def _text(
     pieces += changed_columns(call, schema, table, values, rekeyed)
     pieces += ["\nFROM ", *table.pieces]
     if plan.source:
-        pieces += [", ", plan.source]
+        pieces += [", ", *source]
     if plan.condition:
         pieces += ["\nWHERE ", plan.condition]
     return Assembled(call.text, pieces)
