@@ -227,12 +227,12 @@ def merges(draw: Any, table: Table) -> str:
     sets = assignments(draw, table, ["src.", "{t}."])
     clauses = [
         f"WHEN MATCHED AND {condition(draw, table, 'src.')} THEN DELETE",
-        f"WHEN MATCHED THEN UPDATE SET {sets}",
         "WHEN MATCHED AND false THEN ERROR 'x'",
+        f"WHEN MATCHED THEN UPDATE SET {sets}",
         f"WHEN NOT MATCHED THEN INSERT VALUES ({', '.join(values)})",
         f"WHEN NOT MATCHED BY SOURCE AND {condition(draw, table, '{t}.')} THEN DELETE",
     ]
-    chosen = [clause for clause in clauses if draw(st.booleans())] or [clauses[1]]
+    chosen = [clause for clause in clauses if draw(st.booleans())] or [clauses[2]]
     return f"MERGE INTO {{t}} USING src ON {join} {' '.join(chosen)}"
 
 
