@@ -1,8 +1,9 @@
-"""The rows of a table that a WHERE clause can leave over, found by key before DuckDB sees the table.
+"""The rows of a table that WHERE and ON clauses can leave over, found by key before DuckDB sees the table.
 
     id = 7 · id IN (1, ?)                       the rows with these keys, looked up
     carrier = 'UA' AND flight > 100             the range of keys that begins so (a key of several columns)
     time_hour >= TIMESTAMP '2013-07-01'         the range of keys
+    id = frame.id                               the rows with the keys of a small frame (see joined.py)
 
 Terms that are joined by AND and compare a key column with a constant or a parameter of the column's own kind count;
 DuckDB still applies the whole clause, so that what is found here may be too much and must never be too little. Called
@@ -12,7 +13,7 @@ by rewrite.py for every table of a query, and by explain.py.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 from typing import Any
@@ -29,6 +30,7 @@ from absdb.pages.memcomparable import row_encoder
 from absdb.pages.section import Key
 from absdb.pages.types import physical_type
 from absdb.pages.values import Converter
+from absdb.sql.joined import Frames, frame_column, is_only_owner, only_column, values_of
 from absdb.sql.names import NamedTable
 from absdb.sql.scan import as_stored
 from absdb.sql.syntax import TableRef, constant_of
@@ -85,9 +87,12 @@ class _Terms:
     named: Mapping[int, NamedTable]
     values: Mapping[str, Any]
     schema: TableSchema
+    frames: Frames
     bounds: dict[str, _Bounds] = field(default_factory=dict)
 
     def read(self) -> None:
+        for using in self.ref.using:
+            self._using(*using)
         for term in self.ref.conjuncts:
             kind = term.get("type")
             if kind in _OPERATORS:
@@ -107,14 +112,34 @@ class _Terms:
         known, value = self._value(right, column)
         if known:
             self.bounds.setdefault(column.name, _Bounds()).meet(operator, value)
+        elif operator == "=":
+            self._joined(column, frame_column(right, self.ref, self.named, self.frames))
+
+    def _using(self, name: str, mine: Sequence[TableRef], others: Sequence[TableRef]) -> None:
+        """A column that has the same name on both sides of a join, and is one column of one table on each."""
+        column = next((c for c in self.schema.key_columns if c.name.casefold() == name), None)
+        if column is not None and is_only_owner(self.ref, name, mine, self.named, self.frames):
+            self._joined(column, only_column(name, others, self.named, self.frames))
+
+    def _joined(self, column: Column, other: pa.ChunkedArray | None) -> None:
+        values = None if other is None else values_of(other, column.type)
+        if values is not None:
+            self._meet_all(column, values)
+
+    def _meet_all(self, column: Column, values: Sequence[Any]) -> None:
+        """The column is among these; it says nothing if one of them is not of the column's kind."""
+        physical = _physicals(column)
+        found = [physical(value) for value in values]
+        if all(known for known, _ in found):
+            self.bounds.setdefault(column.name, _Bounds()).meet_any({value for _, value in found})
 
     def _among(self, left: dict[str, Any], listed: Sequence[dict[str, Any]]) -> None:
         column = self._column(left)
         if column is None:
             return
-        values = [self._value(node, column) for node in listed]
-        if all(known for known, _ in values):
-            self.bounds.setdefault(column.name, _Bounds()).meet_any({value for _, value in values})
+        constants = [self._constant(node, column) for node in listed]
+        if all(known for known, _ in constants):
+            self._meet_all(column, [value for _, value in constants])
 
     def _column(self, node: Mapping[str, Any]) -> Column | None:
         """The key column a node names, None if it names anything else, or perhaps another table's column."""
@@ -128,55 +153,59 @@ class _Terms:
             table = self.named[id(self.ref)]
             called = [(self.ref.alias.casefold(),)] if self.ref.alias else table.qualifiers
             return column if tuple(qualifier) in called else None
-        if not self.ref.alone or any(id(other) not in self.named for other in self.ref.beside):
+        if not self.ref.alone:
             return None
-        owners = [
-            other
-            for other in self.ref.beside
-            if any(c.name.casefold() == name for c in self.named[id(other)].schema.columns)
-        ]
-        return column if len(owners) == 1 else None
+        only = is_only_owner(self.ref, name, self.ref.beside, self.named, self.frames)
+        return column if only else None
 
     def _value(self, node: Mapping[str, Any], column: Column) -> tuple[bool, Any]:
         """(whether the node is a constant that compares with the column by plain order, its physical value)."""
+        known, value = self._constant(node, column)
+        return _physicals(column)(value) if known else (False, None)
+
+    def _constant(self, node: Mapping[str, Any], column: Column) -> tuple[bool, Any]:
+        """(whether the node is a constant or a parameter, its value)."""
         if node.get("class") == "PARAMETER":
-            value = self.values.get(node.get("identifier", ""))
-        else:
-            inner = node.get("child", {}) if node.get("class") == "CAST" else node
-            known, value = constant_of(inner)
-            if not known or (inner is not node and not (isinstance(value, str) and _is_moment(column.type))):
-                return False, None
-            if inner is not node and node.get("cast_type", {}).get("id") not in ("DATE", "TIMESTAMP"):
-                return False, None
-        return _physical(value, column)
+            return True, self.values.get(node.get("identifier", ""))
+        if node.get("class") != "CAST":
+            return constant_of(node)
+        known, value = constant_of(node.get("child", {}))
+        moment = isinstance(value, str) and _is_moment(column.type)
+        return known and moment and node.get("cast_type", {}).get("id") in ("DATE", "TIMESTAMP"), value
 
 
-def _physical(value: Any, column: Column) -> tuple[bool, Any]:
-    """(whether the value is one the column could hold, as pages hold it)."""
+def _physicals(column: Column) -> Callable[[Any], tuple[bool, Any]]:
+    """From a value to (whether the column could hold it, the value as pages hold it)."""
     kind = physical_type(column.type)
-    if isinstance(value, str) and _is_moment(kind):
-        value = _moment(value, kind)
-    fits = (
-        (pt.is_integer(kind) and isinstance(value, int) and not isinstance(value, bool))
-        or (kind in (pa.string(), pa.large_string()) and isinstance(value, str))
-        or (kind in (pa.binary(), pa.large_binary()) and isinstance(value, bytes))
-        or (pt.is_date32(kind) and isinstance(value, dt.date) and not isinstance(value, dt.datetime))
-        or (
-            _is_timestamp(kind)
-            and isinstance(value, dt.datetime)
-            and (value.tzinfo is None) == (kind.tz is None)
-        )
-    )
-    if not fits:
-        return False, None
-    try:
-        return True, Converter.of(column.type, column.name).to_physical(value)
-    except AbsdbError:
-        return False, None  # out of the column's range: left to DuckDB, which has an opinion on it
+    moment, fits = _is_moment(kind), _fitting(kind)
+    convert = Converter.of(column.type, column.name).to_physical
+
+    def physical(value: Any) -> tuple[bool, Any]:
+        if moment and isinstance(value, str):
+            value = _moment(value, kind)
+        if not fits(value):
+            return False, None
+        try:
+            return True, convert(value)
+        except AbsdbError:
+            return False, None  # out of the column's range: left to DuckDB, which has an opinion on it
+
+    return physical
 
 
-def _is_timestamp(kind: pa.DataType) -> bool:
-    return bool(pt.is_timestamp(kind))
+def _fitting(kind: pa.DataType) -> Callable[[Any], bool]:
+    """Whether a Python value is of the kind that a column holds."""
+    if pt.is_integer(kind):
+        return lambda value: isinstance(value, int) and not isinstance(value, bool)
+    if kind in (pa.string(), pa.large_string()):
+        return lambda value: isinstance(value, str)
+    if kind in (pa.binary(), pa.large_binary()):
+        return lambda value: isinstance(value, bytes)
+    if pt.is_date32(kind):
+        return lambda value: isinstance(value, dt.date) and not isinstance(value, dt.datetime)
+    if pt.is_timestamp(kind):
+        return lambda value: isinstance(value, dt.datetime) and (value.tzinfo is None) == (kind.tz is None)
+    return lambda value: False
 
 
 def _is_moment(kind: pa.DataType) -> bool:
@@ -192,12 +221,16 @@ def _moment(text: str, kind: pa.DataType) -> Any:
 
 
 def selection(
-    schema: TableSchema, ref: TableRef, named: Mapping[int, NamedTable], values: Mapping[str, Any]
+    schema: TableSchema,
+    ref: TableRef,
+    named: Mapping[int, NamedTable],
+    values: Mapping[str, Any],
+    frames: Frames,
 ) -> Selection | None:
-    """The keys a query can use of a table; None if that may be all of them."""
-    if not ref.prunable or not ref.conjuncts or schema.hidden_key is not None:
+    """The keys a query can use of a table; None if that may be all of them. `frames` are tables in memory."""
+    if not ref.prunable or not (ref.conjuncts or ref.using) or schema.hidden_key is not None:
         return None
-    terms = _Terms(ref, named, values, schema)
+    terms = _Terms(ref, named, values, schema, frames)
     terms.read()
     bounds = [terms.bounds.get(column.name) for column in schema.key_columns]
     if bounds[0] is None:
@@ -264,9 +297,10 @@ def selected(
     named: Mapping[int, NamedTable],
     values: Mapping[str, Any],
     columns: Sequence[str] | None,
+    frames: Frames,
 ) -> pa.Table | None:
     """A part of the table that has every row the query can use; None if that may be all of it."""
-    found = selection(reader.schema, ref, named, values)
+    found = selection(reader.schema, ref, named, values, frames)
     if found is None:
         return None
     stored = as_stored(reader)

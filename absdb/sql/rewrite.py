@@ -17,6 +17,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import pyarrow as pa
+
 from absdb.errors import AbsdbError, InvalidInputError, NotFoundError, QueryError
 from absdb.sql import functions, listings
 from absdb.sql.connection import Backend
@@ -24,6 +26,7 @@ from absdb.sql.cursor import TokenCursor
 from absdb.sql.duck_errors import placed_back
 from absdb.sql.edits import Edit, Edited, outermost
 from absdb.sql.evaluate import evaluate
+from absdb.sql.joined import Frame
 from absdb.sql.names import DatabaseView, Moment, NamedTable, NamedView, find_entity
 from absdb.sql.own_files import file_edits, query_of, refuse_file
 from absdb.sql.parsed import Query, ShowRef
@@ -204,13 +207,13 @@ class _Names:
         self.aliases: dict[tuple[str, ...], str] = {}
         self.named: dict[int, NamedTable] = {}
         self.stands_for: dict[int, tuple[str, ...]] = {}
+        self.frames: dict[int, Frame] = {}
 
     def edits(self) -> list[Edit]:
-        syntax = self.query.syntax
         edits = file_edits(self.rewriter, self.query)
         found = []
         after = 0
-        for ref in syntax.tables:
+        for ref in self.query.syntax.tables:
             show = self.shows.get(ref.path[-1])
             if show is not None:
                 edits.append(self._shown(show))
@@ -223,6 +226,9 @@ class _Names:
                 after = self.query.starts[place[0]] + 1
             found.append((ref, travel, place))
         targets = [self._target(ref, travel, place[0]) for ref, travel, place in found]
+        for (ref, _, _), target in zip(found, targets, strict=True):
+            if isinstance(target, _Given) and isinstance(target.value, pa.Table):
+                self.frames[id(ref)] = Frame.of(ref, self.stands_for.get(id(ref), ref.path), target.value)
         for (ref, travel, place), target in zip(found, targets, strict=True):
             replacement = self._replacement(ref, travel, target, place)
             if replacement is not None:
@@ -324,7 +330,7 @@ class _Names:
         reader = target.view.reader(target.schema)
         whole = syntax.star or ref.all_columns or self._named_as_row(ref)
         columns = None if whole else needed(target.schema, syntax.names)
-        rows = selected(reader, ref, self.named, self.rewriter.values, columns)
+        rows = selected(reader, ref, self.named, self.rewriter.values, columns, self.frames)
         if rows is not None:
             return readable(rows)
         # A table that is named several times is read once.

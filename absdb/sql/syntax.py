@@ -21,6 +21,9 @@ UNKNOWN = -1
 """The place of something that the parser gives no place for."""
 _NOWHERE = 2**63
 _PLAIN_JOINS = {"REGULAR", "CROSS", "NATURAL", "DEPENDENT"}
+_NEEDED_ON_THE_LEFT = {"INNER", "SEMI", "RIGHT"}
+_NEEDED_ON_THE_RIGHT = {"INNER", "SEMI", "LEFT", "ANTI"}
+_HIDES_THE_RIGHT = {"SEMI", "ANTI"}
 
 
 @dataclass(slots=True)
@@ -34,7 +37,11 @@ class TableRef:
     prunable: bool = False
     """Whether leaving out rows that the WHERE clause refuses changes nothing."""
     conjuncts: list[dict[str, Any]] = field(default_factory=list)
-    """Terms of the WHERE clause above it, each of which must be true."""
+    """Terms of the WHERE and ON clauses above it, each of which must be true."""
+    using: list[tuple[str, list[TableRef], list[TableRef]]] = field(default_factory=list)
+    """Columns, casefolded, whose values must be there on the other side too: (name, own side, other side)."""
+    hidden: bool = False
+    """Whether clauses above cannot name its columns: it only says which rows of another table count."""
     beside: list[TableRef] = field(default_factory=list)
     """All tables of the same FROM."""
     alone: bool = True
@@ -122,7 +129,9 @@ class _Reader:
         plain = self.part(source, ctes, refs, True)
         conjuncts = list(_conjuncts(node.get("where_clause")))
         for ref in refs:
-            ref.beside, ref.alone, ref.conjuncts = refs, plain, conjuncts
+            ref.beside, ref.alone = refs, plain
+            if not ref.hidden:
+                ref.conjuncts += conjuncts
             ref.prunable = ref.prunable and not node.get("sample")
 
     def part(self, part: dict[str, Any], ctes: frozenset[str], refs: list[TableRef], rows: bool) -> bool:
@@ -135,8 +144,12 @@ class _Reader:
             self.found.star |= part.get("ref_type") == "NATURAL"
             self.found.names.update(name.casefold() for name in part.get("using_columns", ()))
             self.anything(part.get("condition"), ctes)
-            left = self.part(part["left"], ctes, refs, rows)
-            return self.part(part["right"], ctes, refs, rows) and left
+            first = len(refs)
+            plain = self.part(part["left"], ctes, refs, rows)
+            second = len(refs)
+            plain = self.part(part["right"], ctes, refs, rows) and plain
+            _join(part, refs[first:second], refs[second:], plain)
+            return plain
         if kind == "TABLE_FUNCTION":
             function = part["function"]
             at = self.place(part)
@@ -171,6 +184,8 @@ class _Reader:
                 self.anything(item, ctes)
         elif isinstance(value, dict):
             kind = value.get("class")
+            if kind == "CONSTANT":
+                return
             if kind == "COLUMN_REF":
                 path = tuple(value["column_names"])
                 self.found.columns.append((path, self.place(value)))
@@ -189,6 +204,22 @@ class _Reader:
             else:
                 for each in value.values():
                     self.anything(each, ctes)
+
+
+def _join(part: Mapping[str, Any], left: list[TableRef], right: list[TableRef], plain: bool) -> None:
+    """Tell the tables of a join what its rows must fulfil, if those that do not are of no use."""
+    kind = part.get("join_type", "")
+    if part.get("ref_type", "REGULAR") == "REGULAR":
+        conjuncts = list(_conjuncts(part.get("condition")))
+        names = [name.casefold() for name in part.get("using_columns", ())] if plain else []
+        sides = ((left, right, _NEEDED_ON_THE_LEFT), (right, left, _NEEDED_ON_THE_RIGHT))
+        for mine, others, kinds in sides:
+            for ref in mine if kind in kinds else ():
+                if not ref.hidden:
+                    ref.conjuncts += conjuncts
+                    ref.using += [(name, mine, others) for name in names]
+    for ref in right if kind in _HIDES_THE_RIGHT else ():
+        ref.hidden = True
 
 
 def _is_query(value: Mapping[str, Any]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Mapping
 from typing import Any
 
 import pyarrow as pa
@@ -11,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import absdb
+from absdb.sql.joined import Frame
 from absdb.sql.parsed import Query
 from absdb.sql.prune import Selection, selection
 from absdb.sql.session import Call, Session
@@ -40,7 +42,9 @@ def main() -> Any:
         yield database
 
 
-def chosen(database: Any, text: str, parameters: Any = None) -> list[Selection | None]:
+def chosen(
+    database: Any, text: str, parameters: Any = None, frames: Mapping[str, pa.Table] | None = None
+) -> list[Selection | None]:
     """What is selected of each table in the order of the text."""
     session = Session(database._scope)
     from absdb.sql.parameters import bind
@@ -53,8 +57,15 @@ def chosen(database: Any, text: str, parameters: Any = None) -> list[Selection |
         query = Query.read(connection, statement.text)
     named = {id(ref): moment.find(ref.path) for ref in query.syntax.tables}
     named = {key: value for key, value in named.items() if value is not None}
+    beside = {
+        id(ref): Frame.of(ref, ref.path, (frames or {})[ref.path[-1]])
+        for ref in query.syntax.tables
+        if ref.path[-1] in (frames or {})
+    }
     return [
-        selection(named[id(r)].schema, r, named, call.values) for r in query.syntax.tables if id(r) in named
+        selection(named[id(r)].schema, r, named, call.values, beside)
+        for r in query.syntax.tables
+        if id(r) in named
     ]
 
 
@@ -168,3 +179,66 @@ def test_times_compare_as_duckdb_compares_them(main: Any, hours: list[int], oper
         for written in (f"TIMESTAMP '{time}'", f"'{time}'", f"CAST('{time}' AS TIMESTAMP)"):
             assert main.sql(f"SELECT * FROM weather WHERE hour {operator} {written}").fetchall() == plain
         assert main.sql(f"SELECT * FROM weather WHERE hour {operator} ?", [time]).fetchall() == plain
+
+
+FRAME = pa.table({"id": pa.array([3, 5, 5, None, 2000], pa.int16()), "total": [3, 0, 5, 5, 0]})
+NAMES = pa.table({"name": ["n0003", "n0004", "nobody"], "carrier": ["AA", "AA", "ÿ"], "flight": [3, 4, 5]})
+
+
+@pytest.mark.parametrize(
+    ("text", "keys"),
+    [
+        ("FROM orders, frame WHERE orders.id = frame.id", {3, 5, 2000}),
+        ("FROM orders o, frame f WHERE f.id = o.id AND o.id < 1000", {3, 5, 2000}),
+        ("FROM orders JOIN frame USING (id)", {3, 5, 2000}),
+        ("FROM orders o JOIN frame AS o2 ON o.id = o2.id AND o.id IN (5, 7)", {5}),
+        ("FROM frame LEFT JOIN orders ON orders.id = frame.total", {0, 3, 5}),
+        ("FROM frame ANTI JOIN orders USING (id)", {3, 5, 2000}),
+        ("FROM orders SEMI JOIN frame ON orders.id = frame.id", {3, 5, 2000}),
+        ("FROM orders RIGHT JOIN frame USING (id)", {3, 5, 2000}),
+        ("FROM people JOIN names USING (name)", {b"n0003", b"n0004", b"nobody"}),
+        ("FROM people, names n WHERE people.name = n.name AND age >= 0", {b"n0003", b"n0004", b"nobody"}),
+    ],
+)
+def test_keys_of_a_small_frame_are_looked_up(main: Any, text: str, keys: set[Any]) -> None:
+    (found,) = with_frames(main, text)
+    assert set(found.keys) == keys
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "FROM orders LEFT JOIN frame ON orders.id = frame.id",
+        "FROM orders FULL JOIN frame USING (id)",
+        "FROM orders ANTI JOIN frame USING (id)",
+        "FROM frame RIGHT JOIN orders USING (id)",
+        "FROM orders ASOF JOIN frame ON orders.total = frame.total AND orders.id >= frame.id",
+        "FROM orders POSITIONAL JOIN frame WHERE orders.total = frame.id",
+        "FROM orders, frame WHERE orders.id <> frame.id OR orders.id = frame.id",
+        "FROM orders, frame WHERE orders.id < frame.id",
+        "FROM orders, frame WHERE orders.id = frame.id + 1",
+        "FROM orders, names WHERE CAST(orders.id AS VARCHAR) = names.name",
+        "FROM orders, (SELECT 3 AS num) s, names WHERE id = flight",
+        "FROM orders, frame, LATERAL (SELECT orders.id + 1) l(id) WHERE orders.total = frame.id",
+    ],
+)
+def test_other_joins_read_the_whole_table(main: Any, text: str) -> None:
+    assert with_frames(main, text) == [None]
+
+
+def with_frames(database: Any, text: str) -> list[Selection | None]:
+    """What is selected of each table beside the frames above; the answer must be that of DuckDB's own tables."""
+    import duckdb
+
+    frames = {"frame": FRAME, "names": NAMES}
+    found = chosen(database, text, frames=frames)
+    with duckdb.connect() as connection:
+        for name in ("orders", "people"):
+            connection.register(name, database[name].to_arrow())
+        for name, frame in frames.items():
+            connection.register(name, frame)
+        expected = connection.sql(text).fetchall()
+    assert sorted(Session(database._scope).sql(text, frames=frames.get).fetchall(), key=str) == sorted(
+        expected, key=str
+    )
+    return found
