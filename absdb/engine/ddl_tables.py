@@ -101,7 +101,7 @@ def undrop_table(tx: Transaction, name: str, namespace: str = DEFAULT_NAMESPACE)
     check_namespace(tx, namespace)
     check_free(tx, namespace, name)
     known = set(tx.catalog.tables)
-    for catalog in _catalogs_back(tx):
+    for catalog in catalogs_back(tx):
         found = catalog.tables_by_name.get((namespace, name))
         if found is None or found.id in known:
             # A table counts by the last name it had; what these had been called before does not matter.
@@ -122,7 +122,7 @@ def undrop_table(tx: Transaction, name: str, namespace: str = DEFAULT_NAMESPACE)
     )
 
 
-def _catalogs_back(tx: Transaction) -> Iterator[DatabaseCatalog]:
+def catalogs_back(tx: Transaction) -> Iterator[DatabaseCatalog]:
     """What was defined along the transaction's lineage, the newest first."""
     for era, reached in reversed(tx.lineage):
         for lsn, catalog in reversed(list(tx.engine.history.catalog_versions(era))):

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from absdb.catalog.database import DatabaseCatalog
-from absdb.catalog.schema import Column
+from absdb.catalog.schema import DEFAULT_NAMESPACE, Column
+from absdb.engine.ddl_checks import is_own_sequence
 from absdb.pages.values import Converter
 from absdb.sql.tokens import literal
 
@@ -15,8 +16,7 @@ def is_identity(column: Column, catalog: DatabaseCatalog) -> bool:
     default = column.default
     if default is None or default.kind != "sequence":
         return False
-    sequence = catalog.entities.get(("sequence", default.value), {})
-    return "namespace" not in sequence and str(sequence.get("name", "")).endswith(f"_{default.value}")
+    return is_own_sequence(catalog, default.value)
 
 
 def default_text(column: Column, catalog: DatabaseCatalog) -> str | None:
@@ -28,8 +28,9 @@ def default_text(column: Column, catalog: DatabaseCatalog) -> str | None:
         return value_text(Converter.of(column.type, column.name).to_python(default.value))
     if default.kind != "sequence":
         return str(default.value)
-    sequence = catalog.entities.get(("sequence", default.value), {})
-    return f"nextval({literal(sequence['name'])})" if sequence.get("name") else None
+    sequence = catalog.named["sequence"][default.value]
+    space, name = sequence["namespace"], sequence["name"]
+    return f"nextval({literal(name if space == DEFAULT_NAMESPACE else f'{space}.{name}')})"
 
 
 def value_text(value: Any) -> str:

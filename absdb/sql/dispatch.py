@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from absdb.sql.parsed import Statement
-from absdb.sql.refused import REASONS
+from absdb.sql.refused import OBJECT_REASONS, REASONS
 from absdb.sql.source import error_at
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ _MODULES: dict[str, str] = {
     "COPY": "copy",
     "MERGE": "merge_into",
     "COMMENT": "comment",
-    **dict.fromkeys(("CHECKPOINT", "FORCE"), "checkpoint"),
+    "CHECKPOINT": "checkpoint",
 }
 """First word → module of this room whose `execute` runs the statement."""
 _CREATED = ("TABLE", "VIEW", "SCHEMA", "SEQUENCE", "MACRO", "DATABASE", "SNAPSHOT")
@@ -50,9 +50,10 @@ _OBJECTS: dict[str, dict[str, str]] = {
     },
     "RESTORE": dict.fromkeys(("DATABASE", "TABLE"), "restore"),
     "UNDROP": {"TABLE": "undrop"},
+    "FORCE": {"CHECKPOINT": "checkpoint"},
 }
 """First word → what it is done to → module."""
-_BETWEEN = {"OR", "REPLACE", "TEMP", "TEMPORARY", "LOCAL", "GLOBAL", "PERSISTENT", "RECURSIVE"}
+_BETWEEN = {"OR", "REPLACE", "TEMP", "TEMPORARY", "LOCAL", "GLOBAL", "PERSISTENT", "RECURSIVE", "UNIQUE"}
 _AFTER_WITH = {
     "SELECT",
     "FROM",
@@ -93,11 +94,14 @@ def _object_module(statement: Statement, verb: str) -> str:
     token = next(token for token in statement.tokens[1:] if token.upper not in _BETWEEN)
     module = known.get(token.upper)
     if module is None:
+        reason = OBJECT_REASONS.get(token.upper)
         raise error_at(
             statement.text,
             token.start,
-            f"{verb} {token.value}".strip() + " is no statement",
-            hint=_nearest(token.value, known) or f"{verb} is followed by {', '.join(known)}",
+            f"there is no {verb} {token.upper} here"
+            if reason
+            else f"{verb} {token.value}".strip() + " is no statement",
+            hint=reason or _nearest(token.value, known) or f"{verb} is followed by {', '.join(known)}",
         )
     return module
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from absdb.engine import ddl
+from absdb.engine.ddl_tables import catalogs_back
 from absdb.sql.cursor import TokenCursor
 from absdb.sql.ddl_target import Target, already
+from absdb.sql.names import alike
 from absdb.sql.result import Result
 from absdb.versioning.scope import TransactionScope
 
@@ -26,7 +28,16 @@ def execute(call: Call) -> Result:
         space = target.home(scope)
         if target.relation(scope, space) is not None:
             raise already("table or view", target.label)
-        ddl.undrop_table(scope.tx, target.name, space)
+        ddl.undrop_table(scope.tx, _name_then(scope, space, target.name), space)
 
     target.write(work)
     return Result(statement="UNDROP TABLE")
+
+
+def _name_then(scope: TransactionScope, space: str, name: str) -> str:
+    """The name as the newest table had it that SQL takes for the one that is meant."""
+    for catalog in catalogs_back(scope.tx):
+        found = alike({plain: plain for home, plain in catalog.tables_by_name if home == space}, name)
+        if found is not None:
+            return found
+    return name

@@ -160,7 +160,7 @@ def test_restoring_a_database_and_tables_of_it(main: Database) -> None:
 
 def test_dropped_tables_come_back(main: Database) -> None:
     main.sql("CREATE SCHEMA s; CREATE TABLE s.t AS SELECT 1 AS a; DROP TABLE orders, s.t")
-    main.sql("UNDROP TABLE orders; UNDROP TABLE main.s.t")
+    main.sql("UNDROP TABLE orders; UNDROP TABLE main.S.T")
     assert (count(main), main["s.t"].count()) == (10, 1)
     with pytest.raises(AlreadyExistsError):
         main.sql("UNDROP TABLE orders")

@@ -293,3 +293,29 @@ def test_nothing_is_defined_in_the_past(main: Database) -> None:
     main.sql("CREATE TABLE t (a INTEGER)")
     with pytest.raises(StateError, match="does not change"):
         main.at(lsn=main.lsn).sql("DROP TABLE t")
+
+
+def test_a_table_of_a_variable_of_the_program(main: Database) -> None:
+    frame = pa.table({"a": [1, 2]})
+    assert main.sql("CREATE TABLE t AS FROM frame WHERE a > 1").rowcount == frame.num_rows - 1
+
+
+@pytest.mark.parametrize(
+    ("text", "at", "hint"),
+    [
+        ("CREATE UNIQUE INDEX i ON t (a)", "INDEX", "ADD UNIQUE"),
+        ("CREATE TYPE mood AS ENUM ('a')", "TYPE", "where it is used"),
+        ("CREATE MATERIALIZED VIEW v AS SELECT 1", "MATERIALIZED", "CREATE TABLE"),
+        ("DROP INDEX i", "INDEX", "ADD UNIQUE"),
+        ("ALTER SEQUENCE s OWNED BY t", "SEQUENCE", "ALTER is followed by"),
+        ("FORCE INSTALL httpfs", "INSTALL", "never loaded"),
+        ("ATTACH 'x.db' AS x", "ATTACH", "CREATE DATABASE"),
+        ("EXPORT DATABASE 'dir'", "EXPORT", "COPY"),
+        ("CREATE SECRET s (TYPE s3)", "SECRET", "network"),
+    ],
+)
+def test_what_there_is_not_says_what_to_do(main: Database, text: str, at: str, hint: str) -> None:
+    with pytest.raises(QueryError) as caught:
+        main.sql(text)
+    assert caught.value.position == text.index(at)
+    assert hint in caught.value.hint
