@@ -118,8 +118,9 @@ def cell(value: Any) -> str:
 
 
 def counted(number: int, noun: str) -> str:
-    """`1 table`, `12 tables`, `1,200 rows`."""
-    plural = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}es" if noun.endswith("ch") else f"{noun}s"
+    """`1 table`, `12 tables`, `1,200 rows`, `3 branches`, `2 keys`."""
+    ends_in_ies = noun.endswith("y") and noun[-2] not in "aeiou"
+    plural = f"{noun[:-1]}ies" if ends_in_ies else f"{noun}es" if noun.endswith("ch") else f"{noun}s"
     return f"{number:,} {noun if number == 1 else plural}"
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import os
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -39,6 +39,7 @@ WRITABLE = ("parquet", "csv", "arrow")
 COMPRESSED = {"gz": "gzip", "zst": "zstd"}
 BLOCK_BYTES = 16 * 1024 * 1024
 BATCH_ROWS = 65536
+Write = Callable[[Bytes], object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +100,14 @@ def _mapped(path: str) -> pa.Buffer:
     if os.path.isdir(full):
         raise InvalidInputError(f"{path} is a directory", hint="name its files: absdb import dir/*.parquet")
     return LocalFileSystem(os.path.dirname(full)).map(os.path.basename(full))
+
+
+def text_of(path: str) -> str:
+    """The text of a file in UTF-8; NotFoundError if there is none, InvalidInputError if it is no text."""
+    try:
+        return _mapped(path).to_pybytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InvalidInputError(f"{path} is no text in UTF-8: {error}") from error
 
 
 def _parquet(source: Source, data: pa.Buffer) -> tuple[pa.RecordBatchReader, int | None]:
@@ -179,6 +188,18 @@ def write(
 
     AlreadyExistsError if there is such a file and not `force`.
     """
+    with replacing(path, force=force) as put:
+        sink = Sink(put)
+        rows = _write(sink, format, schema, batches)
+    return rows, sink.tell()
+
+
+@contextmanager
+def replacing(path: str, *, force: bool) -> Iterator[Write]:
+    """What takes the bytes of a file; it gets its name, whole and durable, at the end of the block.
+
+    AlreadyExistsError if there is such a file and not `force`. A block that fails leaves nothing behind.
+    """
     full = os.path.abspath(os.path.expanduser(path))
     fs, name = LocalFileSystem(os.path.dirname(full)), os.path.basename(full)
     if os.path.isdir(full):
@@ -190,8 +211,7 @@ def write(
     temporary = f".{name}.{secrets.token_hex(4)}{TEMPORARY_SUFFIX}"
     file = fs.create(temporary)
     try:
-        rows = _write(_Sink(file), format, schema, batches)
-        written = file.size()
+        yield _Appending(file)
         file.sync()
         file.close()
         fs.rename(temporary, name)
@@ -201,10 +221,9 @@ def write(
             fs.unlink(temporary)
         raise
     fs.sync_directory("")
-    return rows, written
 
 
-def _write(sink: _Sink, format: str, schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> int:
+def _write(sink: Sink, format: str, schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> int:
     rows = 0
     try:
         with _writer(sink, format, schema) as writer:
@@ -218,7 +237,7 @@ def _write(sink: _Sink, format: str, schema: pa.Schema, batches: Iterator[pa.Rec
     return rows
 
 
-def _writer(sink: _Sink, format: str, schema: pa.Schema) -> Any:
+def _writer(sink: Sink, format: str, schema: pa.Schema) -> Any:
     target = pa.PythonFile(sink, mode="w")
     if format == "parquet":
         import pyarrow.parquet as pq
@@ -231,11 +250,23 @@ def _writer(sink: _Sink, format: str, schema: pa.Schema) -> Any:
     return pa.ipc.new_file(target, schema)
 
 
-class _Sink(io.RawIOBase):
-    """A file of absdb.io as Python's own kind, written from the beginning to the end."""
+class _Appending:
+    """Writes pieces one behind the other."""
 
-    def __init__(self, file: File) -> None:
+    def __init__(self, file: File, end: int = 0) -> None:
         self._file = file
+        self._end = end
+
+    def __call__(self, data: Bytes) -> None:
+        self._file.pwrite(self._end, [data])
+        self._end += len(data)
+
+
+class Sink(io.RawIOBase):
+    """What Arrow's writers write to: hands each piece on to `write`."""
+
+    def __init__(self, write: Write) -> None:
+        self._write = write
         self._end = 0
 
     def writable(self) -> bool:
@@ -245,7 +276,7 @@ class _Sink(io.RawIOBase):
         return self._end
 
     def write(self, data: Any) -> int:
-        chunk: Bytes = memoryview(data).cast("B")
-        self._file.pwrite(self._end, [chunk])
-        self._end += len(chunk)
-        return len(chunk)
+        piece = memoryview(data).cast("B")
+        self._write(piece)
+        self._end += len(piece)
+        return len(piece)

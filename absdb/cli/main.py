@@ -14,6 +14,7 @@ COMMANDS = {
     "init": ("absdb.cli.init", "Make a new, empty instance."),
     "import": ("absdb.cli.import_files", "Load files into tables: Parquet, CSV, Arrow, JSON lines."),
     "export": ("absdb.cli.export_file", "Write a table to a file: Parquet, CSV, Arrow."),
+    "sql": ("absdb.cli.sql", "Run SQL: queries over versions, changes, definitions."),
     "databases": ("absdb.cli.databases", "List the databases of the instance."),
     "tables": ("absdb.cli.tables", "List, show, drop and undrop tables."),
     "branch": ("absdb.cli.branch", "Make, list, protect and drop branches."),

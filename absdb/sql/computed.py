@@ -17,7 +17,7 @@ from absdb.sql.edits import Edit, Edited
 from absdb.sql.run import Running
 
 if TYPE_CHECKING:
-    from absdb.sql.rewrite import Prepared
+    from absdb.sql.prepared import Prepared
     from absdb.sql.session import Call
     from absdb.versioning.scope import TransactionScope
 

@@ -56,17 +56,21 @@ class Backend:
                 raise query_error(error, statement, []) from error
         self._idle: list[Any] = []
         self._extended: set[str] = set()
+        self._in_use: dict[int, Any] = {}
 
     def cursor(self) -> Any:
         """A connection for one query, or for a session; give it back with `release`, or close it."""
         with self._mutex:
-            return self._idle.pop() if self._idle else self._base.cursor()
+            found = self._idle.pop() if self._idle else self._base.cursor()
+            self._in_use[id(found)] = found
+        return found
 
     def release(self, cursor: Any, names: Mapping[str, Any]) -> None:
         """Take a connection back, with what was registered on it."""
         for name in names:
             cursor.unregister(name)
         with self._mutex:
+            self._in_use.pop(id(cursor), None)
             if len(self._idle) < IDLE_MAX:
                 self._idle.append(cursor)
                 return
@@ -74,6 +78,8 @@ class Backend:
 
     def discard(self, cursor: Any) -> None:
         """End a connection whose result was not read to its end."""
+        with self._mutex:
+            self._in_use.pop(id(cursor), None)
         cursor.close()
 
     def extend(self, name: str, make: Callable[[Any], None]) -> None:
@@ -82,6 +88,13 @@ class Backend:
             if name not in self._extended:
                 make(self._base)
                 self._extended.add(name)
+
+    def interrupt(self) -> None:
+        """Make all queries that run now stop with an error; called from another thread."""
+        with self._mutex:
+            running = list(self._in_use.values())
+        for cursor in running:
+            cursor.interrupt()
 
     @contextmanager
     def registered(self, objects: Mapping[str, Any]) -> Iterator[Any]:
@@ -100,6 +113,7 @@ class Backend:
             for cursor in self._idle:
                 cursor.close()
             self._idle.clear()
+            self._in_use.clear()
             self._base.close()
 
 

@@ -34,7 +34,7 @@ from absdb.sql.time_travel import matching
 from absdb.sql.tokens import Kind, literal, quoted
 
 if TYPE_CHECKING:
-    from absdb.sql.rewrite import Prepared
+    from absdb.sql.prepared import Prepared
     from absdb.sql.session import Call
     from absdb.versioning.scope import TransactionScope
 

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 Handler = Callable[[Any], "Result"]
 
-_QUERIES = ("SELECT", "FROM", "VALUES", "TABLE", "PIVOT", "UNPIVOT", "PIVOT_WIDER", "PIVOT_LONGER", "(")
+QUERIES = ("SELECT", "FROM", "VALUES", "TABLE", "PIVOT", "UNPIVOT", "PIVOT_WIDER", "PIVOT_LONGER", "(")
 _TRANSACTIONS = ("BEGIN", "START", "COMMIT", "END", "ROLLBACK", "ABORT", "SAVEPOINT", "RELEASE")
 _MODULES: dict[str, str] = {
-    **dict.fromkeys((*_QUERIES, "SUMMARIZE"), "select"),
+    **dict.fromkeys((*QUERIES, "SUMMARIZE"), "select"),
     **dict.fromkeys(("DESCRIBE", "DESC", "SHOW"), "show"),
     **dict.fromkeys(("SET", "RESET", "PRAGMA"), "session_settings"),
     "INSERT": "insert",
@@ -29,6 +29,7 @@ _MODULES: dict[str, str] = {
     "DELETE": "delete",
     **dict.fromkeys(_TRANSACTIONS, "transactions"),
     "USE": "use",
+    "EXPLAIN": "explain",
     "TRUNCATE": "delete",
     "COPY": "copy",
     "MERGE": "merge_into",

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from absdb.pages.types import from_frame
 
 if TYPE_CHECKING:
-    from absdb.sql.rewrite import Frames
+    from absdb.sql.prepared import Frames
 
 
 def frames_of_caller(depth: int = 2) -> Frames:

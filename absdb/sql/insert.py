@@ -40,7 +40,7 @@ from absdb.sql.target import (
 from absdb.sql.tokens import quoted
 
 if TYPE_CHECKING:
-    from absdb.sql.rewrite import Prepared
+    from absdb.sql.prepared import Prepared
     from absdb.sql.session import Call
     from absdb.versioning.scope import TransactionScope
 

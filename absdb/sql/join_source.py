@@ -26,7 +26,7 @@ from absdb.sql.computed import wrapped
 from absdb.sql.cursor import TokenCursor
 from absdb.sql.names import NamedTable, alike
 from absdb.sql.parsed import Query
-from absdb.sql.rewrite import StandIn
+from absdb.sql.prepared import StandIn
 from absdb.sql.scan import readable
 from absdb.sql.source_table import TargetTable, target_table
 from absdb.sql.target import TargetRef

@@ -16,7 +16,8 @@ from typing import Any, TypeVar
 
 from absdb.sql.edits import Edit, Edited, outermost
 from absdb.sql.parameters import parameter_edits
-from absdb.sql.syntax import UNKNOWN, Syntax, TableRef, parse
+from absdb.sql.pivots import pivot_edits
+from absdb.sql.syntax import UNKNOWN, NotASelect, Syntax, TableRef, parse
 from absdb.sql.time_travel import TravelRef, matching, travel_edits, travel_refs
 from absdb.sql.tokens import Kind, Token, tokenize
 
@@ -57,6 +58,8 @@ class Query:
     tokens: list[Token]
     travels: list[TravelRef]
     shows: list[ShowRef]
+    pivots: bool
+    """Whether it has a PIVOT whose values are found in the rows."""
     probe: Edited
     syntax: Syntax
     starts: dict[int, int] = field(default_factory=dict)
@@ -68,11 +71,19 @@ class Query:
         tokens = tokenize(text)
         travels = travel_refs(text, tokens)
         shows = show_refs(text, tokens)
-        probe = Edited(text, outermost([*travel_edits(travels), *(show.edit for show in shows)]))
-        syntax = parse(connection, probe.text)
-        return cls(
-            text, tokens, travels, shows, probe, syntax, {token.start: n for n, token in enumerate(tokens)}
-        )
+        edits = [*travel_edits(travels), *(show.edit for show in shows)]
+        probe = Edited(text, outermost(edits))
+        pivots: list[Edit] = []
+        try:
+            syntax = parse(connection, probe.text)
+        except NotASelect:
+            pivots = pivot_edits(text, tokens)
+            if not pivots:
+                raise
+            probe = Edited(text, outermost([*edits, *pivots]))
+            syntax = parse(connection, probe.text)
+        starts = {token.start: number for number, token in enumerate(tokens)}
+        return cls(text, tokens, travels, shows, bool(pivots), probe, syntax, starts)
 
     def token_of(self, path: Sequence[str], at: int, after: int = 0) -> int | None:
         """The token with which a name begins that the parser found at `at` of the probe."""

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from absdb.sql.assembly import Assembled, Span
+from absdb.sql.prepared import StandIn
 from absdb.sql.result import Result
-from absdb.sql.rewrite import StandIn
 from absdb.sql.scan import readable
 from absdb.sql.target import TargetRef
 from absdb.sql.tokens import literal, quoted

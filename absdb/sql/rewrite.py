@@ -30,6 +30,7 @@ from absdb.sql.joined import Frame
 from absdb.sql.names import DatabaseView, Moment, NamedTable, NamedView, find_entity
 from absdb.sql.own_files import file_edits, query_of, refuse_file
 from absdb.sql.parsed import Query, ShowRef
+from absdb.sql.prepared import Frames, Prepared, StandIn, TableRead
 from absdb.sql.prune import selected
 from absdb.sql.scan import needed, readable, scan
 from absdb.sql.sequence_values import Drawn, Draws, currval_macro
@@ -41,26 +42,6 @@ from absdb.versioning.as_of import resolve
 
 VIEWS_DEEP_MAX = 32
 _NO_ALIAS_AFTER = {"DESCRIBE", "DESC", "SUMMARIZE", "TABLE", "SHOW"}
-Frames = Callable[[str], Any]
-
-
-@dataclass(frozen=True, slots=True)
-class StandIn:
-    """A table made for a statement that takes the place of a named one: columns may be qualified with `path`."""
-
-    rows: Any
-    path: tuple[str, ...]
-
-
-@dataclass
-class Prepared:
-    """A query ready to run: its text, what to register, and the way back to what the user wrote."""
-
-    text: str
-    edits: list[Edited]
-    objects: dict[str, Any]
-    setup: list[str]
-    held: list[Any]
 
 
 @dataclass
@@ -77,7 +58,7 @@ class Rewriter:
     setup: list[str] = field(default_factory=list)
     held: list[Any] = field(default_factory=list)
     scanned: dict[Any, Any] = field(default_factory=dict)
-    tables_read: list[NamedTable] = field(default_factory=list)
+    tables_read: list[TableRead] = field(default_factory=list)
     strangers: bool = False
     """Whether whoever asks must not reach anything but tables."""
     variables: Mapping[str, Any] = field(default_factory=dict)
@@ -90,6 +71,7 @@ class Rewriter:
     currents: dict[str, int] = field(default_factory=dict)
     macros: dict[tuple[str, int], str] = field(default_factory=dict)
     """The macros made for the query, by (database, id): what they are called in it."""
+    leaves_types: bool = False
     _depth: int = 0
 
     def prepare(self, text: str, before: Sequence[Edited] = ()) -> Prepared:
@@ -99,12 +81,14 @@ class Rewriter:
         except QueryError as error:
             raise (placed_back(error, text, before) if before else error) from error
         setup = [*self.setup, currval_macro(self.currents)] if self.currents else self.setup
-        return Prepared(edited.text, [*before, edited], self.objects, setup, self.held)
+        made = [*before, edited]
+        return Prepared(edited.text, made, self.objects, setup, self.held, self.leaves_types)
 
     def query(self, text: str) -> Edited:
         """The text with every name replaced. QueryError points at a name that means nothing."""
         with self.backend.registered({}) as connection:
             query = self.backend.kept.get(Query, text, lambda: _read(connection, text))
+        self.leaves_types |= query.pivots
         return Edited(text, _Names(self, query).edits())
 
     def alone(self) -> Rewriter:
@@ -324,12 +308,12 @@ class _Names:
     def _scanned(self, ref: TableRef, target: NamedTable) -> Any:
         syntax = self.query.syntax
         self.rewriter.held.append(target.view.held)
-        self.rewriter.tables_read.append(target)
+        whole = syntax.star or ref.all_columns or self._named_as_row(ref)
+        columns = None if whole else needed(target.schema, syntax.names)
+        self.rewriter.tables_read.append(TableRead(target, ref, self.named, self.frames, columns))
         if self.rewriter.types_only:
             return readable(target.schema.arrow_schema.empty_table())
         reader = target.view.reader(target.schema)
-        whole = syntax.star or ref.all_columns or self._named_as_row(ref)
-        columns = None if whole else needed(target.schema, syntax.names)
         rows = selected(reader, ref, self.named, self.rewriter.values, columns, self.frames)
         if rows is not None:
             return readable(rows)

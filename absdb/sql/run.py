@@ -15,7 +15,7 @@ from absdb.sql.duck_errors import query_error
 from absdb.sql.export import Export
 
 if TYPE_CHECKING:
-    from absdb.sql.rewrite import Prepared
+    from absdb.sql.prepared import Prepared
 
 BATCH_ROWS = 65_536
 _EXPLAIN = "EXPLAIN "
@@ -92,7 +92,7 @@ class Running:
         self.relation = None
         if cursor is None:
             return
-        if self._prepared.setup:
+        if self._prepared.setup or self._prepared.leaves_types:
             self._backend.discard(cursor)
         else:
             self._backend.release(cursor, self._prepared.objects)
@@ -114,6 +114,20 @@ class Running:
 def table(backend: Backend, prepared: Prepared, values: Mapping[str, Any]) -> pa.Table:
     """The rows of a query."""
     return Running(backend, prepared, values).table()
+
+
+def explained(
+    backend: Backend, prepared: Prepared, values: Mapping[str, Any], *, analyze: bool
+) -> list[tuple[str, str]]:
+    """DuckDB's plan of a query: (kind of plan, text)."""
+    verb = "EXPLAIN ANALYZE " if analyze else "EXPLAIN "
+    used = {name: value for name, value in values.items() if f"${name}" in prepared.text}
+    with backend.registered(prepared.objects) as connection:
+        try:
+            rows = connection.execute(verb + prepared.text, used or None).fetchall()
+        except Exception as error:
+            raise query_error(error, prepared.text, prepared.edits, shift=len(verb)) from error
+    return [(str(kind), str(plan)) for kind, plan in rows]
 
 
 def fetch(backend: Backend, prepared: Prepared, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:

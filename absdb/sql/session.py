@@ -27,8 +27,9 @@ from absdb.sql.edits import Edited
 from absdb.sql.names import Moment, alike
 from absdb.sql.parameters import Values, bind
 from absdb.sql.parsed import Statement
+from absdb.sql.prepared import Frames, Prepared
 from absdb.sql.result import Result
-from absdb.sql.rewrite import Frames, Prepared, Rewriter
+from absdb.sql.rewrite import Rewriter
 from absdb.sql.sequence_values import Drawn
 from absdb.sql.time_travel import When
 from absdb.sql.tokens import statements_of

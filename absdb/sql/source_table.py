@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from absdb.engine import row_changes
 from absdb.sql.assembly import Piece, Span
 from absdb.sql.names import NamedTable
-from absdb.sql.rewrite import StandIn
+from absdb.sql.prepared import StandIn
 from absdb.sql.scan import readable
 from absdb.sql.target import TargetRef
 from absdb.sql.tokens import quoted
