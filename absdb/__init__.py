@@ -36,6 +36,7 @@ from absdb.errors import (
     SchemaMismatchError,
     StateError,
     StorageError,
+    UnknownNameError,
     WriteConflictError,
 )
 from absdb.ids import Lsn
@@ -96,6 +97,7 @@ __all__ = [
     "TableDiff",
     "TransactionHandle",
     "Unique",
+    "UnknownNameError",
     "WriteConflictError",
     "__version__",
     "connect",

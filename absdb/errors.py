@@ -13,6 +13,7 @@
     ├── StateError                         right call, wrong moment: closed, read-only, protected
     │   └── LockedError                    another process holds the instance
     ├── QueryError                         an SQL text or an expression cannot be run
+    │   └── UnknownNameError (NotFoundError)   ... it names something that is not there
     ├── StorageError (OSError)             the disk refused: full, unreadable, not permitted
     ├── CorruptionError                    bytes are not what was written
     │   ├── CorruptLogError                ... in the write-ahead log
@@ -101,6 +102,10 @@ class LockedError(StateError):
 
 class QueryError(AbsdbError):
     """An SQL text or an expression cannot be run."""
+
+
+class UnknownNameError(QueryError, NotFoundError):
+    """An SQL text names a table, column, database, snapshot, … that is not there."""
 
 
 class StorageError(AbsdbError, OSError):

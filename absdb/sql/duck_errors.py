@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from absdb.errors import AbsdbError, QueryError
+from absdb.errors import AbsdbError, QueryError, UnknownNameError
 from absdb.sql.edits import Edited, char_offset
 from absdb.sql.source import error_at
 
@@ -20,6 +20,12 @@ _SUGGESTED = re.compile(r"^(Did you mean .*|Candidate bindings: .*|Candidate fun
 
 _RAISED = re.compile(r"exception occurred while executing the UDF: \w+: (.*?)(?: hint: .*)?(?: At: .*)?$")
 """An error that a function of ours raised; DuckDB 1.5 adds where in Python."""
+
+
+_CLASSES: dict[str, type[QueryError]] = {
+    "COLUMN_NOT_FOUND": UnknownNameError,
+    "MISSING_ENTRY": UnknownNameError,
+}
 
 
 def query_error(error: BaseException, text: str, edits: Sequence[Edited], *, shift: int = 0) -> AbsdbError:
@@ -47,7 +53,14 @@ def query_error(error: BaseException, text: str, edits: Sequence[Edited], *, shi
     for edited in reversed(edits):
         at = edited.original_offset(at)
     original = edits[0].original if edits else text
-    return error_at(original, at, shown, hint=hint or _spelling(original, at), duckdb_kind=kind)
+    return error_at(
+        original,
+        at,
+        shown,
+        hint=hint or _spelling(original, at),
+        kind=_CLASSES.get(said.get("error_subtype", ""), QueryError),
+        duckdb_kind=kind,
+    )
 
 
 def placed_back(error: QueryError, text: str, edits: Sequence[Edited]) -> QueryError:
@@ -59,7 +72,8 @@ def placed_back(error: QueryError, text: str, edits: Sequence[Edited]) -> QueryE
     for edited in reversed(edits):
         at = edited.original_offset(at)
     facts = {name: value for name, value in error.facts.items() if name not in _PLACE}
-    return error_at(edits[0].original, at, error.message.split("\n  LINE ")[0], hint=error.hint, **facts)
+    message = error.message.split("\n  LINE ")[0]
+    return error_at(edits[0].original, at, message, hint=error.hint, kind=type(error), **facts)
 
 
 def _parsed(text: str) -> dict[str, Any]:

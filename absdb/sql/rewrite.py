@@ -34,7 +34,7 @@ from absdb.sql.prepared import Frames, Prepared, StandIn, TableRead
 from absdb.sql.prune import selected
 from absdb.sql.scan import needed, readable, scan
 from absdb.sql.sequence_values import Drawn, Draws, currval_macro
-from absdb.sql.source import error_at
+from absdb.sql.source import error_at, placed
 from absdb.sql.syntax import UNKNOWN, Call, NotASelect, TableRef
 from absdb.sql.time_travel import TravelRef, When, placeholder, point_arguments
 from absdb.sql.tokens import Kind, quoted
@@ -262,7 +262,9 @@ class _Names:
                 if frame is not None:
                     return _Given(path[0], frame)
             raise moment.missing(path)
-        except (NotFoundError, InvalidInputError) as error:
+        except NotFoundError as error:
+            raise placed(error, self.text, start) from error
+        except InvalidInputError as error:
             raise error_at(self.text, start, error.message, hint=error.hint, **error.facts) from error
 
     def _replacement(

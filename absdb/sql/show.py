@@ -28,7 +28,7 @@ from absdb.sql.names import DatabaseView, Moment, NamedTable, NamedView, Path
 from absdb.sql.parsed import QUERY_STARTS, SHOWING
 from absdb.sql.result import Result
 from absdb.sql.select import execute as run_query
-from absdb.sql.source import error_at
+from absdb.sql.source import error_at, placed
 from absdb.sql.time_travel import travel_refs
 from absdb.sql.types import duckdb_type
 
@@ -91,7 +91,7 @@ def _at_point(call: Call) -> pa.Table | None:
     try:
         return described(call.moment(), refs[0].path, at)
     except NotFoundError as error:
-        raise error_at(call.text, refs[0].start, error.message, hint=error.hint) from error
+        raise placed(error, call.text, refs[0].start) from error
 
 
 def shown(moment: Moment, cursor: TokenCursor) -> pa.Table | None:
@@ -119,7 +119,7 @@ def shown(moment: Moment, cursor: TokenCursor) -> pa.Table | None:
         if verb == "SHOW" and len(path) == 1:
             cursor.at = start
             return None
-        raise error_at(cursor.text, at, error.message, hint=error.hint) from error
+        raise placed(error, cursor.text, at) from error
 
 
 def _special(moment: Moment, cursor: TokenCursor) -> pa.Table | None:
@@ -143,7 +143,7 @@ def _special(moment: Moment, cursor: TokenCursor) -> pa.Table | None:
             return found
         return listing(moment, f"show_{what.lower()}", path)
     except NotFoundError as error:
-        raise error_at(cursor.text, start, error.message, hint=error.hint) from error
+        raise placed(error, cursor.text, start) from error
 
 
 def listing(moment: Moment, what: str, path: Path = ()) -> pa.Table:

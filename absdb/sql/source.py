@@ -21,19 +21,22 @@ from absdb.errors import (
     InvalidInputError,
     NotFoundError,
     QueryError,
+    UnknownNameError,
 )
 
 SHOWN_MAX = 100
 """Characters of a line that are shown around the place."""
 
 
-def error_at(text: str, at: int, message: str, *, hint: str = "", **facts: Any) -> QueryError:
-    """A QueryError about the character `at` of a statement; facts `statement`, `position`, `line`, `column`."""
-    at = min(max(at, 0), len(text))
-    line = text.count("\n", 0, at) + 1
-    start = text.rfind("\n", 0, at) + 1
-    facts = {"statement": text, "position": at, "line": line, "column": at - start + 1, **facts}
-    return QueryError(f"{message}\n{pointer(text, at)}", hint=hint, **facts)
+def error_at(
+    text: str, at: int, message: str, *, hint: str = "", kind: type[QueryError] = QueryError, **facts: Any
+) -> QueryError:
+    """A QueryError, or one of its kinds, about the character `at` of a statement.
+
+    Its facts are `statement`, `position`, `line` and `column`, and those given.
+    """
+    facts = {**_place(text, at), **facts}
+    return kind(f"{message}\n{pointer(text, at)}", hint=hint, **facts)
 
 
 @contextmanager
@@ -51,14 +54,21 @@ def pointing_at(text: str, at: int) -> Iterator[None]:
 
 
 def placed(error: AbsdbError, text: str, at: int) -> AbsdbError:
-    """The same error with the place in the statement."""
+    """The same error with the place in the statement; what is not found is an error of the query as well."""
+    facts = {**error.facts, **_place(text, at)}
+    kind = UnknownNameError if type(error) is NotFoundError else type(error)
+    return kind(f"{error.message}\n{pointer(text, at)}", hint=error.hint, **facts)
+
+
+def _place(text: str, at: int) -> dict[str, Any]:
     at = min(max(at, 0), len(text))
-    facts = {**error.facts, "statement": text, "position": at}
-    return type(error)(f"{error.message}\n{pointer(text, at)}", hint=error.hint, **facts)
+    column = at - text.rfind("\n", 0, at)
+    return {"statement": text, "position": at, "line": text.count("\n", 0, at) + 1, "column": column}
 
 
 def pointer(text: str, at: int) -> str:
     """The line around a place, and a caret under it."""
+    at = min(max(at, 0), len(text))
     line = text.count("\n", 0, at) + 1
     start = text.rfind("\n", 0, at) + 1
     end = text.find("\n", at)

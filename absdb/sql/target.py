@@ -16,7 +16,7 @@ from absdb.sql import listings
 from absdb.sql.connection import Backend
 from absdb.sql.cursor import TokenCursor
 from absdb.sql.names import NamedTable, NamedView, alike, suggestion
-from absdb.sql.source import error_at
+from absdb.sql.source import error_at, placed
 from absdb.sql.types import duckdb_type
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def database_of(call: Call, ref: TargetRef) -> DatabaseInfo:
     try:
         return call.moment().split(ref.path)[0]
     except NotFoundError as error:
-        raise error_at(call.text, ref.start, error.message, hint=error.hint) from error
+        raise placed(error, call.text, ref.start) from error
 
 
 def table_of(call: Call, ref: TargetRef, scope: Scope) -> NamedTable:
@@ -70,7 +70,7 @@ def table_of(call: Call, ref: TargetRef, scope: Scope) -> NamedTable:
         if found is None and listings.table(moment, ref.path) is None:
             raise moment.missing(ref.path)
     except NotFoundError as error:
-        raise error_at(call.text, ref.start, error.message, hint=error.hint, **error.facts) from error
+        raise placed(error, call.text, ref.start) from error
     name = ".".join(ref.path)
     if isinstance(found, NamedView):
         raise error_at(

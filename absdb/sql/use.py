@@ -17,7 +17,7 @@ from absdb.errors import NotFoundError
 from absdb.sql.cursor import TokenCursor
 from absdb.sql.names import Moment, alike, suggestion
 from absdb.sql.result import Result
-from absdb.sql.source import error_at
+from absdb.sql.source import placed
 from absdb.sql.time_travel import When, matching
 from absdb.versioning.scope import HeadScope, Scope
 
@@ -43,7 +43,7 @@ def change(call: Call, path: tuple[str, ...], start: int, when: When | None = No
     try:
         info, namespace = _meant(moment, path)
     except NotFoundError as error:
-        raise error_at(call.text, start, error.message, hint=error.hint) from error
+        raise placed(error, call.text, start) from error
     if when is not None:
         scope: Scope = call.past(info, when)
     elif info.id == moment.current.info.id and len(path) == 1 and namespace != DEFAULT_NAMESPACE:
