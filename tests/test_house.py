@@ -34,7 +34,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("sql",),
     ("rehearsal", "backup", "tenants", "cdc", "replication"),
     ("instance", "database", "database_tables", "transaction", "table", "table_columns", "diff"),
-    ("cli", "server", "remote", "panels", "magics", "demo"),
+    ("cli", "server", "remote", "panels", "magics", "demo", "dbapi", "sqlalchemy"),
 )
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 DOORS = frozenset(FLOORS[-1])
@@ -51,6 +51,7 @@ ACQUAINTED = {
     ("database", "diff"),
     ("instance", "database"),
     ("instance", "table"),
+    ("sqlalchemy", "dbapi"),
 }
 
 # Doors that may open files themselves, each with the reason.
@@ -61,6 +62,7 @@ OPENS_FILES: dict[str, str] = {
 KNOWN_ONLY_TO = {
     "duckdb": {"sql"},
     "sqlglot": {"sql"},
+    "sqlalchemy": {"sqlalchemy"},
     "ipywidgets": {"panels"},
     "anywidget": {"panels"},
     "httpx": {"objectstore", *DOORS},
@@ -139,7 +141,7 @@ TIME_FUNCTIONS = {
 NAMELESS = {"common", "core", "misc", "util", "utils"}
 MODULE_LINES_MAX = 400
 FUNCTION_LINES_MAX = 80
-HEAVY = {"anywidget", "cryptography", "duckdb", "httpx", "ipywidgets", "pandas", "sqlglot"}
+HEAVY = {"anywidget", "cryptography", "duckdb", "httpx", "ipywidgets", "pandas", "sqlalchemy", "sqlglot"}
 
 
 # --- what a module is, and what it mentions -------------------------------------------------------

@@ -115,7 +115,7 @@ def replace(tx: Transaction, schema: TableSchema, rows: Any, progress: Progress 
     given = _one_shape(schema, _take(tx, schema, rows), "replace")
     if _is_empty(tx, schema):
         return insert(tx, schema, given, progress)
-    table, batches = _whole_or_stream(tx, given)
+    table, batches = whole_or_stream(tx, given)
     with tx.atomic():
         if table is not None:
             return writes.replace(tx, schema, table)
@@ -128,7 +128,7 @@ def sync(tx: Transaction, schema: TableSchema, rows: Any, progress: Progress | N
     given = _one_shape(schema, _take(tx, schema, rows), "sync")
     if _is_empty(tx, schema):
         return SyncCounts(insert(tx, schema, given, progress), 0, 0)
-    table, batches = _whole_or_stream(tx, given)
+    table, batches = whole_or_stream(tx, given)
     with tx.atomic():
         if table is not None:
             return SyncCounts(*writes.sync(tx, schema, table))
@@ -151,7 +151,7 @@ def _in_shapes(
     done = 0
     with tx.atomic():
         for part in list(_tables(schema, given)) if type(given) is list else [given]:
-            table, batches = _whole_or_stream(tx, part)
+            table, batches = whole_or_stream(tx, part)
             done += whole(table) if table is not None else stream(batches)
     return done
 
@@ -330,7 +330,7 @@ def _check_parts(schema: TableSchema, count: int) -> None:
         )
 
 
-def _whole_or_stream(tx: Transaction, given: Given) -> tuple[pa.Table | None, Iterable[pa.RecordBatch]]:
+def whole_or_stream(tx: Transaction, given: Given) -> tuple[pa.Table | None, Iterable[pa.RecordBatch]]:
     """A table if it is below the bulk threshold, else its batches."""
     limit = tx.engine.settings.bulk_threshold
     if isinstance(given, pa.Table):

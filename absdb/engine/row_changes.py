@@ -13,6 +13,8 @@ import numpy as np
 import pyarrow as pa
 
 from absdb.catalog.schema import Column, TableSchema
+from absdb.engine.gather import Gatherer
+from absdb.engine.intake import whole_or_stream
 from absdb.engine.prepare import Given, Present, complete, conform, fill, keys_of
 from absdb.engine.reader import TableReader
 from absdb.engine.refusals import refuse_existing
@@ -71,16 +73,38 @@ def update(tx: Transaction, schema: TableSchema, rows: pa.Table) -> pa.Table:
 
     `rows` has the columns of `stored_key` and those that change, each row once.
     """
+    batch = _updated(tx, schema, tx.reader(schema), rows)
+    tx.write_batch(schema, in_key_order(schema, batch))
+    return visible(schema, batch)
+
+
+def update_stream(tx: Transaction, schema: TableSchema, rows: pa.RecordBatchReader) -> int:
+    """The same for any number of rows, with bounded memory; returns their number."""
+    table, batches = whole_or_stream(tx, rows)
+    if table is not None:
+        return update(tx, schema, table).num_rows
+    reader, gatherer = tx.reader(schema), Gatherer(tx, schema)
+    try:
+        for batch in batches:
+            changed = _updated(tx, schema, reader, pa.Table.from_batches([batch]))
+            gatherer.add(in_key_order(schema, changed))
+        run = gatherer.finish()
+    finally:
+        gatherer.abort()
+    assert run is not None, "a stream above the threshold has rows"
+    tx.write_run(schema, run.with_lsn)
+    return run.newest.rows
+
+
+def _updated(tx: Transaction, schema: TableSchema, reader: TableReader, rows: pa.Table) -> pa.RecordBatch:
+    """What an update writes, in the order of the rows."""
     given, row_ids = _conformed(schema, rows)
-    keys = _keys(schema, given, row_ids)
-    found = tx.reader(schema).lookup(keys)
+    found = reader.lookup(_keys(schema, given, row_ids))
     assert found.alive.all(), "the rows were read in this transaction"
     left_out = tuple(c for c in schema.columns if c.generated is None and c.page_name not in given.columns)
     old = found.take(schema.page_projection(tuple(c.id for c in left_out))) if left_out else None
     columns = {} if old is None else dict(zip(old.schema.names, old.columns, strict=True))
-    batch = complete(tx, schema, given, present=Present(found.alive, columns), row_ids=row_ids)
-    tx.write_batch(schema, in_key_order(schema, batch))
-    return visible(schema, batch)
+    return complete(tx, schema, given, present=Present(found.alive, columns), row_ids=row_ids)
 
 
 def replace(tx: Transaction, schema: TableSchema, old_keys: pa.Table, rows: pa.Table) -> pa.Table:

@@ -10,15 +10,18 @@ from absdb.catalog.schema import Check, Column, Default, TableSchema
 from absdb.engine import ddl
 from absdb.engine.ddl_checks import readers_of
 from absdb.engine.definition import NO_DEFAULT
+from absdb.engine.prepare import physical_scalar
 from absdb.errors import QueryError
-from absdb.pages.types import can_widen, physical_type
+from absdb.pages.types import can_widen, physical_type, to_logical
 from absdb.pages.values import Converter
 from absdb.sql.column_building import column_definition, default_of, evaluated_type, without_bare_functions
 from absdb.sql.column_clauses import Expression, read_column, read_default
 from absdb.sql.create_table import add_constraints
 from absdb.sql.cursor import TokenCursor
+from absdb.sql.duck_errors import query_error
 from absdb.sql.identity import start_identity
 from absdb.sql.names import alike
+from absdb.sql.scan import readable
 from absdb.sql.source import error_at
 from absdb.sql.target import column_of
 from absdb.sql.tokens import quoted
@@ -150,10 +153,17 @@ def _read_type(call: Call, cursor: TokenCursor, name: str, at: int) -> Change:
     def change(scope: TransactionScope, schema: TableSchema) -> TableSchema:
         column = column_of(call, schema, name, at)
         text = _using(call, scope, schema, column, kind, using)
+        recast: Default | None = None
+        if text is not None and column.default is not None and column.default.kind != "sequence":
+            recast = _recast(call, column, column.default, kind, type_at_offset)
+            schema = ddl.alter_column(scope.tx, schema, column.name, default=None)
         try:
-            return ddl.retype_column(scope.tx, schema, column.name, kind, using=text)
+            schema = ddl.retype_column(scope.tx, schema, column.name, kind, using=text)
         except QueryError as error:
             raise error_at(call.text, type_at_offset, error.message, hint=error.hint) from error
+        if recast is not None:
+            schema = ddl.alter_column(scope.tx, schema, column.name, default=recast)
+        return schema
 
     return change
 
@@ -175,3 +185,21 @@ def _using(
         text = without_bare_functions(using.text)
         evaluated_type(call, scope, Expression(text, using.at), schema.arrow_schema)
     return f"CAST(({text}\n) AS {duckdb_type(call.session.backend, kind)})"
+
+
+def _recast(call: Call, column: Column, default: Default, kind: pa.DataType, at: int) -> Default:
+    """A default for the column's new type, cast as DuckDB does."""
+    backend = call.session.backend
+    target = duckdb_type(backend, kind)
+    if default.kind == "expression":
+        return Default("expression", f"CAST({default.value} AS {target})")
+    physical = physical_scalar(default.value, physical_type(column.type))
+    old = readable(pa.table({"x": to_logical(pa.repeat(physical, 1), column.type)}))
+    with backend.registered({"kept": old}) as connection:
+        try:
+            found = connection.sql(f"SELECT CAST(x AS {target}) AS x FROM kept").to_arrow_table()
+        except Exception as error:
+            said = query_error(error, "", []).message.split("\n")[0]
+            message = f"the default of column {column.name!r} does not become {target}: {said}"
+            raise error_at(call.text, at, message, hint="drop the default first") from error
+    return Default("value", Converter.of(kind, column.name).to_physical(found.column(0)[0].as_py()))

@@ -48,6 +48,8 @@ def read_rename(call: Call, cursor: TokenCursor, target: Target) -> Change:
 
     def change(scope: TransactionScope, schema: TableSchema) -> TableSchema:
         column = column_of(call, schema, old, at)
+        if name == column.name:
+            return schema
         with pointing_at(call.text, new_at):
             if not same(name, column.name) and alike(schema.by_name, name) is not None:
                 raise already("column", name, "take another name")

@@ -32,6 +32,8 @@ _SETTINGS = {
     "errors_as_json": "true",
     "TimeZone": "'UTC'",
 }
+_BEFORE_2 = {"disabled_optimizers": "'join_filter_pushdown'"}
+"""DuckDB 1.5 hands the keys of one side of a join to the other, and fails if that is an Arrow table with UUIDs."""
 _CLOSED = {"enable_external_access": "false", "lock_configuration": "true"}
 """What keeps strangers in; last, since nothing can be set after it."""
 
@@ -46,7 +48,8 @@ class Backend:
         self.kept = Kept()
         self._mutex = threading.Lock()
         self._base: Any = duckdb.connect(":memory:")
-        ours = {**_SETTINGS, "temp_directory": literal(scratch_directory())}
+        old = _BEFORE_2 if duckdb.__version__.startswith("1.") else {}
+        ours = {**_SETTINGS, **old, "temp_directory": literal(scratch_directory())}
         for name, value in {**ours, **(settings or {}), **(_CLOSED if strangers else {})}.items():
             statement = f"SET GLOBAL {name} = {value}"
             try:

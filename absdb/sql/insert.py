@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from absdb.catalog.schema import Column, TableSchema
+from absdb.catalog.schema import Column, TableSchema, Unique
 from absdb.engine import intake, row_changes
-from absdb.errors import SchemaMismatchError
+from absdb.errors import ConstraintError, SchemaMismatchError
 from absdb.sql.assembly import Assembled, Piece
 from absdb.sql.assignments import cast_of
 from absdb.sql.computed import columns_of, streamed, wrapped
@@ -85,6 +85,12 @@ def _insert(call: Call, plan: InsertPlan, scope: TransactionScope) -> Result:
     if plan.query is not None and plan.conflict is None and plan.returning is None:
         with streamed(call, scope, _prepared(call, plan, schema, scope)) as rows:
             return counted(intake.insert(tx, schema, rows), "INSERT")
+    if _is_upsert(call, plan, schema):
+        try:
+            with streamed(call, scope, _prepared(call, plan, schema, scope)) as rows:
+                return counted(intake.upsert(tx, schema, rows), "INSERT")
+        except ConstraintError:
+            pass  # of rows with one key the first counts, which is found out below, with all of them in memory
     given = given_rows(call, plan, schema, scope)
     if plan.conflict is not None:
         columns = (
@@ -100,6 +106,16 @@ def _insert(call: Call, plan: InsertPlan, scope: TransactionScope) -> Result:
     if plan.returning is None:
         return counted(written.num_rows, "INSERT")
     return returned(call, scope, plan.returning, plan.target, written, "INSERT")
+
+
+def _is_upsert(call: Call, plan: InsertPlan, schema: TableSchema) -> bool:
+    """Whether the statement is OR REPLACE of a query's rows by the key, with nothing asked back."""
+    if plan.query is None or plan.conflict is None or plan.returning is not None:
+        return False
+    if schema.hidden_key is not None or any(isinstance(each, Unique) for each in schema.constraints):
+        return False
+    named = {column.id for column in _columns(call, plan, schema)}
+    return plan.conflict.replace and not plan.by_name and named.issuperset(schema.key)
 
 
 def given_rows(call: Call, plan: InsertPlan, schema: TableSchema, scope: TransactionScope) -> pa.Table:

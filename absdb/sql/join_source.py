@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from absdb.versioning.scope import TransactionScope
 
 SOURCE = "@source"
+_NO_ALIAS = ("AT", "TABLESAMPLE", "PIVOT", "UNPIVOT")
 ROWS_MAX = 100_000
 """A source with more rows than this is not looked up row by row."""
 
@@ -87,7 +88,12 @@ def _alias(tokens: Sequence[Token], at: int, stop: int) -> tuple[str, int]:
     """(the alias, "" if there is none; the token behind it)"""
     if at < stop and tokens[at].upper == "AS":
         at += 1
-    if at < stop and tokens[at].is_name and (at + 1 == stop or tokens[at + 1].upper == "("):
+    if (
+        at < stop
+        and tokens[at].is_name
+        and tokens[at].upper not in _NO_ALIAS
+        and (at + 1 == stop or tokens[at + 1].upper == "(")
+    ):
         return tokens[at].value, at + 1
     return "", at
 

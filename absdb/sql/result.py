@@ -44,6 +44,7 @@ class Result:
         rowcount: int = -1,
         statement: str = "",
         held: Sequence[Any] = (),
+        is_count: bool = False,
     ) -> None:
         self._running = running
         self._table = table
@@ -54,6 +55,8 @@ class Result:
         """Rows that were changed; of a query, the number of rows once they have been read, -1 before."""
         self.statement = statement
         """What kind of statement it was: `SELECT`, `UPDATE`, `CREATE TABLE`, …"""
+        self.is_count = is_count
+        """Whether the only row there is says how many rows were changed."""
         self._reader: pa.RecordBatchReader | None = None
         self._schema = pa.schema([]) if table is None else table.schema
         self._exact = [False] * len(self._schema)
@@ -96,7 +99,10 @@ class Result:
 
         Sums of integers are int64 where they fit, else Python integers.
         """
-        table = self.to_arrow()
+        return self.frame_of(self.to_arrow())
+
+    def frame_of(self, table: pa.Table) -> pd.DataFrame:
+        """Some rows of this result as a DataFrame."""
         for at, huge in enumerate(self._exact):
             if huge:
                 table = table.set_column(at, table.column_names[at], _integers(table.column(at)))
@@ -139,10 +145,11 @@ class Result:
     def _tuples(self) -> Iterator[tuple[Any, ...]]:
         if self._rows is None:
             batches = self._batches() if self._table is None else self._table.to_batches()
-            self._rows = (row for batch in batches for row in self._python(batch))
+            self._rows = (row for batch in batches for row in self.python_rows(batch))
         return self._rows
 
-    def _python(self, batch: pa.RecordBatch) -> Iterator[tuple[Any, ...]]:
+    def python_rows(self, batch: pa.RecordBatch) -> Iterator[tuple[Any, ...]]:
+        """Rows of a batch of this result as tuples of Python values."""
         columns = [
             [None if value is None else int(value) for value in column.to_pylist()]
             if huge

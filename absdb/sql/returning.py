@@ -38,7 +38,8 @@ def read_returning(cursor: TokenCursor) -> Span | None:
 
 def counted(rows: int, statement: str) -> Result:
     """The number of rows changed, as DuckDB gives it."""
-    return Result(table=pa.table({"Count": pa.array([rows], pa.int64())}), rowcount=rows, statement=statement)
+    table = pa.table({"Count": pa.array([rows], pa.int64())})
+    return Result(table=table, rowcount=rows, statement=statement, is_count=True)
 
 
 def returned(

@@ -139,6 +139,14 @@ class Session:
         """Whether a transaction is open."""
         return self.transaction is not None or self._begun_on_past
 
+    @property
+    def has_written(self) -> bool:
+        """Whether the open transaction has changed anything."""
+        if self.transaction is None:
+            return False
+        tx = self.transaction.tx
+        return bool(tx.schema_changes) or any(not writes.empty for writes in tx.writes.values())
+
     def begin(self, *, serializable: bool = False, read_only: bool = False) -> None:
         """Open a transaction on the newest state of the current database; StateError if one is open.
 
@@ -152,7 +160,7 @@ class Session:
                 "a transaction is open in this session", hint="COMMIT or ROLLBACK it, or use SAVEPOINT in it"
             )
         if not self._scope.writable:
-            self._begun_on_past = True
+            self._begun_on_past = self.transaction_reads_only = True
             return
         self._scope.info()
         tx = self.engine.begin(self._scope.database)

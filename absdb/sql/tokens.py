@@ -100,6 +100,17 @@ def tokenize(text: str) -> list[Token]:
         at = token.stop
 
 
+def leading_words(text: str, count: int) -> list[str]:
+    """The first words and symbols of a text, in capitals, at most `count`; what a statement is, before it is read."""
+    found: list[str] = []
+    at = _skip(text, 0)
+    while at < len(text) and len(found) < count:
+        token = _next(text, at)
+        found.append(token.upper)
+        at = _skip(text, token.stop)
+    return found
+
+
 def _skip(text: str, at: int) -> int:
     """Where the next token begins."""
     while True:

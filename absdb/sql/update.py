@@ -88,10 +88,11 @@ def _update(call: Call, plan: UpdatePlan, scope: TransactionScope) -> Result:
     }
     text = _text(call, plan, schema, table, source, values, rekeyed)
     defaults = [column for column in columns if values[column.name] is None]
-    if schema.hidden_key is None and not (rekeyed or defaults or plan.returning):
+    if not (rekeyed or defaults or plan.returning):
         prepared = call.prepare(text.text, scope=scope, given=table.given, edits=[text])
         with streamed(call, scope, prepared) as rows:
-            return counted(intake.update(tx, schema, rows), "UPDATE")
+            verb = intake.update if schema.hidden_key is None else row_changes.update_stream
+            return counted(verb(tx, schema, rows), "UPDATE")
     rows = with_columns(
         tx, schema, call.table(text.text, scope=scope, given=table.given, edits=[text]), defaults
     )

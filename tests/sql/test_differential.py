@@ -279,8 +279,25 @@ class Both:
             assert ours == theirs, (text, ours, theirs)
         return ours
 
+    def alike(self, text: str) -> None:
+        """Run a statement that gives no rows."""
+        note(text)
+        ours, theirs = self.run(text)
+        assert isinstance(ours, Exception) == isinstance(theirs, Exception), (text, ours, theirs)
+
+    def failed(self, text: str, *, at_the_end: bool) -> bool:
+        """Whether a statement failed in a transaction; `at_the_end`: absdb may find that out when it commits."""
+        note(text)
+        ours, theirs = self.run(text)
+        if at_the_end and isinstance(theirs, duckdb.ConstraintException) and not isinstance(ours, Exception):
+            return True
+        assert isinstance(ours, Exception) == isinstance(theirs, Exception), (text, ours, theirs)
+        assert isinstance(ours, Exception) or ours == theirs, (text, ours, theirs)
+        return isinstance(ours, Exception)
+
     def prepared(self, draw: Any) -> tuple[Table, str]:
         """A table with some rows, and a table `src` of the same columns, without equal rows in the key's columns."""
+        self.run("ROLLBACK")  # of an example that was cut short
         self.number += 1
         table, name = draw(tables()), f"t{self.number}"
         plain_columns = ", ".join(f"{n} {kind}" for n, kind in table.columns)
@@ -316,7 +333,7 @@ def both() -> Iterator[Both]:
         made.theirs.close()
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_statements(both: Both, data: Any) -> None:
     example(both, data.draw)
@@ -327,5 +344,28 @@ def example(both: Both, draw: Any) -> None:
     table, name = both.prepared(draw)
     for _ in range(draw(st.integers(3, 8))):
         both.same(draw(statements(table)).replace("{t}", name))
+        both.same(f"FROM {name}")
+    both.same(f"DROP TABLE {name}")
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+def test_transactions(both: Both, data: Any) -> None:
+    example_of_transactions(both, data.draw)
+
+
+def example_of_transactions(both: Both, draw: Any) -> None:
+    """Some transactions, each committed or rolled back; DuckDB ends one that has failed."""
+    table, name = both.prepared(draw)
+    for _ in range(draw(st.integers(1, 3))):
+        both.alike("BEGIN")
+        end = draw(st.sampled_from(["COMMIT", "ROLLBACK"]))
+        for _ in range(draw(st.integers(1, 4))):
+            text = draw(statements(table)).replace("{t}", name)
+            if both.failed(text, at_the_end=bool(table.unique)):
+                end = "ROLLBACK"
+                break
+            both.same(f"FROM {name}")
+        both.alike(end)
         both.same(f"FROM {name}")
     both.same(f"DROP TABLE {name}")

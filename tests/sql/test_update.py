@@ -42,6 +42,13 @@ def test_from_other_tables(filled: Any) -> None:
     assert filled.rows(text) == [(50,)] * 5
 
 
+def test_joins_by_uuid(shop: Any) -> None:
+    shop.session.sql("CREATE TABLE u (k INTEGER, id UUID)")
+    shop.count("INSERT INTO u VALUES (1, '00000000-0000-0000-0000-000000000001'), (2, gen_random_uuid())")
+    assert shop.count("UPDATE u SET k = o.k + 10 FROM u o WHERE o.id = u.id AND o.k = 1") == 1
+    assert shop.rows("SELECT k FROM u ORDER BY k") == [(2,), (11,)]
+
+
 def test_keys_change_and_swap(filled: Any) -> None:
     text = "UPDATE orders SET id = CASE id WHEN 1 THEN 2 ELSE 1 END WHERE id <= 2 RETURNING id, total"
     assert sorted(filled.rows(text)) == [(1, 20), (2, 10)]
