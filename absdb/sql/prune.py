@@ -33,7 +33,7 @@ from absdb.pages.values import Converter
 from absdb.sql.joined import Frames, frame_column, is_only_owner, only_column, values_of
 from absdb.sql.names import NamedTable
 from absdb.sql.scan import as_stored
-from absdb.sql.syntax import TableRef, constant_of
+from absdb.sql.syntax import TableRef, cast_type_of, constant_of
 
 KEYS_MAX = 100_000
 _LAST_INTEGERS = (2**63 - 1, 2**64 - 1)
@@ -170,8 +170,9 @@ class _Terms:
         if node.get("class") != "CAST":
             return constant_of(node)
         known, value = constant_of(node.get("child", {}))
-        moment = isinstance(value, str) and _is_moment(column.type)
-        return known and moment and node.get("cast_type", {}).get("id") in ("DATE", "TIMESTAMP"), value
+        return known and isinstance(value, str) and _means_itself(
+            cast_type_of(node), value, column.type
+        ), value
 
 
 def _physicals(column: Column) -> Callable[[Any], tuple[bool, Any]]:
@@ -209,7 +210,19 @@ def _fitting(kind: pa.DataType) -> Callable[[Any], bool]:
 
 
 def _is_moment(kind: pa.DataType) -> bool:
-    return bool(pt.is_date32(kind) or (pt.is_timestamp(kind) and kind.tz is None))
+    return bool(pt.is_date32(kind) or pt.is_timestamp(kind))
+
+
+def _means_itself(cast_to: str, text: str, kind: pa.DataType) -> bool:
+    """Whether a text that is cast to a type compares with a column just as the text itself would."""
+    if pt.is_date32(kind):
+        return cast_to in ("DATE", "TIMESTAMP")
+    if not pt.is_timestamp(kind):
+        return False
+    if kind.tz is not None:
+        return cast_to in ("TIMESTAMPTZ", "TIMESTAMP WITH TIME ZONE")
+    # A date has no time, whatever the text has.
+    return cast_to == "TIMESTAMP" or (cast_to == "DATE" and len(text) == len("2026-04-04"))
 
 
 def _moment(text: str, kind: pa.DataType) -> Any:

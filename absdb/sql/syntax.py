@@ -3,7 +3,7 @@
 `json_serialize_sql` gives the parse tree of a SELECT in all its forms. From it come the tables, table functions,
 functions and columns, with their places in the text, so that names can be replaced there while DuckDB sees
 everything else exactly as it was written. The tree differs a little between DuckDB 1.5 and 2.x; what differs is
-read in `_children`, `_cte_body` and `constant_of`.
+read in `_children`, `_cte_body`, `constant_of` and `cast_type_of`.
 
 Names of common table expressions are no tables. Called by rewrite.py; trees are kept by text.
 """
@@ -270,3 +270,9 @@ def constant_of(node: Mapping[str, Any]) -> tuple[bool, Any]:
     if kind in ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "VARCHAR"):
         return True, value["value"]
     return False, None
+
+
+def cast_type_of(node: Mapping[str, Any]) -> str:
+    """The type that a cast names, in capitals; "" for one with parameters or fields."""
+    named = node.get("cast_type", {}).get("id") or node.get("type_expr", {}).get("type_name", "")
+    return str(named).upper()

@@ -38,6 +38,8 @@ def main() -> Any:
         database.create_table("flights", pa.table(flights), key=["carrier", "flight"])
         times = [dt.datetime(2026, 1, 1) + dt.timedelta(hours=i) for i in range(100)]
         database.create_table("weather", pa.table({"hour": times, "temp": range(100)}), key="hour")
+        zoned = [time.replace(tzinfo=dt.UTC) for time in times]
+        database.create_table("zoned", pa.table({"hour": zoned, "temp": range(100)}), key="hour")
         database.create_table("log", pa.table({"id": range(10)}))
         yield database
 
@@ -123,6 +125,35 @@ def test_ranges_of_keys(main: Any, text: str, key_range: Any) -> None:
 )
 def test_what_is_left_to_duckdb(main: Any, text: str) -> None:
     assert chosen(main, text) == [None]
+
+
+_HOUR = dt.datetime(2026, 1, 1, 5)
+_US = int(_HOUR.replace(tzinfo=dt.UTC).timestamp() * 1_000_000)
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("FROM weather WHERE hour = TIMESTAMP '2026-01-01 05:00'", (_US,)),
+        ("FROM weather WHERE hour = '2026-01-01 05:00'", (_US,)),
+        ("FROM weather WHERE hour = CAST('2026-01-01 05:00' AS TIMESTAMP)", (_US,)),
+        ("FROM weather WHERE hour = TIMESTAMPTZ '2026-01-01 05:00:00Z'", None),
+        ("FROM weather WHERE hour = DATE '2026-01-01 05:00'", None),
+        ("FROM zoned WHERE hour = TIMESTAMPTZ '2026-01-01 05:00:00Z'", (_US,)),
+        ("FROM zoned WHERE hour = TIMESTAMPTZ '2026-01-01 06:00:00+01:00'", (_US,)),
+        ("FROM zoned WHERE hour = '2026-01-01 05:00:00+00'", (_US,)),
+        ("FROM zoned WHERE hour = TIMESTAMP '2026-01-01 05:00'", None),
+        ("FROM zoned WHERE hour = TIMESTAMP '2026-01-01 05:00:00Z'", None),
+        ("FROM zoned WHERE hour = TIMESTAMPTZ '2026-01-01 05:00'", None),
+    ],
+)
+def test_times_are_read_as_duckdb_reads_them(main: Any, text: str, found: Any) -> None:
+    assert chosen(main, text) == [None if found is None else Selection(found)]
+    for offset in ("Z", "America/New_York"):
+        with main.session() as session:
+            session.sql(f"SET TimeZone = '{offset.replace('Z', 'UTC')}'")
+            plain = text.replace("FROM ", "SELECT * FROM (FROM ").replace(" WHERE", ") WHERE")
+            assert session.sql(text).fetchall() == session.sql(plain).fetchall()
 
 
 def test_a_column_of_several_tables_prunes_none_unless_it_is_qualified(main: Any) -> None:
