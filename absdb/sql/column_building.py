@@ -109,7 +109,8 @@ def without_bare_functions(text: str) -> str:
 
 def _as_type(call: Call, text: str, given: pa.DataType, kind: pa.DataType) -> str:
     """The expression with a cast to the column's type around it, if it gives another one, as DuckDB assigns it."""
-    if given.equals(kind) or pa.types.is_null(given):
+    exported_so = isinstance(kind, pa.UuidType) and pa.types.is_string(given)
+    if given.equals(kind) or pa.types.is_null(given) or exported_so:
         return text
     return f"CAST({text} AS {duckdb_type(call.session.backend, kind)})"
 
