@@ -20,7 +20,7 @@ from absdb.catalog.schema import Check, TableSchema
 from absdb.engine import constraint_definition as definitions
 from absdb.engine.constraint_definition import ConstraintDefinition
 from absdb.engine.definition import NO_DEFAULT, ColumnDefinition
-from absdb.errors import AbsdbError, NotFoundError, QueryError
+from absdb.errors import AbsdbError, NotFoundError, QueryError, UnknownNameError
 from absdb.sql.column_clauses import ColumnClause, ConstraintClause, Expression
 from absdb.sql.constants import constant_value
 from absdb.sql.ddl_target import Target
@@ -178,6 +178,7 @@ def column_names(call: Call, at: int, written: Sequence[str], names: Sequence[st
                 at,
                 f"table {table!r} has no column {name!r}",
                 hint=suggestion(name, names, "its columns"),
+                kind=UnknownNameError,
             )
         found.append(column)
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -288,6 +289,33 @@ def test_definitions_in_a_transaction_are_undone_with_it(main: Database) -> None
         session.sql("ROLLBACK")
     assert rows(main, "FROM t") == [(1,)]
     assert "u" not in main
+
+
+def test_many_who_define_at_once(shop: Instance, main: Database) -> None:
+    main.sql("CREATE TABLE t AS SELECT range AS a FROM range(100); CREATE SEQUENCE s")
+    main.sql("CREATE TABLE numbered (id BIGINT DEFAULT nextval('s') PRIMARY KEY, worker INTEGER)")
+    errors: list[Exception] = []
+
+    def work(worker: int) -> None:
+        for number in range(6):
+            try:
+                main.sql(
+                    f"CREATE OR REPLACE VIEW v AS SELECT {number} AS a; CREATE OR REPLACE TABLE c AS FROM t"
+                )
+                main.sql(f"ALTER TABLE t ADD COLUMN IF NOT EXISTS b{number % 3} INTEGER DEFAULT 1")
+                main.sql(f"INSERT INTO numbered (worker) SELECT {worker} FROM range(5)")
+            except Exception as error:
+                errors.append(error)
+
+    threads = [threading.Thread(target=work, args=(worker,)) for worker in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    assert rows(main, "SELECT count(*), count(DISTINCT id) FROM numbered") == [(120, 120)]
+    assert main["t"].schema.names == ["a", "b0", "b1", "b2"]
+    assert shop.check().empty
 
 
 def test_definitions_survive_reopening_and_restoring(tmp_path: Path) -> None:
