@@ -69,11 +69,38 @@ def cast(values: pa.Array, wanted: pa.DataType) -> pa.Array:
 
 
 def _cast(values: pa.Array, wanted: pa.DataType) -> pa.Array:
+    if pt.is_interval(values.type) and pt.is_duration(wanted):
+        return _duration(values, wanted)
     if pt.is_integer(values.type) and pt.is_decimal(wanted):
         # Directly, pyarrow wants room for every number of the type, whatever the values are.
         wide = pa.decimal256(76, max(wanted.scale, 0))
         return values.cast(wide).cast(wanted)
     return values.cast(wanted, safe=True)
+
+
+_PARTS = np.dtype([("months", np.int32), ("days", np.int32), ("nanoseconds", np.int64)])
+_DAY_NS = 86_400 * 10**9
+
+
+def _duration(values: pa.Array, wanted: pa.DataType) -> pa.Array:
+    """Intervals without months as durations: a day is 24 hours."""
+    data = values.buffers()[1]
+    parts = np.frombuffer(data, _PARTS)[values.offset : values.offset + len(values)]
+    known = values.is_valid().to_numpy(zero_copy_only=False)
+    days, rest = parts["days"].astype(np.int64), parts["nanoseconds"]
+    if parts["months"][known].any():
+        raise MisfitError("months have no fixed length")
+    unit_ns = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}[wanted.unit]
+    if (rest[known] % unit_ns).any():
+        raise MisfitError(f"some cannot be held as {describe_type(wanted)} without loss")
+    day = _DAY_NS // unit_ns
+    if (
+        known.any()
+        and (int(np.abs(days[known]).max()) + 1) * day + int(np.abs(rest[known] // unit_ns).max()) >= 2**63
+    ):
+        raise MisfitError(f"some are longer than {describe_type(wanted)} can hold")
+    whole = np.where(known, days * day + rest // unit_ns, 0)
+    return pa.array(whole, mask=~known).view(wanted)
 
 
 def _refusal(given: pa.DataType, wanted: pa.DataType) -> str:
@@ -85,6 +112,8 @@ def _refusal(given: pa.DataType, wanted: pa.DataType) -> str:
     if pt.is_timestamp(given) and (pt.is_timestamp(wanted) or pt.is_date(wanted)):
         aware = given.tz is not None and (pt.is_date(wanted) or wanted.tz is None)
         return "they have a time zone, the column has none" if aware else ""
+    if pt.is_interval(given) and pt.is_duration(wanted):
+        return ""
     if _family(given) == _family(wanted) or (_family(given) == "text" and _family(wanted) in _READABLE):
         return ""
     return f"{describe_type(given)} is never {describe_type(wanted)}"
@@ -129,7 +158,7 @@ def _is_list(kind: pa.DataType) -> bool:
 def _check_kept(values: pa.Array, made: pa.Array) -> None:
     """MisfitError for what pyarrow rounds or cuts off even in a safe cast."""
     given = values.type
-    if given.equals(made.type):
+    if given.equals(made.type) or pt.is_interval(given):
         return
     if pt.is_struct(given):
         children = made.flatten()

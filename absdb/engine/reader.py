@@ -49,19 +49,29 @@ class TableReader:
         return fold(self.schema.key_spec, self.sections, self._projection(columns))
 
     def to_table(self, columns: Sequence[str] | None = None) -> pa.Table:
-        """All rows, in key order, zero-copy where pages allow it; kept, so that reading a state again is free."""
+        """All rows, in key order, zero-copy where pages allow it; kept, so that reading a state again is free.
+
+        Each column is folded once: reads that have columns in common share them.
+        """
         schema = self._arrow_schema(columns)
         projection = self._projection(columns)
         if self.own is not None:
             return fold_table(self.schema.key_spec, self.sections, projection, schema)
-        fields = zip(projection.columns, schema, strict=True)
-        columns_read = tuple((c.name, c.source, c.logical, field.nullable) for c, field in fields)
-        state = (self.schema.id, self.layers.lineage, columns_read)
-        table = self.layers.folded.get(state)
-        if table is None:
-            table = fold_table(self.schema.key_spec, self.sections, projection, schema)
-            self.layers.folded.put(state, table)
-        return table
+        kept = self.layers.folded
+        states = [
+            (self.schema.id, self.layers.lineage, column.name, column.source, column.logical, field.nullable)
+            for column, field in zip(projection.columns, schema, strict=True)
+        ]
+        found = [kept.get(state) for state in states]
+        missing = [at for at, column in enumerate(found) if column is None]
+        if missing:
+            names = [schema.names[at] for at in missing]
+            wanted = self._projection(names)
+            rows = fold_table(self.schema.key_spec, self.sections, wanted, self._arrow_schema(names))
+            for at, column in zip(missing, rows.columns, strict=True):
+                found[at] = column
+                kept.put(states[at], column)
+        return pa.Table.from_arrays(found, schema=schema)
 
     def part(
         self,

@@ -22,7 +22,7 @@ from absdb.engine.rows import logical_key
 from absdb.engine.writes import in_key_order, tombstones
 from absdb.pages.fold import fold_table
 from absdb.pages.key import Keys, at, is_increasing, length, runs_of_equal, sort_order, take
-from absdb.pages.projection import OutputColumn, Projection
+from absdb.pages.projection import OutputColumn, Projection, has_extension
 from absdb.pages.types import to_logical, to_physical
 
 if TYPE_CHECKING:
@@ -156,9 +156,17 @@ def given_twice(schema: TableSchema, rows: pa.Table) -> tuple[Any, ...] | None:
 
 
 def filled(tx: Transaction, schema: TableSchema, rows: pa.Table) -> pa.Table:
-    """New rows as they would be inserted, with their defaults and generated values; nothing is checked."""
+    """New rows as they would be inserted, with their defaults and generated values; nothing is checked.
+
+    Columns are of the types that pages hold, except UUIDs, JSON and the like.
+    """
     values = fill(tx, schema, conform(schema, rows))
-    arrays = [to_logical(values[column.page_name], column.type) for column in schema.columns]
+    arrays = [
+        to_logical(values[column.page_name], column.type)
+        if has_extension(column.type)
+        else values[column.page_name]
+        for column in schema.columns
+    ]
     return pa.Table.from_arrays(arrays, names=list(schema.by_name))
 
 

@@ -16,6 +16,7 @@ from absdb.pages.types import can_widen, physical_type, to_logical
 from absdb.pages.values import Converter
 from absdb.sql.column_building import column_definition, default_of, evaluated_type, without_bare_functions
 from absdb.sql.column_clauses import Expression, read_column, read_default
+from absdb.sql.constants import exported
 from absdb.sql.create_table import add_constraints
 from absdb.sql.cursor import TokenCursor
 from absdb.sql.duck_errors import query_error
@@ -197,7 +198,7 @@ def _recast(call: Call, column: Column, default: Default, kind: pa.DataType, at:
     old = readable(pa.table({"x": to_logical(pa.repeat(physical, 1), column.type)}))
     with backend.registered({"kept": old}) as connection:
         try:
-            found = connection.sql(f"SELECT CAST(x AS {target}) AS x FROM kept").to_arrow_table()
+            found = exported(connection.sql(f"SELECT CAST(x AS {target}) AS x FROM kept"))
         except Exception as error:
             said = query_error(error, "", []).message.split("\n")[0]
             message = f"the default of column {column.name!r} does not become {target}: {said}"

@@ -24,7 +24,7 @@ def begins(cursor: TokenCursor) -> bool:
     return cursor.token.upper == "CONSTRAINT" or begins_constraint(cursor)
 
 
-def read_add(call: Call, cursor: TokenCursor) -> Change:
+def read_add(call: Call, cursor: TokenCursor, label: str) -> Change:
     """`ADD [CONSTRAINT name] …`: the rows that are there must hold it."""
     clause = read_constraint(cursor)
     if clause.kind == "primary key":
@@ -33,7 +33,7 @@ def read_add(call: Call, cursor: TokenCursor) -> Change:
             call.text,
             clause.at,
             "a table keeps the key it was made with",
-            hint=f"CREATE OR REPLACE TABLE name (PRIMARY KEY ({columns})) AS FROM name makes one with a key",
+            hint=f"CREATE OR REPLACE TABLE {label} (PRIMARY KEY ({columns})) AS FROM {label} makes one with it",
         )
     return lambda scope, schema: add_constraints(call, scope, schema, [clause], [])
 

@@ -64,7 +64,7 @@ def _change(call: Call, cursor: TokenCursor, target: Target) -> Change:
     verb = cursor.expect_one(("ADD", "DROP", "ALTER", "RENAME", "SET"))
     if verb == "ADD":
         if alter_constraint.begins(cursor):
-            return alter_constraint.read_add(call, cursor)
+            return alter_constraint.read_add(call, cursor, target.label)
         return alter_column.read_add(call, cursor)
     if verb == "DROP":
         if cursor.accept("CONSTRAINT"):

@@ -20,7 +20,7 @@ from absdb.catalog.schema import Check, TableSchema
 from absdb.engine import constraint_definition as definitions
 from absdb.engine.constraint_definition import ConstraintDefinition
 from absdb.engine.definition import NO_DEFAULT, ColumnDefinition
-from absdb.errors import AbsdbError, NotFoundError, QueryError
+from absdb.errors import AbsdbError, NotFoundError, QueryError, UnknownNameError
 from absdb.sql.column_clauses import ColumnClause, ConstraintClause, Expression
 from absdb.sql.constants import constant_value
 from absdb.sql.ddl_target import Target
@@ -109,7 +109,8 @@ def without_bare_functions(text: str) -> str:
 
 def _as_type(call: Call, text: str, given: pa.DataType, kind: pa.DataType) -> str:
     """The expression with a cast to the column's type around it, if it gives another one, as DuckDB assigns it."""
-    if given.equals(kind) or pa.types.is_null(given):
+    exported_so = isinstance(kind, pa.UuidType) and pa.types.is_string(given)
+    if given.equals(kind) or pa.types.is_null(given) or exported_so:
         return text
     return f"CAST({text} AS {duckdb_type(call.session.backend, kind)})"
 
@@ -177,6 +178,7 @@ def column_names(call: Call, at: int, written: Sequence[str], names: Sequence[st
                 at,
                 f"table {table!r} has no column {name!r}",
                 hint=suggestion(name, names, "its columns"),
+                kind=UnknownNameError,
             )
         found.append(column)
     return found

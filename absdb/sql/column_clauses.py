@@ -155,7 +155,7 @@ def read_default(cursor: TokenCursor) -> Expression:
     start = cursor.at
     if cursor.done or cursor.token.upper in (",", ")"):
         cursor.refuse("a value")
-    if cursor.token.upper in ("(", "["):
+    if cursor.token.upper in ("(", "[", "{"):
         cursor.at = matching(cursor.text, cursor.tokens, cursor.at) + 1
     else:
         cursor.at += 1

@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from absdb.sql.duck_errors import query_error
 from absdb.sql.edits import Edit, Edited
+from absdb.sql.export import Export
 from absdb.sql.source import error_at
 from absdb.sql.types import duckdb_type
 
@@ -43,11 +44,17 @@ def constant_value(call: Call, expression: Expression, kind: pa.DataType) -> tup
         before, after = "SELECT CAST((", f"\n) AS {duckdb_type(backend, kind)})"
         edited = Edited(call.text, [Edit(0, expression.at, before), Edit(stop, len(call.text), after)])
         try:
-            found = connection.sql(edited.text).to_arrow_table()
+            found = exported(connection.sql(edited.text))
         except Exception as error:
             message = query_error(error, edited.text, [edited]).message.split("\n")[0]
             raise error_at(call.text, expression.at, message) from error
         return True, found.column(0)[0].as_py()
+
+
+def exported(relation: Any) -> pa.Table:
+    """All rows of a relation, with UUIDs and JSON as what they are."""
+    rows = relation.to_arrow_table()
+    return Export(rows.schema, [str(kind) for kind in relation.types]).table(rows)
 
 
 def _is_constant(node: dict[str, Any]) -> bool:

@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from absdb.engine import ddl, intake
 from absdb.engine.definition import ColumnDefinition
-from absdb.errors import InvalidInputError
+from absdb.errors import InvalidInputError, QueryError
 from absdb.paths import check_name
 from absdb.sql.column_building import column_names
 from absdb.sql.cursor import TokenCursor
@@ -118,10 +118,13 @@ def _definitions(call: Call, running: Running, described: _Described) -> list[Co
     names[: len(listed)] = [name for name, _ in listed]
     _check_names(call, names, len(listed))
     backend = call.session.backend
-    return [
-        ColumnDefinition(name, arrow_type(backend, str(kind)))
-        for name, kind in zip(names, running.relation.types, strict=True)
-    ]
+    found = []
+    for name, kind in zip(names, running.relation.types, strict=True):
+        try:
+            found.append(ColumnDefinition(name, arrow_type(backend, str(kind))))
+        except QueryError as error:
+            raise InvalidInputError(f"column {name!r}: {error.message}", hint=error.hint) from error
+    return found
 
 
 def _check_names(call: Call, names: list[str], listed: int) -> None:

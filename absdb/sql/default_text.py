@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pyarrow as pa
+
 from absdb.catalog.database import DatabaseCatalog
 from absdb.catalog.schema import DEFAULT_NAMESPACE, Column
 from absdb.engine.ddl_checks import is_own_sequence
@@ -41,6 +43,10 @@ def value_text(value: Any) -> str:
         return str(value).lower()
     if isinstance(value, bytes):
         return literal("".join(f"\\x{byte:02X}" for byte in value)) + "::BLOB"
+    if isinstance(value, pa.MonthDayNano):
+        return f"to_months({value.months}) + to_days({value.days}) + to_microseconds({value.nanoseconds // 1000})"
+    if isinstance(value, list) and value and all(isinstance(each, tuple) for each in value):
+        return f"MAP {{{', '.join(f'{value_text(key)}: {value_text(item)}' for key, item in value)}}}"
     if isinstance(value, (list, tuple)):
         return f"[{', '.join(map(value_text, value))}]"
     if isinstance(value, dict):

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from absdb.catalog.schema import TableSchema
 from absdb.engine import ddl
 from absdb.engine.ddl_checks import sequences_of
-from absdb.errors import InvalidInputError
+from absdb.errors import InvalidInputError, NotFoundError
 from absdb.sql.cursor import TokenCursor
 from absdb.sql.ddl_target import Target, entities
 from absdb.sql.names import same
@@ -37,9 +37,7 @@ def execute(call: Call) -> Result:
     kind = cursor.expect_one((*_DROPPERS, "SCHEMA"))
     as_table = kind in ("MACRO", "FUNCTION") and cursor.accept("TABLE")
     if_exists = cursor.accept("IF", "EXISTS")
-    targets = [_target(call, cursor, kind)]
-    while cursor.accept(","):
-        targets.append(_target(call, cursor, kind))
+    targets = _targets(call, cursor, kind, if_exists)
     cascade = cursor.accept_one(("CASCADE", "RESTRICT")) == "CASCADE"
     cursor.end()
     strange = next((each for each in targets if each.info.id != targets[0].info.id), None)
@@ -56,14 +54,25 @@ def execute(call: Call) -> Result:
                 else:
                     _DROPPERS[kind](scope, target, if_exists, cascade)
 
-    targets[0].write(work)
+    if targets:
+        targets[0].write(work)
     return Result(statement=f"DROP {kind}{' TABLE' if as_table else ''}")
 
 
-def _target(call: Call, cursor: TokenCursor, kind: str) -> Target | SchemaTarget:
-    at = cursor.token.start
-    path = cursor.path(f"the name of a {kind.lower()}")
-    return SchemaTarget(call, path, at) if kind == "SCHEMA" else Target(call, path, at)
+def _targets(call: Call, cursor: TokenCursor, kind: str, if_exists: bool) -> list[Target | SchemaTarget]:
+    """What is named, without what is in databases that are not there if that is no error."""
+    found: list[Target | SchemaTarget] = []
+    more = True
+    while more:
+        at = cursor.token.start
+        path = cursor.path(f"the name of a {kind.lower()}")
+        more = cursor.accept(",")
+        try:
+            found.append(SchemaTarget(call, path, at) if kind == "SCHEMA" else Target(call, path, at))
+        except NotFoundError:
+            if not if_exists:
+                raise
+    return found
 
 
 def _drop_table(scope: TransactionScope, target: Target, if_exists: bool, cascade: bool) -> None:

@@ -175,7 +175,7 @@ def _read(connection: Any, text: str) -> Query:
     try:
         return Query.read(connection, text)
     except NotASelect as error:
-        message = str(error)
+        message = "a query is expected here" if str(error).startswith("Only SELECT") else str(error)
         raise error_at(text, 0 if error.at == UNKNOWN else error.at, message, parser=True) from error
 
 

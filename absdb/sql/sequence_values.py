@@ -17,7 +17,7 @@ from weakref import WeakValueDictionary
 import pyarrow as pa
 
 from absdb.engine.sequences import drawn
-from absdb.errors import StateError
+from absdb.errors import StateError, UnknownNameError
 from absdb.sql.edits import Edit
 from absdb.sql.names import NamedEntity, find_entity, suggestion
 from absdb.sql.parsed import Query
@@ -101,7 +101,7 @@ def _sequence(rewriter: Rewriter, query: Query, text: str, at: int) -> NamedEnti
     if found is None:
         names = [each["name"] for each in rewriter.moment.current.catalog.named.get("sequence", {}).values()]
         hint = suggestion(path[-1] if path else text, names, "sequences")
-        raise error_at(query.text, at, f"there is no sequence {text!r}", hint=hint)
+        raise error_at(query.text, at, f"there is no sequence {text!r}", hint=hint, kind=UnknownNameError)
     return found
 
 

@@ -1,4 +1,4 @@
-"""`python -m tests.bench [--rows 1000000,5000000] [--out FILE] [--only absdb|peers] [--foreign] [--memory ROWS]`"""
+"""`python -m tests.bench [--rows 1000000,5000000] [--out FILE] [--only absdb|peers|sql] [--foreign] …`"""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from tests.bench import commits, memory, own_environment, peers, tables
+from tests.bench import commits, memory, own_environment, peers, sql, tables
 from tests.bench.harness import Report
 from tests.bench.machine import limits
 
@@ -16,7 +16,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Benchmarks of absdb beside its peers.")
     parser.add_argument("--rows", default="1000000,5000000", help="table sizes, comma-separated")
     parser.add_argument("--out", default="bench.json", type=Path, help="where the JSON goes")
-    parser.add_argument("--only", choices=["absdb", "peers"], help="one half of the run")
+    parser.add_argument("--only", choices=["absdb", "peers", "sql"], help="one part of the run")
+    parser.add_argument("--scale", default=1.0, type=float, help="scale factor of TPC-H")
     parser.add_argument(
         "--foreign", action="store_true", help="also ArcticDB, Delta Lake, doltlite (from PyPI)"
     )
@@ -30,15 +31,20 @@ def main() -> None:
         folder = Path(name)
         report.machine = limits(folder)
         print(report.machine, flush=True)
-        if chosen.only != "peers":
+        parts = [chosen.only] if chosen.only else ["absdb", "peers", "sql"]
+        if "absdb" in parts:
             commits.run(report, folder)
-        if chosen.only != "absdb":
+        if "peers" in parts:
             peers.run_commits(report, folder)
+        if "sql" in parts:
+            sql.run_tpch(report, folder, chosen.scale)
         for rows in map(int, chosen.rows.split(",")):
-            if chosen.only != "peers":
+            if "absdb" in parts:
                 tables.run(report, folder, rows)
-            if chosen.only != "absdb":
+            if "peers" in parts:
                 peers.run_tables(report, folder, rows)
+            if "sql" in parts:
+                sql.run(report, folder, rows)
             if chosen.foreign:
                 own_environment.run(report, folder, rows)
         if chosen.memory:

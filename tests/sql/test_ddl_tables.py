@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -84,14 +85,31 @@ def test_defaults_are_values_where_they_can_be(main: Database) -> None:
     main.sql(
         """CREATE TABLE t (id INTEGER PRIMARY KEY, a INTEGER DEFAULT 1 + 1 NOT NULL, b VARCHAR DEFAULT 'x',
         c DATE DEFAULT DATE '2026-01-02', d INTEGER[] DEFAULT [1, 2], e TIMESTAMP DEFAULT current_timestamp,
-        f DOUBLE DEFAULT random(), g VARCHAR DEFAULT NULL, h DECIMAL(4, 1) DEFAULT -2.5)"""
+        f DOUBLE DEFAULT random(), g VARCHAR DEFAULT NULL, h DECIMAL(4, 1) DEFAULT -2.5,
+        i STRUCT(x INTEGER, y VARCHAR) DEFAULT {'x': 1, 'y': 'z'}, j MAP(VARCHAR, INTEGER) DEFAULT MAP {'a': 1},
+        k INTERVAL DEFAULT INTERVAL 1 DAY, l UUID DEFAULT '6ba7b810-9dad-11d1-80b4-00c04fd430c8',
+        m BLOB DEFAULT '\\xAB'::BLOB, n TIME DEFAULT '10:00', o JSON DEFAULT '[1]', p HUGEINT DEFAULT 5)"""
     )
     main["t"].insert({"id": 1})
     assert rows(main, "SELECT a, b, c::VARCHAR, d, e <= now(), f < 1, g, h::VARCHAR FROM t") == [
         (2, "x", "2026-01-02", [1, 2], True, True, None, "-2.5")
     ]
     kinds = [column.default and column.default.kind for column in main._scope.catalog().table("t").columns]
-    assert kinds == [None, "value", "value", "value", "value", "expression", "expression", None, "value"]
+    assert kinds == [None, *4 * ["value"], "expression", "expression", None, *9 * ["value"]]
+    assert rows(
+        main, "SELECT i.y, j['a'], k::VARCHAR, left(l::VARCHAR, 4), m, n::VARCHAR, o->>0, p::INTEGER FROM t"
+    ) == [("z", 1, "1 day", "6ba7", b"\xab", "10:00:00", "1", 5)]
+
+
+def test_defaults_are_described_as_sql(main: Database) -> None:
+    main.sql(
+        """CREATE TABLE t (a MAP(VARCHAR, INTEGER) DEFAULT MAP {'it''s': 1}, b INTERVAL DEFAULT INTERVAL 25 HOUR,
+        c UUID DEFAULT uuid(), d INTEGER[] DEFAULT [1, NULL], e VARCHAR DEFAULT 'x', f INTEGER DEFAULT random())"""
+    )
+    described = [text for (text,) in rows(main, "SELECT column_default FROM information_schema.columns")]
+    assert described[2:] == ["uuid()", "[1, NULL]", "'x'", "CAST(random() AS INTEGER)"]
+    again = main.sql(f"SELECT {described[0]}, ({described[1]})::VARCHAR").fetchall()
+    assert again == [([("it's", 1)], "25:00:00")]
 
 
 def test_generated_columns_and_identities(main: Database) -> None:
@@ -211,6 +229,8 @@ def test_a_table_of_a_query_that_fails_is_not_there(main: Database) -> None:
         "CREATE OR REPLACE TABLE t AS SELECT nosuch FROM t",
         "CREATE OR REPLACE TABLE t (a, b) AS SELECT 1",
         "CREATE OR REPLACE TABLE t AS SELECT 1 / 2",
+        "CREATE OR REPLACE TABLE t AS SELECT 1::BIT AS b",
+        "CREATE OR REPLACE TABLE t AS DELETE FROM t",
         "CREATE OR REPLACE TABLE t AS",
     ):
         with pytest.raises((QueryError, ConstraintError, InvalidInputError)):
@@ -233,7 +253,7 @@ def test_dropping_tables(main: Database) -> None:
         main.sql("DROP TABLE a RESTRICT")
     main.sql("DROP TABLE A CASCADE")
     main["b"].insert({"id": 99})
-    main.sql("DROP TABLE IF EXISTS a, b, c")
+    main.sql("DROP TABLE IF EXISTS a, b, c, nosuch.main.t")
     assert main.tables().shape[0] == 0
 
 
@@ -269,6 +289,33 @@ def test_definitions_in_a_transaction_are_undone_with_it(main: Database) -> None
         session.sql("ROLLBACK")
     assert rows(main, "FROM t") == [(1,)]
     assert "u" not in main
+
+
+def test_many_who_define_at_once(shop: Instance, main: Database) -> None:
+    main.sql("CREATE TABLE t AS SELECT range AS a FROM range(100); CREATE SEQUENCE s")
+    main.sql("CREATE TABLE numbered (id BIGINT DEFAULT nextval('s') PRIMARY KEY, worker INTEGER)")
+    errors: list[Exception] = []
+
+    def work(worker: int) -> None:
+        for number in range(6):
+            try:
+                main.sql(
+                    f"CREATE OR REPLACE VIEW v AS SELECT {number} AS a; CREATE OR REPLACE TABLE c AS FROM t"
+                )
+                main.sql(f"ALTER TABLE t ADD COLUMN IF NOT EXISTS b{number % 3} INTEGER DEFAULT 1")
+                main.sql(f"INSERT INTO numbered (worker) SELECT {worker} FROM range(5)")
+            except Exception as error:
+                errors.append(error)
+
+    threads = [threading.Thread(target=work, args=(worker,)) for worker in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    assert rows(main, "SELECT count(*), count(DISTINCT id) FROM numbered") == [(120, 120)]
+    assert main["t"].schema.names == ["a", "b0", "b1", "b2"]
+    assert shop.check().empty
 
 
 def test_definitions_survive_reopening_and_restoring(tmp_path: Path) -> None:

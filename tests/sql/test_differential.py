@@ -24,6 +24,7 @@ from absdb.sql.session import Session
 MEANT = {
     "many matches in MERGE": "a row that several rows of the source match is refused; DuckDB 1.5 takes one of them",
     "OR REPLACE of all columns in the key": "RETURNING gives the rows that are there; DuckDB 2.0 leaves them out",
+    "NULL in UNIQUE": "never conflicts; DuckDB's ON CONFLICT takes the first of several rows with NULL",
     "constraints at the end": "UNIQUE is held at the end of a statement, and of a transaction, not row by row",
 }
 """What differs on purpose, and why."""
@@ -98,7 +99,7 @@ def tables(draw: Any) -> Table:
             if kind in KEYS and kind != "UUID" and draw(st.integers(0, 2)) == 0:
                 text += f" DEFAULT {draw(st.sampled_from(LITERALS[kind][:2]))}"
             if kind in KEYS and draw(st.integers(0, 5)) == 0:
-                text += " UNIQUE"
+                text += " UNIQUE" if "NOT NULL" in text else " NOT NULL UNIQUE"
                 unique.append(name)
             if kind in CHECKS and draw(st.integers(0, 3)) == 0:
                 text += f" CHECK ({CHECKS[kind].format(name)})"
