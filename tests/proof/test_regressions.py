@@ -14,6 +14,7 @@ import pytest
 
 from absdb.catalog.manifest import is_chunk_name
 from absdb.catalog.schema import ForeignKey, Unique
+from absdb.clock import ManualClock, to_datetime
 from absdb.engine import ddl, garbage, recovery, small
 from absdb.engine.check import check
 from absdb.engine.checkpoint import checkpoint
@@ -491,6 +492,25 @@ def test_a_reader_that_follows_while_the_writer_collects_garbage_keeps_its_files
     checkpoint(engine)
     assert loaded not in engine.pages.names()
     assert ids(reading, "t") == list(range(200))
+    reading.close()
+    engine.abandon()
+
+
+def test_a_reader_whose_clock_is_behind_finds_commits_by_time_after_it_has_started_over():
+    """It forgot the times of the log when it went on from a newer checkpoint, and took its own for the latest."""
+    fs = MemoryFileSystem()
+    engine = start(fs)
+    with engine.begin(database(engine)) as tx:
+        create(tx, "t")
+    checkpoint(engine)
+    reading = open_engine(fs, read_only=True, clock=ManualClock("2020-01-01"))
+    for first in range(0, 300, 10):
+        put(engine, "t", range(first, first + 10))
+    moment = engine.log.time_of(engine.published)
+    checkpoint(engine)
+    refresh(reading)
+    assert reading.control == engine.control, "the log it would have followed is gone"
+    assert resolve(reading, reading.history.database("main"), time=to_datetime(moment)).lineage
     reading.close()
     engine.abandon()
 
