@@ -496,6 +496,35 @@ def test_a_reader_that_follows_while_the_writer_collects_garbage_keeps_its_files
     engine.abandon()
 
 
+def test_a_damaged_page_file_of_a_unique_table_keeps_no_checkpoint_from_the_others():
+    """Its index run could not be made, so that no checkpoint came into force any more, and closing failed."""
+    fs = MemoryFileSystem()
+    engine = start(fs)
+    with engine.begin(database(engine)) as tx:
+        table = create(tx, "t")
+        ddl.add_constraint(tx, table, Unique("one", (table.by_name["value"].id,)))
+        create(tx, "u")
+    with engine.begin(database(engine)) as tx:
+        bulk(tx, tx.catalog.table("t"), numbered(range(1000)))
+    (name,) = engine.pages.names()
+    engine.abandon()
+    damaged = bytearray(read_file(fs, f"pages/{name}"))
+    damaged[len(damaged) // 2] ^= 1
+    write_atomic(fs, f"pages/{name}", bytes(damaged))
+    engine = start(fs)
+    put(engine, "u", [1, 2])
+    lsn = engine.published
+    assert checkpoint(engine) == engine.control.checkpoint_lsn == lsn
+    put(engine, "u", [3])
+    engine.close()
+    engine = start(fs)
+    assert ids(engine, "u") == [1, 2, 3]
+    assert any(f"pages/{name}" in finding.where for finding in check(engine))
+    with pytest.raises(CorruptionError, match=name):
+        ids(engine, "t")
+    engine.abandon()
+
+
 def test_a_reader_whose_clock_is_behind_finds_commits_by_time_after_it_has_started_over():
     """It forgot the times of the log when it went on from a newer checkpoint, and took its own for the latest."""
     fs = MemoryFileSystem()
