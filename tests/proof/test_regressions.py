@@ -41,7 +41,7 @@ from absdb.testing.faults import Fault, FaultyFileSystem
 from absdb.versioning.as_of import resolve
 from absdb.versioning.branch import create_branch, drop_database
 from absdb.versioning.restore import restore
-from tests.proof.scene import bulk, create, database, ids, numbered, put, reader, rows, start
+from tests.proof.scene import TINY, bulk, create, database, ids, numbered, put, reader, rows, start
 
 
 def test_bulk_load_survives_a_crash_before_the_next_checkpoint():
@@ -139,7 +139,7 @@ def test_an_instance_opens_after_the_last_database_with_a_table_has_expired():
     schema = reader(engine, "t", "dev").schema
     assert compact_table(engine, branch.id, schema)
     drop_database(engine, branch)
-    assert maintain(engine)
+    maintain(engine)
     checkpoint(engine)
     engine.abandon()
     start(fs).close()
@@ -523,6 +523,46 @@ def test_a_damaged_page_file_of_a_unique_table_keeps_no_checkpoint_from_the_othe
     with pytest.raises(CorruptionError, match=name):
         ids(engine, "t")
     engine.abandon()
+
+
+@pytest.mark.parametrize("way", ["a longer retention", "a clock set back"])
+def test_history_within_retention_stays_when_the_horizon_moves_back(way):
+    """What it moved back to had expired, so that what later states are read from was taken for needless."""
+    fs, clock = MemoryFileSystem(), ManualClock(tick_us=1)
+
+    def opened(retention):
+        return open_engine(fs, arguments={**TINY, "history_retention": retention}, clock=clock)
+
+    def compact():
+        assert compact_table(engine, database(engine), reader(engine, "t").schema)
+
+    engine = opened("1h")
+    with engine.begin(database(engine)) as tx:
+        create(tx, "t")
+    put(engine, "t", range(10))
+    put(engine, "t", range(20))
+    compact()
+    checkpoint(engine)
+    clock.advance(hours=5)
+    kept = {engine.published: 20}
+    maintain(engine)
+    for number in (30, 40, 50):
+        clock.advance(minutes=1)
+        kept[put(engine, "t", range(number))] = number
+        checkpoint(engine)
+    compact()
+    maintain(engine)
+    checkpoint(engine)
+    assert engine.covers.expired
+    if way == "a clock set back":
+        clock.advance(hours=-5)
+    engine.close()
+    engine = opened("1h" if way == "a clock set back" else "30d")
+    maintain(engine)
+    checkpoint(engine)
+    for lsn, number in kept.items():
+        assert ids(engine, "t", lsn=lsn) == list(range(number))
+    engine.close()
 
 
 def test_a_reader_whose_clock_is_behind_finds_commits_by_time_after_it_has_started_over():
