@@ -525,6 +525,30 @@ def test_a_damaged_page_file_of_a_unique_table_keeps_no_checkpoint_from_the_othe
     engine.abandon()
 
 
+def test_a_damaged_page_file_keeps_no_upkeep_from_the_others():
+    """The first run that could not be merged ended the upkeep, each time."""
+    fs = MemoryFileSystem()
+    engine = start(fs, run_limit=2)
+    for table in ("t", "u"):
+        with engine.begin(database(engine)) as tx:
+            create(tx, table)
+    for number in range(4):
+        put(engine, "t", range(number + 1))
+        put(engine, "u", range(number + 1))
+        checkpoint(engine)
+    name = min(engine.pages.names())
+    engine.close()
+    damaged = bytearray(read_file(fs, f"pages/{name}"))
+    damaged[len(damaged) // 2] ^= 1
+    write_atomic(fs, f"pages/{name}", bytes(damaged))
+    engine = start(fs, run_limit=2)
+    with pytest.raises(CorruptionError, match=name):
+        maintain(engine)
+    assert sorted(len(cover.view[0]) for cover in engine.covers.eras.values()) == [2, 4]
+    assert ids(engine, "u") == list(range(4))
+    engine.abandon()
+
+
 @pytest.mark.parametrize("way", ["a longer retention", "a clock set back"])
 def test_history_within_retention_stays_when_the_horizon_moves_back(way):
     """What it moved back to had expired, so that what later states are read from was taken for needless."""
