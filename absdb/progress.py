@@ -19,13 +19,13 @@ _SILENT: AbstractContextManager[None] = nullcontext()
 
 
 def reporting(
-    progress: Progress, what: str, total: int | None = None
+    progress: Progress, what: str, total: int | None = None, *, unit: str = "rows"
 ) -> AbstractContextManager[Report | None]:
-    """The function that long work calls with the rows done so far, None if nobody wants to know."""
+    """The function that long work calls with the rows (or `unit`) done so far, None if nobody wants to know."""
     if progress is None or progress is False:
         return _SILENT
     if progress is True:
-        return _Bar(what, total)
+        return _Bar(what, total, unit)
     if callable(progress):
         return nullcontext(progress)
     raise InvalidInputError(
@@ -36,15 +36,17 @@ def reporting(
 class _Bar:
     """A bar of tqdm's, in the form that suits where it is shown."""
 
-    def __init__(self, what: str, total: int | None) -> None:
+    def __init__(self, what: str, total: int | None, unit: str) -> None:
         self._what = what
         self._total = total
+        self._unit = unit
         self._bar: Any = None
 
     def __enter__(self) -> Report:
         from tqdm.auto import tqdm
 
-        self._bar = tqdm(desc=self._what, total=self._total, unit=" rows", unit_scale=True)
+        rows = self._unit == "rows"
+        self._bar = tqdm(desc=self._what, total=self._total, unit=f" {self._unit}", unit_scale=rows)
         return self._show
 
     def _show(self, rows: int) -> None:

@@ -124,7 +124,7 @@ class Table(TableColumns):
 
         Rows that equal what is there are not written, as with `upsert`.
 
-        orders.update({"id": 1, "status": "paid"})
+            orders.update({"id": 1, "status": "paid"})
         """
         return self._write(lambda tx, schema: intake.update(tx, schema, rows), message, author)
 

@@ -24,7 +24,7 @@ def command(call: Call) -> None:
     """
     output = call.output
     findings: list[dict[str, Any]] = []
-    with reporting(output.bars, "check files") as report:
+    with reporting(output.bars, "check", unit="files") as report:
 
         def progress(done: int, total: int) -> None:
             if report is not None:

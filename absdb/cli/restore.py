@@ -71,7 +71,7 @@ def command(
     confirm(f"restore {what} to {point}?", yes=yes)
     with opened(call, write=True, author=author) as session:
         lsn = session.database(database).restore(**when.named, tables=names, message=message)
-    call.output.line(f"restored {what} to {point}; `absdb restore --lsn {before}` undoes it")
+    call.output.line(f"restored {what} to {point}; `absdb restore -d {database} --lsn {before}` undoes it")
     _show(call, {"restored": True, **facts, "lsn": lsn}, summary if yes else None)
 
 

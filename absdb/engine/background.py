@@ -5,7 +5,8 @@
     nothing was written for a `checkpoint_interval`                what time alone makes due: chores, expiry, garbage
 
 The latter looks at what may have changed first, so that it costs next to nothing while nothing has: whether the
-horizon of `history_retention` has moved, who holds states, which files and readers there are.
+horizon of `history_retention` has moved, who holds states, which eras are to be forgotten soon, which files and
+readers there are.
 
 What goes wrong is logged, counted and shown in the statistics (`maintenance_failures`, `last_failure`), and tried
 again later with growing pauses; a poisoned engine ends it. Never runs for read-only engines. Between its looks it
@@ -98,13 +99,12 @@ class Background:
         engine.check_writable()
         if sum(chore(engine) for chore in engine.chores):
             return  # that was written, and what follows it is done with the checkpoint
-        states = horizon_of(engine), engine.published, frozenset(engine.pins.held()), len(engine.dying)
-        if states != self._states:
+        states = horizon_of(engine), engine.published, frozenset(engine.pins.held())
+        if states != self._states or engine.dying:
             with engine.maintenance:
                 expired = expire(engine)
             if expired:
                 checkpoint(engine)
-            # As they were before, so that eras which have begun to die by this are looked at again.
             self._states = states
         if _files(engine) != self._files:
             with engine.maintenance:

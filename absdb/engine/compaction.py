@@ -9,7 +9,8 @@ is the same, row for row and in the same order. Files become garbage at the next
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from itertools import chain, pairwise
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,7 @@ from absdb.engine.covers import Image, Reverse
 from absdb.engine.expiry import expire
 from absdb.engine.index_upkeep import live_catalogs, store_indexes
 from absdb.engine.writes import tombstones
+from absdb.errors import AbsdbError, CorruptionError, StorageError
 from absdb.ids import DatabaseId
 from absdb.pages.fold import fold_pages
 from absdb.pages.key import Keys, sort_order, take
@@ -44,18 +46,32 @@ SLICE_ROWS = 262_144
 
 
 def maintain(engine: Engine) -> int:
-    """Expire history, merge runs and compact tables where it pays; returns how many pieces were replaced."""
+    """Expire history, merge runs and compact tables where it pays; returns how many pieces were replaced.
+
+    What cannot be read or written keeps nothing else from it; the first such error is raised in the end.
+    """
     engine.check_writable()
     done = sum(chore(engine) for chore in engine.chores)
     with engine.maintenance:
-        done += expire(engine)
-        for cover in list(engine.covers.eras.values()):
-            done += merge_cover(engine, cover)
-        for _, lineage in engine.heads():
-            for schema in engine.history.catalog_at(lineage).tables.values():
-                if _pays(engine, schema, lineage):
-                    done += compact_state(engine, schema, lineage)
+        failures: list[AbsdbError] = []
+        for work in _works(engine):
+            try:
+                done += work()
+            except (CorruptionError, StorageError) as error:
+                failures.append(error)
+    if failures:
+        raise failures[0]
     return done
+
+
+def _works(engine: Engine) -> Iterator[Callable[[], int]]:
+    yield partial(expire, engine)
+    for cover in list(engine.covers.eras.values()):
+        yield partial(merge_cover, engine, cover)
+    for _, lineage in engine.heads():
+        for schema in engine.history.catalog_at(lineage).tables.values():
+            if _pays(engine, schema, lineage):
+                yield partial(compact_state, engine, schema, lineage)
 
 
 def merge_cover(engine: Engine, cover: EraCover) -> int:

@@ -41,7 +41,10 @@ class Check:
 
 @dataclass(frozen=True, init=False)
 class ForeignKey:
-    """The values of `columns` are there in `references` of `table`, whose key they are if not given."""
+    """The values of `columns` are there in `references` of `table`, whose key they are if not given.
+
+    Types need not be equal: all integers go together, all strings, all binaries, and decimals of one scale.
+    """
 
     columns: tuple[str, ...]
     table: str

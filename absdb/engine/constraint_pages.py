@@ -17,11 +17,12 @@ import pyarrow as pa
 
 from absdb.catalog.schema import ForeignKey, TableSchema, Unique
 from absdb.engine.changeset import TableChange
+from absdb.engine.comparable import brought, types_of
 from absdb.engine.constraint_errors import SHOWN, another_has, nothing_there, referred_to, two_have
 from absdb.engine.outcome import Outcome, Positions, whole_values
 from absdb.engine.reader import TableReader
 from absdb.engine.values import Columns
-from absdb.pages.index import ROW, VALUE
+from absdb.pages.index import ROW, VALUE, encode_values
 from absdb.pages.key import Key, Keys, at, equal, length, runs_of_equal, sort_order, take
 from absdb.pages.key import slice as slice_keys
 from absdb.pages.section import DELETE, Section
@@ -162,8 +163,9 @@ def check_unreferred(outcome: Outcome, child: TableSchema, constraint: ForeignKe
     gone = np.flatnonzero(~_there(outcome, side.schema, columns, side, columns, values, rows))
     if not len(gone):
         return
-    for positions, _ in outcome.holders_of_many(child, constraint.columns, take(values, gone)):
-        broken = rows[gone[np.unique(positions)]]
+    values, whole = _values_for(child, constraint.columns, side, columns, take(values, gone), rows[gone])
+    for positions, _ in outcome.holders_of_many(child, constraint.columns, values):
+        broken = rows[gone[np.unique(whole[positions])]]
         raise referred_to(side.schema, constraint, child, side.shown(broken), len(broken))
 
 
@@ -177,13 +179,43 @@ def _there(
     rows: Positions,
 ) -> np.ndarray[Any, Any]:
     """For each value whether a row of `table` has it in `columns`."""
-    if columns == table.key:
-        keys = table.key_spec.encode(side.columns(own_columns, rows))
-        return outcome.reader(table).lookup(keys).alive
     there = np.zeros(len(rows), bool)
+    if columns == table.key:
+        arrays, whole = _brought(table, columns, side, own_columns, rows)
+        there[whole] = outcome.reader(table).lookup(table.key_spec.encode(arrays)).alive
+        return there
+    values, whole = _values_for(table, columns, side, own_columns, values, rows)
     for positions, _ in outcome.holders_of_many(table, columns, values):
-        there[positions] = True
+        there[whole[positions]] = True
     return there
+
+
+def _values_for(
+    table: TableSchema, columns: Columns, side: Side, own_columns: Columns, values: Keys, rows: Positions
+) -> tuple[Keys, Positions]:
+    """(values as columns of `table` have them, sorted, the position of each among `values`), of those that fit."""
+    if types_of(table, columns) == types_of(side.schema, own_columns):
+        return values, np.arange(len(rows))
+    arrays, whole = _brought(table, columns, side, own_columns, rows)
+    encoded = encode_values(arrays)
+    order = sort_order(encoded)
+    return take(encoded, order), whole[order]
+
+
+def _brought(
+    table: TableSchema, columns: Columns, side: Side, own_columns: Columns, rows: Positions
+) -> tuple[list[pa.Array], Positions]:
+    """(columns of a side in the types of columns of `table`, which of `rows` they are), of rows that fit there."""
+    arrays = side.columns(own_columns, rows)
+    types = types_of(table, columns)
+    if types == types_of(side.schema, own_columns):
+        return arrays, np.arange(len(rows))
+    arrays = [brought(array, type_) for array, type_ in zip(arrays, types, strict=True)]
+    whole = np.ones(len(rows), bool)
+    for array in arrays:
+        whole &= array.is_valid().to_numpy(zero_copy_only=False)
+    at = np.flatnonzero(whole)
+    return [array.take(pa.array(at)) for array in arrays], at
 
 
 def keys_in_chunks(keys: Keys) -> Iterator[Keys]:

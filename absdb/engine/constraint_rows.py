@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 from absdb.catalog.schema import ForeignKey, TableSchema, Unique
 from absdb.engine.changeset import RowChange, TableChange
+from absdb.engine.comparable import fits, types_of
 from absdb.engine.constraint_errors import another_has, nothing_there, referred_to, two_have
 from absdb.engine.outcome import Outcome
 from absdb.engine.values import Columns, Value, value_of
@@ -47,8 +48,9 @@ def _unique(outcome: Outcome, change: TableChange, constraint: Unique) -> None:
 def _references_exist(outcome: Outcome, change: TableChange, constraint: ForeignKey) -> None:
     assert change.rows is not None
     parent = outcome.catalog.tables[constraint.table]
+    held = types_of(parent, constraint.references)
     for key, value in _written(change.rows, change.schema, constraint.columns):
-        if not _exists(outcome, parent, constraint.references, value):
+        if not (fits(value, held) and _exists(outcome, parent, constraint.references, value)):
             raise nothing_there(change.schema, constraint, parent, [key])
 
 
@@ -63,12 +65,12 @@ def _nothing_refers(
 ) -> None:
     parent, columns = change.schema, constraint.references
     assert change.rows is not None
-    value_in = value_of(parent, columns)
+    value_in, held = value_of(parent, columns), types_of(child, constraint.columns)
     for item in change.rows:
         value = None if item.before is None else value_in(item.before)
         if value is None or (item.row is not None and value_in(item.row) == value):
             continue
-        if _exists(outcome, parent, columns, value):
+        if not fits(value, held) or _exists(outcome, parent, columns, value):
             continue
         for _ in outcome.holders(child, constraint.columns, value):
             raise referred_to(parent, constraint, child, [item.key])

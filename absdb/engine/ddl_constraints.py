@@ -6,6 +6,7 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from absdb.catalog.schema import Constraint, ForeignKey, TableSchema, Unique
+from absdb.engine.comparable import are_comparable
 from absdb.engine.ddl_checks import atomic, check_expressions, put
 from absdb.engine.integrity import can_be_referred_to
 from absdb.errors import AlreadyExistsError, ConstraintError, InvalidInputError, NotFoundError
@@ -52,7 +53,7 @@ def _check_columns(schema: TableSchema, constraint: Unique | ForeignKey) -> None
 
 
 def _check_foreign_key(tx: Transaction, schema: TableSchema, constraint: ForeignKey) -> None:
-    """The referenced columns must be the other table's key or UNIQUE there, of the same types."""
+    """The referenced columns must be the other table's key or UNIQUE there, of types that go together."""
     target = schema if constraint.table == schema.id else tx.catalog.tables[constraint.table]
     if not can_be_referred_to(target, constraint.references):
         names = ", ".join(target.by_id[c].name for c in constraint.references)
@@ -62,7 +63,7 @@ def _check_foreign_key(tx: Transaction, schema: TableSchema, constraint: Foreign
         )
     for own, other in zip(constraint.columns, constraint.references, strict=True):
         ours, theirs = schema.by_id[own], target.by_id[other]
-        if physical_type(ours.type) != physical_type(theirs.type):
+        if not are_comparable(physical_type(ours.type), physical_type(theirs.type)):
             raise InvalidInputError(
                 f"column {ours.name!r} is {describe_type(ours.type)}, the referenced {theirs.name!r} is "
                 f"{describe_type(theirs.type)}",

@@ -266,6 +266,11 @@ class Engine:
         self._last_time_us = max(self._last_time_us, time_us)
         self._last_txid = max(self._last_txid, txid)
 
+    @property
+    def last_seen(self) -> tuple[int, int]:
+        """The time and the transaction id of the last record, as `seen` wants them."""
+        return self._last_time_us, self._last_txid
+
     # may it be written
 
     def poison(self, error: BaseException) -> None:

@@ -7,8 +7,9 @@ Kept are, for every table, whatever it takes to yield
     the changes by which two live related databases differ from their latest common state: diffs and merges
 
 Runs, images and reverse runs that none of this needs are dropped from the covers; which LSN intervals are gone
-is remembered, so that a read that would need them is an error that says so. Eras that no lineage runs through
-are forgotten. Files become garbage at the next checkpoint. Called by the maintenance.
+is remembered, so that a read that would need them is an error that says so. A horizon that has moved back, into what
+is gone, brings nothing back and takes nothing away: of the states since, those that can be read stay. Eras that no
+lineage runs through are forgotten. Files become garbage at the next checkpoint. Called by the maintenance.
 """
 
 from __future__ import annotations
@@ -145,20 +146,46 @@ def _add(engine: Engine, needed: _Needed, table: TableId, kept: _Kept) -> _Neede
             needed.reverses.update(id(step) for step in steps)
         needed.add(remainder(own, start))
 
+    def need_changes(before: Lineage, after: Lineage) -> None:
+        changes = remainder(after, common_prefix(before, after))
+        needed.add(changes)
+        if _has_gaps(engine.covers, table, before, changes):
+            for state in _landmarks(engine.covers, table):
+                if extends(after, state):
+                    need(state)
+
     for state in kept.states:
         need(lineage_of(state, table))
     for earlier, later in kept.spans:
         before, after = lineage_of(earlier, table), lineage_of(later, table)
-        needed.add(remainder(after, common_prefix(before, after)))
+        need_changes(before, after)
         for at, (era, _) in enumerate(later):
             base = engine.history.eras[era].table_bases.get(table)
             began = (*later[:at], (era, engine.history.eras[era].start_lsn))
             if base is not None and not extends(earlier, began):
                 # Put back alone in between: what it was until then, and what it was put back to.
                 need(base)
-                prior = lineage_of(later[:at], table)
-                needed.add(remainder(prior, common_prefix(before, prior)))
+                need_changes(before, lineage_of(later[:at], table))
     return needed
+
+
+def _has_gaps(covers: Covers, table: TableId, before: Lineage, changes: list[Interval]) -> bool:
+    """Whether some states between `before` and what the changes lead to cannot be told from `before` any more.
+
+    So it is where the horizon has moved back, by a longer retention or a clock: it lies in what has expired then.
+    """
+    start, _, _ = covers.path(table, before)
+    return any(
+        after < hi and upto > lo
+        for era, after, upto in (*changes, *remainder(before, start))
+        for lo, hi in covers.expired.get((era, table), ())
+    )
+
+
+def _landmarks(covers: Covers, table: TableId) -> list[Lineage]:
+    """The states of a table that need no changes of any era to be read."""
+    images, reverses = covers.images.get(table, ()), covers.reverses.get(table, ())
+    return [image.lineage for image in images] + [reverse.earlier for reverse in reverses]
 
 
 def _has_more(covers: Covers, table: TableId, needed: _Needed, upto: int) -> bool:

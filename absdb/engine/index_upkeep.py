@@ -3,11 +3,14 @@
 Merged runs and images get theirs before they are put in the place of others, so that no commit waits for it; a
 checkpoint sees to whatever lacks one by then: bulk loads, which leave it until here, files older than the
 constraint, and index runs found damaged. A file of fewer than ROWS_MIN rows has none: sorting its values takes no
-longer than opening another file. A table that no constraint concerns costs nothing.
+longer than opening another file, and one that cannot be read has none either: that is for check() and those who
+read the rows to say, and must not keep a checkpoint from all other tables. A table that no constraint concerns
+costs nothing.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -16,6 +19,7 @@ from absdb.catalog.schema import ForeignKey, TableSchema, Unique
 from absdb.engine.index_registry import IndexKey
 from absdb.engine.indexes import build_run
 from absdb.engine.values import Columns, value_spec
+from absdb.errors import CorruptionError, StorageError
 from absdb.ids import TableId
 from absdb.pages.format import PageFile
 from absdb.pages.index_file import write_index
@@ -24,6 +28,7 @@ from absdb.pages.section import Section
 if TYPE_CHECKING:
     from absdb.engine.engine import Engine
 
+LOG = logging.getLogger("absdb")
 ROWS_MIN = 256
 LSN_MAX = 2**63 - 1
 
@@ -92,17 +97,20 @@ def _store(engine: Engine, keys: Wanted, sections: Iterable[Section]) -> int:
         for key, schema in keys.items():
             lacks = engine.covers.indexes.sound(file.name, *key) is None
             if lacks and file.rows >= ROWS_MIN:
-                _write(engine, file, key, schema)
-                done += 1
+                done += _write(engine, file, key, schema)
     return done
 
 
-def _write(engine: Engine, file: PageFile, key: IndexKey, schema: TableSchema) -> None:
+def _write(engine: Engine, file: PageFile, key: IndexKey, schema: TableSchema) -> bool:
     section = engine.pages.section(file, schema.key_spec)
-    held = engine.constraints.indexes.held(section, key)
-    run = held or build_run(schema, section, key.columns)
+    try:
+        run = engine.constraints.indexes.held(section, key) or build_run(schema, section, key.columns)
+    except (CorruptionError, StorageError) as error:
+        LOG.warning("no index run can be made of %s: %s", file.name, error)
+        return False
     token = engine.bulk.begin_file()
     try:
         engine.covers.indexes.put(file.name, key, write_index(engine.pages, run))
     finally:
         engine.bulk.end_file(token)
+    return True

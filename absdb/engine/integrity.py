@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 from absdb.catalog.database import DatabaseCatalog
 from absdb.catalog.schema import ForeignKey, TableSchema, Unique
+from absdb.engine.comparable import are_comparable
 from absdb.engine.ddl_checks import sequences_of
 from absdb.ids import ColumnId
 from absdb.pages.types import physical_type
@@ -24,7 +25,7 @@ def can_be_referred_to(target: TableSchema, columns: Iterable[ColumnId]) -> bool
 
 
 def broken_reference(catalog: DatabaseCatalog) -> tuple[TableSchema, ForeignKey] | None:
-    """A foreign key whose table, columns or UNIQUE are not there or of other types; None if all are."""
+    """A foreign key whose table, columns or UNIQUE are not there or of types that do not fit; None if all are."""
     for target_id, pairs in catalog.referencing.items():
         target = catalog.tables.get(target_id)
         for table, reference in pairs:
@@ -37,8 +38,8 @@ def _leads(table: TableSchema, target: TableSchema, reference: ForeignKey) -> bo
     own = {column.id: physical_type(column.type) for column in table.columns}
     theirs = {column.id: physical_type(column.type) for column in target.columns}
     pairs = zip(reference.columns, reference.references, strict=True)
-    same = all(a in own and b in theirs and own[a] == theirs[b] for a, b in pairs)
-    return same and can_be_referred_to(target, reference.references)
+    fit = all(a in own and b in theirs and are_comparable(own[a], theirs[b]) for a, b in pairs)
+    return fit and can_be_referred_to(target, reference.references)
 
 
 _NAMED = ("sequence", "view", "macro")

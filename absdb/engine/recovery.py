@@ -338,4 +338,5 @@ def _start_over(engine: Engine) -> None:
     engine.history, engine.log, engine.covers = fresh.history, fresh.log, fresh.covers
     engine.allocator, engine.control, engine.lease = fresh.allocator, fresh.control, fresh.lease
     engine.idle_bytes = fresh.idle_bytes
+    engine.seen(*fresh.last_seen)
     engine.publish(fresh.published)

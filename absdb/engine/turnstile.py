@@ -36,15 +36,14 @@ class Turnstile:
     def hold(self, database: DatabaseId) -> Iterator[None]:
         """Hold others off the database; without effect if somebody else holds one for longer than `HOLD_S_MAX`."""
         own = (threading.get_ident(), database)
-        with self._changed:
-            held = self._changed.wait_for(lambda: self._holder is None, HOLD_S_MAX)
-            if held:
-                self._holder = own
         try:
+            with self._changed:
+                if self._changed.wait_for(lambda: self._holder is None, HOLD_S_MAX):
+                    self._holder = own
             yield
         finally:
-            if held:
-                with self._changed:
+            with self._changed:
+                if self._holder is own:  # also if Ctrl-C came just after it was
                     self._holder = None
                     self._changed.notify_all()
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
+import shlex
 
 import pytest
 
@@ -226,8 +228,10 @@ def test_restore_asks(on_shop, rows_of, answer):
     assert on_shop("tables", "show", "orders", "-d", "staging").code == 1
     yes = on_shop(*args, input="y\n")
     assert yes.code == 0
-    assert "undoes it" in yes.out
     assert len(rows_of(database="staging")) == 4
+    undo = re.search("`absdb (.*)` undoes it", yes.out)
+    assert on_shop(*shlex.split(undo[1]), "--yes").code == 0
+    assert on_shop("tables", "show", "orders", "-d", "staging").code == 1
 
 
 def test_drops_ask(on_shop, answer):

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 
 from absdb.clock import ManualClock
-from absdb.engine import background
+from absdb.engine import background, expiry
 from absdb.engine.checkpoint import checkpoint
 from absdb.engine.compaction import compact_table
 from absdb.engine.recovery import open_engine
 from absdb.io.memory import MemoryFileSystem
 from absdb.testing.faults import Fault, FaultyFileSystem
-from absdb.versioning.branch import create_branch
+from absdb.versioning.branch import create_branch, drop_database
 from absdb.versioning.retention import drop_outlived
 from tests.versioning.conftest import SMALL, World
 
@@ -144,6 +144,26 @@ def test_nothing_is_done_while_nothing_changes(monkeypatch: pytest.MonkeyPatch) 
     with world.engine.begin(world.info("main").id):
         upkeep._by_time(world.engine)
     assert done == ["expire", "retire", "expire"]
+    world.engine.close()
+
+
+def test_eras_that_nothing_runs_through_are_forgotten_though_nothing_else_changes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The upkeep looked for them once more, which was too early where it looks more often than they are kept."""
+    world = with_upkeep(MemoryFileSystem(), ManualClock(), checkpoint_interval="1d")
+    upkeep, history = world.engine.background, world.engine.history
+    assert upkeep is not None
+    world.create()
+    create_branch(world.engine, "short", world.point())
+    drop_database(world.engine, world.info("short"))
+    checkpoint(world.engine)
+    for _ in range(3):
+        upkeep._by_time(world.engine)
+        assert len(history.eras) == 2
+    monkeypatch.setattr(expiry, "GRACE_S", 0.0)
+    upkeep._by_time(world.engine)
+    assert len(history.eras) == 1
     world.engine.close()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from decimal import Decimal
 from typing import Any
 
 import pyarrow as pa
@@ -476,6 +477,103 @@ def test_update_of_the_referring_column(stage: Stage, form: str) -> None:
     stage.delete("p", [1])
     with pytest.raises(ConstraintError):
         stage.delete("p", [2])
+
+
+# ---------------------------------------------------------------- FOREIGN KEY between types that go together
+
+D = pa.decimal128
+PAIRS = {
+    "wider": (INT, pa.int8(), [1, 2], []),
+    "narrower": (pa.int8(), INT, [1, -2], [127 + 256, -(2**40)]),
+    "signed to unsigned": (pa.uint64(), INT, [1, 2], [-1]),
+    "unsigned to signed": (INT, pa.uint64(), [1, 2], [2**64 - 1, 2**63]),
+    "small unsigned": (pa.int16(), pa.uint16(), [1, 2], [65535]),
+    "text": (TEXT, pa.large_string(), ["a", "b"], ["ab", ""]),
+    "categories": (TEXT, pa.dictionary(pa.int32(), TEXT), ["a", "b"], ["c"]),
+    "views": (pa.string_view(), TEXT, ["a", "b"], ["c"]),
+    "bytes": (pa.large_binary(), pa.binary(), [b"a", b"b"], [b"ab"]),
+    "fixed bytes": (pa.binary(2), pa.binary(), [b"aa", b"bb"], [b"a", b"aaa"]),
+    "bytes of fixed": (pa.binary(), pa.binary(2), [b"aa", b"bb"], [b"cc"]),
+    "larger decimals": (D(20, 2), D(5, 2), ["1.25", "-3.00"], ["2.00"]),
+    "smaller decimals": (D(5, 2), D(30, 2), ["1.25", "999.99"], ["1000.00", "-99999999999.99"]),
+    "wide decimals": (D(5, 2), pa.decimal256(50, 2), ["1.25", "999.99"], ["1000.00"]),
+}
+pairs = pytest.mark.parametrize(("theirs", "ours", "there", "strange"), PAIRS.values(), ids=PAIRS)
+targets = pytest.mark.parametrize("target", ["key", "unique", "two columns"])
+
+
+def of(kind: pa.DataType, value: Any) -> Any:
+    return Decimal(value) if pa.types.is_decimal(kind) else value
+
+
+@forms
+@targets
+@pairs
+def test_a_foreign_key_between_types_that_go_together(
+    stage: Stage, theirs: Any, ours: Any, there: list[Any], strange: list[Any], target: str, form: str
+) -> None:
+    """Equal values are found, in both directions; one that the other type cannot hold is simply not there."""
+    there, strange = [of(ours, v) for v in there], [of(ours, v) for v in strange]
+    key = {"key": ["v"], "unique": ["id"], "two columns": ["v", "id"]}[target]
+    unique = [Unique("v")] if target == "unique" else []
+    stage.create("p", {"id": INT, "v": theirs}, key, *unique)
+    columns = ["v", "n"] if target == "two columns" else ["v"]
+    references = ["v", "id"] if target == "two columns" else ["v"]
+    stage.create("c", {"id": INT, "v": ours, "n": pa.int32()}, "id", ForeignKey(columns, "p", references))
+    with stage.begin() as tx:
+        write(tx, "p", [{"id": i, "v": v} for i, v in enumerate(there)], form)
+    with stage.begin() as tx:
+        write(tx, "c", [{"id": i, "v": v, "n": i} for i, v in enumerate(there)], form)
+    for value in strange:
+        with pytest.raises(ConstraintError, match="has no row for v") as caught, stage.begin() as tx:
+            write(tx, "c", [{"id": 8, "v": there[0], "n": 0}, {"id": 9, "v": value, "n": 0}], form)
+        assert caught.value.keys == [(9,)]
+    with pytest.raises(ConstraintError, match="rows of table 'c' refer to its v"), stage.begin() as tx:
+        write(tx, "p", [{"id": 1, "v": there[1]}], form, "delete")
+    with stage.begin() as tx:
+        write(tx, "c", [{"id": 1}], form, "delete")
+    with stage.begin() as tx:
+        write(tx, "p", [{"id": 1, "v": there[1]}], form, "delete")
+    assert [row["id"] for row in stage.rows("p")] == [0]
+
+
+@forms
+@pairs
+def test_a_parent_may_go_whose_value_no_child_could_have(
+    stage: Stage, theirs: Any, ours: Any, there: list[Any], strange: list[Any], form: str
+) -> None:
+    """The same types, the other way round."""
+    there, strange = [of(ours, v) for v in there], [of(ours, v) for v in strange]
+    stage.create("p", {"id": INT, "v": ours}, "id", Unique("v"))
+    stage.create("c", {"id": INT, "v": theirs}, "id", ForeignKey("v", "p", "v"))
+    rows = [{"id": i, "v": v} for i, v in enumerate([*strange, *there])]
+    with stage.begin() as tx:
+        write(tx, "p", rows, form)
+        write(tx, "c", [{"id": 7, "v": there[1]}], form)
+    with stage.begin() as tx:
+        write(tx, "p", [{"id": row["id"]} for row in rows[:-1]], form, "delete")
+    with pytest.raises(ConstraintError, match="refer to its v"), stage.begin() as tx:
+        write(tx, "p", [{"id": rows[-1]["id"]}], form, "delete")
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours"),
+    [
+        (INT, TEXT),
+        (INT, pa.float64()),
+        (TEXT, pa.binary()),
+        (D(5, 2), D(5, 1)),
+        (INT, D(5, 0)),
+        (pa.date32(), pa.timestamp("us")),
+        (pa.timestamp("ms"), pa.timestamp("us")),
+    ],
+    ids=str,
+)
+def test_types_that_do_not_go_together(stage: Stage, theirs: pa.DataType, ours: pa.DataType) -> None:
+    stage.create("p", {"id": theirs})
+    stage.create("c", {"id": INT, "p": ours})
+    with pytest.raises(InvalidInputError, match="change the type of one of them"):
+        stage.alter(lambda tx, schema: add_constraint(tx, schema, ForeignKey("p", "p")), "c")
 
 
 def test_what_a_foreign_key_needs(stage: Stage) -> None:

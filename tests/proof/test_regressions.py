@@ -14,6 +14,7 @@ import pytest
 
 from absdb.catalog.manifest import is_chunk_name
 from absdb.catalog.schema import ForeignKey, Unique
+from absdb.clock import ManualClock, to_datetime
 from absdb.engine import ddl, garbage, recovery, small
 from absdb.engine.check import check
 from absdb.engine.checkpoint import checkpoint
@@ -40,7 +41,7 @@ from absdb.testing.faults import Fault, FaultyFileSystem
 from absdb.versioning.as_of import resolve
 from absdb.versioning.branch import create_branch, drop_database
 from absdb.versioning.restore import restore
-from tests.proof.scene import bulk, create, database, ids, numbered, put, reader, rows, start
+from tests.proof.scene import TINY, bulk, create, database, ids, numbered, put, reader, rows, start
 
 
 def test_bulk_load_survives_a_crash_before_the_next_checkpoint():
@@ -138,7 +139,7 @@ def test_an_instance_opens_after_the_last_database_with_a_table_has_expired():
     schema = reader(engine, "t", "dev").schema
     assert compact_table(engine, branch.id, schema)
     drop_database(engine, branch)
-    assert maintain(engine)
+    maintain(engine)
     checkpoint(engine)
     engine.abandon()
     start(fs).close()
@@ -491,6 +492,118 @@ def test_a_reader_that_follows_while_the_writer_collects_garbage_keeps_its_files
     checkpoint(engine)
     assert loaded not in engine.pages.names()
     assert ids(reading, "t") == list(range(200))
+    reading.close()
+    engine.abandon()
+
+
+def test_a_damaged_page_file_of_a_unique_table_keeps_no_checkpoint_from_the_others():
+    """Its index run could not be made, so that no checkpoint came into force any more, and closing failed."""
+    fs = MemoryFileSystem()
+    engine = start(fs)
+    with engine.begin(database(engine)) as tx:
+        table = create(tx, "t")
+        ddl.add_constraint(tx, table, Unique("one", (table.by_name["value"].id,)))
+        create(tx, "u")
+    with engine.begin(database(engine)) as tx:
+        bulk(tx, tx.catalog.table("t"), numbered(range(1000)))
+    (name,) = engine.pages.names()
+    engine.abandon()
+    damaged = bytearray(read_file(fs, f"pages/{name}"))
+    damaged[len(damaged) // 2] ^= 1
+    write_atomic(fs, f"pages/{name}", bytes(damaged))
+    engine = start(fs)
+    put(engine, "u", [1, 2])
+    lsn = engine.published
+    assert checkpoint(engine) == engine.control.checkpoint_lsn == lsn
+    put(engine, "u", [3])
+    engine.close()
+    engine = start(fs)
+    assert ids(engine, "u") == [1, 2, 3]
+    assert any(f"pages/{name}" in finding.where for finding in check(engine))
+    with pytest.raises(CorruptionError, match=name):
+        ids(engine, "t")
+    engine.abandon()
+
+
+def test_a_damaged_page_file_keeps_no_upkeep_from_the_others():
+    """The first run that could not be merged ended the upkeep, each time."""
+    fs = MemoryFileSystem()
+    engine = start(fs, run_limit=2)
+    for table in ("t", "u"):
+        with engine.begin(database(engine)) as tx:
+            create(tx, table)
+    for number in range(4):
+        put(engine, "t", range(number + 1))
+        put(engine, "u", range(number + 1))
+        checkpoint(engine)
+    name = min(engine.pages.names())
+    engine.close()
+    damaged = bytearray(read_file(fs, f"pages/{name}"))
+    damaged[len(damaged) // 2] ^= 1
+    write_atomic(fs, f"pages/{name}", bytes(damaged))
+    engine = start(fs, run_limit=2)
+    with pytest.raises(CorruptionError, match=name):
+        maintain(engine)
+    assert sorted(len(cover.view[0]) for cover in engine.covers.eras.values()) == [2, 4]
+    assert ids(engine, "u") == list(range(4))
+    engine.abandon()
+
+
+@pytest.mark.parametrize("way", ["a longer retention", "a clock set back"])
+def test_history_within_retention_stays_when_the_horizon_moves_back(way):
+    """What it moved back to had expired, so that what later states are read from was taken for needless."""
+    fs, clock = MemoryFileSystem(), ManualClock(tick_us=1)
+
+    def opened(retention):
+        return open_engine(fs, arguments={**TINY, "history_retention": retention}, clock=clock)
+
+    def compact():
+        assert compact_table(engine, database(engine), reader(engine, "t").schema)
+
+    engine = opened("1h")
+    with engine.begin(database(engine)) as tx:
+        create(tx, "t")
+    put(engine, "t", range(10))
+    put(engine, "t", range(20))
+    compact()
+    checkpoint(engine)
+    clock.advance(hours=5)
+    kept = {engine.published: 20}
+    maintain(engine)
+    for number in (30, 40, 50):
+        clock.advance(minutes=1)
+        kept[put(engine, "t", range(number))] = number
+        checkpoint(engine)
+    compact()
+    maintain(engine)
+    checkpoint(engine)
+    assert engine.covers.expired
+    if way == "a clock set back":
+        clock.advance(hours=-5)
+    engine.close()
+    engine = opened("1h" if way == "a clock set back" else "30d")
+    maintain(engine)
+    checkpoint(engine)
+    for lsn, number in kept.items():
+        assert ids(engine, "t", lsn=lsn) == list(range(number))
+    engine.close()
+
+
+def test_a_reader_whose_clock_is_behind_finds_commits_by_time_after_it_has_started_over():
+    """It forgot the times of the log when it went on from a newer checkpoint, and took its own for the latest."""
+    fs = MemoryFileSystem()
+    engine = start(fs)
+    with engine.begin(database(engine)) as tx:
+        create(tx, "t")
+    checkpoint(engine)
+    reading = open_engine(fs, read_only=True, clock=ManualClock("2020-01-01"))
+    for first in range(0, 300, 10):
+        put(engine, "t", range(first, first + 10))
+    moment = engine.log.time_of(engine.published)
+    checkpoint(engine)
+    refresh(reading)
+    assert reading.control == engine.control, "the log it would have followed is gone"
+    assert resolve(reading, reading.history.database("main"), time=to_datetime(moment)).lineage
     reading.close()
     engine.abandon()
 
