@@ -2,6 +2,7 @@
 
     a table it writes or redefines was redefined meanwhile           WriteConflictError
     a new definition rests on rows, and rows changed meanwhile       WriteConflictError
+    a table is replaced by what was read of it, likewise             WriteConflictError
     together the definitions do not fit (a name is there twice, a
     foreign key leads to what has gone)                              WriteConflictError
 
@@ -35,7 +36,9 @@ def check_definitions(
         _check_unchanged(tx, changes, catalog)
         if tx.schema_changes:
             _check_fits(catalog.apply(tx.schema_changes))
-    for table, others in _resting_on_rows(engine, tx.base_catalog, tx.schema_changes):
+    resting = list(_resting_on_rows(engine, tx.base_catalog, tx.schema_changes))
+    gone = [tx.base_catalog.tables[table] for table in tx.rests_on if table in tx.base_catalog.tables]
+    for table, others in [*resting, *((table, [table.id]) for table in gone)]:
         for other in others:
             cover = engine.covers.eras.get((tx.era, other))
             if cover is not None and cover.hi > tx.snapshot_lsn:

@@ -119,6 +119,8 @@ class Transaction:
         self.used: dict[str, int] = {}
         self.files: set[str] = set()
         """Page files written for it: garbage collection leaves them alone until it has ended."""
+        self.rests_on: set[TableId] = set()
+        """Tables that were replaced by what was read of them: nobody else may have changed their rows meanwhile."""
         self.repeatable = True
         """Whether it could be run again: not once it has used up a stream, which can be read only once."""
         self.reads: Reads | None = None

@@ -17,12 +17,14 @@ import pyarrow as pa
 from absdb.engine import ddl, intake
 from absdb.engine.definition import ColumnDefinition
 from absdb.errors import InvalidInputError, QueryError
+from absdb.ids import TableId
 from absdb.paths import check_name
 from absdb.sql.column_building import column_names
 from absdb.sql.cursor import TokenCursor
 from absdb.sql.ddl_target import Creation, make_room
 from absdb.sql.edits import Edit, Edited
 from absdb.sql.result import Result
+from absdb.sql.rewrite import Rewriter
 from absdb.sql.run import Running
 from absdb.sql.source import error_at
 from absdb.sql.table_options import read_table_options
@@ -81,12 +83,15 @@ def _described(call: Call, cursor: TokenCursor) -> _Described:
 def _create(call: Call, scope: TransactionScope, creation: Creation, described: _Described) -> int:
     query = described.query
     assert query is not None, "there is a query behind AS"
-    prepared = call.prepare(query.text, scope=scope, edits=[query])
+    rewriter = call.rewriter(scope)
+    prepared = rewriter.prepare(query.text, [call.statement.named, query])
     running = Running(call.session.backend, prepared, call.values)
     try:
+        before = set(scope.catalog().tables)
         space = make_room(scope, creation)
         if space is None:
             return 0
+        scope.tx.rests_on |= _read_now(rewriter) & (before - set(scope.catalog().tables))
         definitions = _definitions(call, running, described)
         names = [definition.name for definition in definitions]
         key = column_names(call, described.key_at, described.key, names, creation.target.name)
@@ -106,6 +111,11 @@ def _create(call: Call, scope: TransactionScope, creation: Creation, described: 
         return count
     finally:
         running.close()
+
+
+def _read_now(rewriter: Rewriter) -> set[TableId]:
+    """The tables that a query reads as they are now."""
+    return {read.named.schema.id for read in rewriter.tables_read if read.named.view.past is None}
 
 
 def _definitions(call: Call, running: Running, described: _Described) -> list[ColumnDefinition]:

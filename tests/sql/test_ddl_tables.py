@@ -18,6 +18,7 @@ from absdb.errors import (
     NotFoundError,
     QueryError,
     StateError,
+    WriteConflictError,
 )
 
 
@@ -289,6 +290,20 @@ def test_definitions_in_a_transaction_are_undone_with_it(main: Database) -> None
         session.sql("ROLLBACK")
     assert rows(main, "FROM t") == [(1,)]
     assert "u" not in main
+
+
+def test_a_table_replaced_by_what_was_read_of_it_loses_nobodys_rows(main: Database) -> None:
+    main.sql("CREATE TABLE t AS SELECT 1 AS a; CREATE TABLE u AS SELECT 1 AS a")
+    with main.session() as session:
+        session.sql("BEGIN; CREATE OR REPLACE TABLE t AS SELECT a + 1 AS a FROM t")
+        main.sql("INSERT INTO t VALUES (10)")
+        with pytest.raises(WriteConflictError, match="rests on"):
+            session.sql("COMMIT")
+        session.sql("BEGIN; CREATE OR REPLACE TABLE u AS SELECT a + 1 AS a FROM t")
+        main.sql("INSERT INTO u VALUES (10)")
+        session.sql("COMMIT")
+    assert rows(main, "FROM t ORDER BY a") == [(1,), (10,)]
+    assert rows(main, "FROM u ORDER BY a") == [(2,), (11,)]
 
 
 def test_many_who_define_at_once(shop: Instance, main: Database) -> None:
