@@ -34,6 +34,11 @@ def columns_of(call: Call, prepared: Prepared) -> list[str]:
     return list(run.table(call.session.backend, nothing, call.values).column_names)
 
 
+def reads_once(prepared: Prepared) -> bool:
+    """Whether a query reads a stream of the caller's, which is gone then."""
+    return any(isinstance(value, pa.RecordBatchReader) for value in prepared.objects.values())
+
+
 @contextmanager
 def streamed(call: Call, scope: TransactionScope, prepared: Prepared) -> Iterator[pa.RecordBatchReader]:
     """The rows of a query, for a verb that reads them to their end.
@@ -50,9 +55,7 @@ def streamed(call: Call, scope: TransactionScope, prepared: Prepared) -> Iterato
             except Exception as error:
                 raise running.error(error) from error
 
-        repeatable = scope.tx.repeatable and not any(
-            isinstance(value, pa.RecordBatchReader) for value in prepared.objects.values()
-        )
+        repeatable = scope.tx.repeatable and not reads_once(prepared)
         yield pa.RecordBatchReader.from_batches(reader.schema, batches())
         scope.tx.repeatable = repeatable
     except BaseException:

@@ -20,7 +20,7 @@ from absdb.engine import intake, row_changes
 from absdb.errors import ConstraintError, SchemaMismatchError
 from absdb.sql.assembly import Assembled, Piece
 from absdb.sql.assignments import cast_of
-from absdb.sql.computed import columns_of, streamed, wrapped
+from absdb.sql.computed import columns_of, reads_once, streamed, wrapped
 from absdb.sql.defaults import no_columns, with_cells
 from absdb.sql.exact import exact_rows
 from absdb.sql.insert_plan import InsertPlan
@@ -86,11 +86,13 @@ def _insert(call: Call, plan: InsertPlan, scope: TransactionScope) -> Result:
         with streamed(call, scope, _prepared(call, plan, schema, scope)) as rows:
             return counted(intake.insert(tx, schema, rows), "INSERT")
     if _is_upsert(call, plan, schema):
-        try:
-            with streamed(call, scope, _prepared(call, plan, schema, scope)) as rows:
-                return counted(intake.upsert(tx, schema, rows), "INSERT")
-        except ConstraintError:
-            pass  # of rows with one key the first counts, which is found out below, with all of them in memory
+        prepared = _prepared(call, plan, schema, scope)
+        if not reads_once(prepared):
+            try:
+                with streamed(call, scope, prepared) as rows:
+                    return counted(intake.upsert(tx, schema, rows), "INSERT")
+            except ConstraintError:
+                pass  # of rows with one key the first counts, which is found out below, with all of them in memory
     given = given_rows(call, plan, schema, scope)
     if plan.conflict is not None:
         columns = (

@@ -22,7 +22,7 @@ from absdb.engine.reader import TableReader
 from absdb.errors import SchemaMismatchError
 from absdb.sql import run
 from absdb.sql.assembly import Assembled, Piece, Span
-from absdb.sql.computed import wrapped
+from absdb.sql.computed import reads_once, wrapped
 from absdb.sql.cursor import TokenCursor
 from absdb.sql.names import NamedTable, alike
 from absdb.sql.parsed import Query
@@ -106,7 +106,7 @@ def rows_of(
     text = Assembled(call.text, [*before, "SELECT * FROM ", source.span, "\n"])
     prepared = call.prepare(text.text, scope=scope, edits=[text])
     if limit is not None:
-        if any(isinstance(value, pa.RecordBatchReader) for value in prepared.objects.values()):
+        if reads_once(prepared):
             return None
         prepared = wrapped(prepared, "", f"LIMIT {limit + 1}")
     rows = run.table(call.session.backend, prepared, call.values)

@@ -136,8 +136,6 @@ def _is_key(schema: TableSchema, columns: Sequence[Column]) -> bool:
 def _there(work: _Insert, rows: pa.Table, columns: Sequence[Column]) -> Mask:
     """For each row given, whether the table has one with equal values in some columns; NULL equals nothing."""
     schema, reader = work.schema, work.scope.reader(work.schema)
-    if not reader.sections:
-        return np.zeros(rows.num_rows, bool)
     if _is_key(schema, columns):
         return row_changes.alive(reader, rows)
     target = target_table(work.call, work.scope, work.named, work.target)

@@ -127,3 +127,30 @@ def test_texts_bytes_and_times_of_every_type(shop: Any) -> None:
     one, two = shop.main["kinds"].to_arrow().to_pylist()
     assert one == {"id": 1, "view": "a", "large": "b", "at": at, "plain": plain, "bytes": b"c"}
     assert (two["at"], two["plain"]) == (plain.replace(tzinfo=dt.UTC), plain - dt.timedelta(hours=2))
+
+
+@pytest.mark.parametrize("verb", ["INSERT", "INSERT OR REPLACE", "INSERT OR IGNORE"])
+@pytest.mark.parametrize("named", ["", " AS s"])
+def test_streams_are_read_once(shop: Any, verb: str, named: str) -> None:
+    batches = [pa.record_batch({"id": [1, 2]}), pa.record_batch({"id": [2, 3]})]
+    stream = pa.RecordBatchReader.from_batches(batches[0].schema, batches)
+    text = f"{verb} INTO orders (id) SELECT DISTINCT id FROM stream{named}"
+    if verb != "INSERT":
+        text = text.replace("DISTINCT ", "")
+    assert shop.count(text, stream=stream) == 3
+    assert shop.rows("SELECT id FROM orders") == [(1,), (2,), (3,)]
+
+
+def test_other_verbs_read_streams_once(shop: Any) -> None:
+    shop.count("INSERT INTO orders (id) VALUES (1), (2), (3)")
+
+    def stream(*ids: int) -> pa.RecordBatchReader:
+        return pa.table({"id": list(ids)}).to_reader()
+
+    assert shop.count("UPDATE orders SET total = 1 FROM s WHERE s.id = orders.id", s=stream(1, 9)) == 1
+    assert shop.count("DELETE FROM orders USING s WHERE s.id = orders.id", s=stream(2, 9)) == 1
+    text = (
+        "MERGE INTO orders USING s USING (id) WHEN MATCHED THEN DELETE WHEN NOT MATCHED THEN INSERT BY NAME"
+    )
+    assert shop.count(text, s=stream(3, 4)) == 2
+    assert shop.rows("SELECT id, total FROM orders") == [(1, 1), (4, None)]

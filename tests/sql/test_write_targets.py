@@ -98,6 +98,28 @@ def test_statements_see_what_those_before_them_wrote(open_transaction: Any) -> N
     assert shop.rows("SELECT id FROM orders") == [(1,), (2,)]
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "INSERT INTO orders (id) VALUES ($id) ON CONFLICT DO UPDATE SET total = 1",
+        "UPDATE orders SET total = 1 WHERE id = $id",
+        "UPDATE orders SET total = 1 FROM (SELECT $id AS id) s WHERE s.id = orders.id",
+        "MERGE INTO orders USING (SELECT $id AS id) s USING (id) WHEN MATCHED THEN DELETE",
+        "DELETE FROM orders WHERE id = $id",
+    ],
+)
+def test_serializable_statements_on_other_keys_do_not_disturb_each_other(shop: Any, text: str) -> None:
+    shop.count("INSERT INTO orders (id, total) SELECT i, 0 FROM range(10) r(i)")
+    with Session(shop.main._scope) as other:
+        for each in (shop.session, other):
+            each.sql("BEGIN ISOLATION LEVEL SERIALIZABLE")
+        shop.session.sql(text, {"id": 1})
+        other.sql(text, {"id": 2})
+        for each in (shop.session, other):
+            each.sql("COMMIT")
+    assert shop.rows("SELECT count(*) FROM orders WHERE id IN (1, 2) AND total = 0") == [(0,)]
+
+
 def test_large_changes(tmp_path: Any) -> None:
     with absdb.connect(tmp_path / "shop", bulk_threshold="1MB") as instance:
         session = Session(instance["main"]._scope)
