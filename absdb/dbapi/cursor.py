@@ -251,7 +251,9 @@ class Cursor:
         """Let go of the rows. The cursor cannot be used any more; closing twice is harmless."""
         if self._result is not None:
             self._result.close()
+        count = self._count
         self._forget()
+        self._count = count  # programs ask for it afterwards
         self._connection = None
 
     def __enter__(self) -> Self:
