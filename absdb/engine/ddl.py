@@ -16,6 +16,7 @@ from absdb.engine.ddl_columns import (
     reorder_columns,
 )
 from absdb.engine.ddl_constraints import add_constraint, drop_constraint
+from absdb.engine.ddl_key import add_key
 from absdb.engine.ddl_namespaces import create_namespace, create_sequence, drop_namespace, drop_sequence
 from absdb.engine.ddl_tables import create_table, drop_table, rename_table, undrop_table
 from absdb.engine.retype import retype_column
@@ -24,6 +25,7 @@ from absdb.engine.rewrite import rewrite
 __all__ = [
     "add_column",
     "add_constraint",
+    "add_key",
     "alter_column",
     "create_namespace",
     "create_sequence",

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 from absdb.catalog.schema import Constraint, TableSchema
 from absdb.engine import ddl
 from absdb.errors import NotFoundError
+from absdb.sql.column_building import column_names
 from absdb.sql.column_clauses import begins_constraint, read_constraint
 from absdb.sql.create_table import add_constraints
 from absdb.sql.cursor import TokenCursor
 from absdb.sql.names import alike, suggestion
-from absdb.sql.source import error_at, placed
+from absdb.sql.source import placed
 from absdb.versioning.scope import TransactionScope
 
 if TYPE_CHECKING:
@@ -24,17 +25,16 @@ def begins(cursor: TokenCursor) -> bool:
     return cursor.token.upper == "CONSTRAINT" or begins_constraint(cursor)
 
 
-def read_add(call: Call, cursor: TokenCursor, label: str) -> Change:
-    """`ADD [CONSTRAINT name] …`: the rows that are there must hold it."""
+def read_add(call: Call, cursor: TokenCursor) -> Change:
+    """`ADD [CONSTRAINT name] …`: the rows that are there must hold it. A key writes all of them anew."""
     clause = read_constraint(cursor)
     if clause.kind == "primary key":
-        columns = ", ".join(clause.columns)
-        raise error_at(
-            call.text,
-            clause.at,
-            "a table keeps the key it was made with",
-            hint=f"CREATE OR REPLACE TABLE {label} (PRIMARY KEY ({columns})) AS FROM {label} makes one with it",
-        )
+
+        def change(scope: TransactionScope, schema: TableSchema) -> TableSchema:
+            names = column_names(call, clause.at, clause.columns, list(schema.by_name), schema.full_name)
+            return ddl.add_key(scope.tx, schema, names)
+
+        return change
     return lambda scope, schema: add_constraints(call, scope, schema, [clause], [])
 
 

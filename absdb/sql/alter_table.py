@@ -5,7 +5,7 @@
         RENAME [COLUMN] name TO new                   RENAME TO new
         ALTER [COLUMN] name [SET DATA] TYPE type [USING expression]
         ALTER [COLUMN] name SET DEFAULT … | DROP DEFAULT | SET NOT NULL | DROP NOT NULL
-        ADD [CONSTRAINT name] UNIQUE | CHECK | FOREIGN KEY …
+        ADD [CONSTRAINT name] UNIQUE | CHECK | FOREIGN KEY … | PRIMARY KEY …
         RENAME CONSTRAINT name TO new                 DROP CONSTRAINT [IF EXISTS] name
         SET SCHEMA schema                             SET (compression = 'zstd')
         , …
@@ -64,7 +64,7 @@ def _change(call: Call, cursor: TokenCursor, target: Target) -> Change:
     verb = cursor.expect_one(("ADD", "DROP", "ALTER", "RENAME", "SET"))
     if verb == "ADD":
         if alter_constraint.begins(cursor):
-            return alter_constraint.read_add(call, cursor, target.label)
+            return alter_constraint.read_add(call, cursor)
         return alter_column.read_add(call, cursor)
     if verb == "DROP":
         if cursor.accept("CONSTRAINT"):
