@@ -110,6 +110,20 @@ class Database(DatabaseTables):
 
         return Session(self._scope)
 
+    def duckdb(self, tables: Sequence[str] | None = None) -> Any:
+        """A DuckDB connection of its own with tables and views of this state, to be read; close it.
+
+        For tools that speak DuckDB. Later changes do not show, and what is made there stays there. Files and extensions
+        are out of reach. `tables` names those to show, if not all.
+
+            connection = main.at(snapshot="before").duckdb()
+            ibis.duckdb.from_connection(connection).table("orders").count().execute()
+        """
+        from absdb.sql.session import Session
+
+        with Session(self._scope) as session:
+            return session.duckdb(tables)
+
     # -- transactions
 
     def transaction(

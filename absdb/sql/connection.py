@@ -34,6 +34,8 @@ _SETTINGS = {
 }
 _BEFORE_2 = {"disabled_optimizers": "'join_filter_pushdown'"}
 """DuckDB 1.5 hands the keys of one side of a join to the other, and fails if that is an Arrow table with UUIDs."""
+GUARDED = {name: value for name, value in _SETTINGS.items() if name != "errors_as_json"}
+"""For a connection that is handed to others: errors in the words that they expect."""
 _CLOSED = {"enable_external_access": "false", "lock_configuration": "true"}
 """What keeps strangers in; last, since nothing can be set after it."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import pyarrow as pa
 
@@ -34,6 +34,9 @@ from absdb.sql.sequence_values import Drawn
 from absdb.sql.time_travel import When
 from absdb.sql.tokens import statements_of
 from absdb.versioning.scope import HeadScope, PastScope, Scope, TransactionScope
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
 
 T = TypeVar("T")
 
@@ -218,6 +221,19 @@ class Session:
         """A savepoint's name as it was made, if it was given in another case."""
         names = [] if self.transaction is None else self.transaction.tx.savepoint_names
         return alike({each: each for each in reversed(names)}, name) or name
+
+    # -- for tools that speak DuckDB
+
+    def duckdb(self, tables: Sequence[str] | None = None) -> DuckDBPyConnection:
+        """A DuckDB connection of its own with the tables and views of the current state; close it.
+
+        Each is a view there, under its own name, of the rows as they are now; later changes do not show. What is made
+        there stays in its memory. Files and extensions are out of reach. `tables` names those to show, if not all.
+        """
+        from absdb.sql.guarded import guarded_connection
+
+        self.check_open()
+        return guarded_connection(self.backend, Moment.of(self.scope, self.namespace), tables)
 
     # -- its end
 
