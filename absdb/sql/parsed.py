@@ -39,8 +39,9 @@ class Statement:
     parameters: list[str]
 
     @classmethod
-    def read(cls, written: str) -> Statement:
-        tokens = tokenize(written)
+    def read(cls, written: str, tokens: list[Token] | None = None) -> Statement:
+        """`tokens` are those of the text, if they are known."""
+        tokens = tokenize(written) if tokens is None else tokens
         edits, names = parameter_edits(written, tokens)
         named = Edited(written, edits)
         return cls(written, named, named.text, tokenize(named.text) if edits else tokens, names)

@@ -32,7 +32,7 @@ from absdb.sql.result import Result
 from absdb.sql.rewrite import Rewriter
 from absdb.sql.sequence_values import Drawn
 from absdb.sql.time_travel import When
-from absdb.sql.tokens import statements_of
+from absdb.sql.tokens import Token, statements_of, tokenize
 from absdb.versioning.scope import HeadScope, PastScope, Scope, TransactionScope
 
 if TYPE_CHECKING:
@@ -75,7 +75,8 @@ class Session:
         frames = None if self.strangers else frames
         if not isinstance(text, str):
             raise InvalidInputError(f"a statement must be text, not {type(text).__name__}")
-        statements = self.backend.kept.get(_Script, text, lambda: _Script(text)).statements
+        script = self.backend.kept.get(_Script, text, lambda: _Script(text))
+        statements = script.statements
         if not statements:
             raise InvalidInputError("there is no statement in the text", hint="such as SELECT 1")
         if len(statements) > 1 and parameters:
@@ -84,10 +85,12 @@ class Session:
             )
         for statement in statements[:-1]:
             self._run(statement, None, frames).close()
-        return self._run(statements[-1], parameters, frames)
+        return self._run(statements[-1], parameters, frames, script.tokens)
 
-    def _run(self, text: str, parameters: Values, frames: Frames | None) -> Result:
-        statement = self.backend.kept.get(Statement, text, lambda: Statement.read(text))
+    def _run(
+        self, text: str, parameters: Values, frames: Frames | None, tokens: list[Token] | None = None
+    ) -> Result:
+        statement = self.backend.kept.get(Statement, text, lambda: Statement.read(text, tokens))
         call = Call(self, statement, bind(statement.parameters, parameters), frames)
         try:
             return handler_of(statement)(call)
@@ -272,8 +275,12 @@ def run_alone(scope: Scope, text: str, parameters: Values = None, *, frames: Fra
 
 
 class _Script:
+    """A text cut into statements; `tokens` are there if it is one statement and nothing else."""
+
     def __init__(self, text: str) -> None:
-        self.statements = statements_of(text)
+        tokens = tokenize(text)
+        self.statements = statements_of(text, tokens)
+        self.tokens = tokens if self.statements == [text] else None
 
 
 class Call:

@@ -170,10 +170,10 @@ def _dollar_quoted(text: str, opening: re.Match[str]) -> Token:
     return Token(Kind.STRING, text[opening.end() : end], opening.start(), end + len(opening.group()))
 
 
-def statements_of(text: str) -> list[str]:
-    """The statements of a script, without the semicolons; empty ones are left out."""
+def statements_of(text: str, tokens: list[Token] | None = None) -> list[str]:
+    """The statements of a script, without the semicolons; empty ones are left out. `tokens` are those of the text."""
     found, start = [], 0
-    tokens = tokenize(text)
+    tokens = tokenize(text) if tokens is None else tokens
     for at, token in enumerate(tokens):
         if token.kind is Kind.END or token.upper == ";":
             if at and tokens[at - 1].stop > start:
