@@ -28,8 +28,8 @@ from absdb.sql.names import NamedTable, alike
 from absdb.sql.parsed import Query
 from absdb.sql.prepared import StandIn
 from absdb.sql.scan import readable
-from absdb.sql.source_table import TargetTable, target_table
 from absdb.sql.target import TargetRef
+from absdb.sql.target_table import TargetTable, target_table
 from absdb.sql.time_travel import matching
 from absdb.sql.tokens import Token, quoted
 

@@ -28,8 +28,8 @@ from absdb.sql.merge_plan import BY_SOURCE, BY_TARGET, MATCHED, Action, MergePla
 from absdb.sql.result import Result
 from absdb.sql.returning import counted, returned_by_action
 from absdb.sql.source import error_at
-from absdb.sql.source_table import TargetTable, target_table
 from absdb.sql.target import database_of, table_of, types_of, writable_columns, written_column
+from absdb.sql.target_table import TargetTable, target_table
 from absdb.sql.tokens import quoted
 from absdb.sql.update import OLD, apply_update, changed_columns
 

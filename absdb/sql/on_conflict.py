@@ -24,8 +24,8 @@ from absdb.sql.assignments import assigned_columns
 from absdb.sql.defaults import with_columns
 from absdb.sql.scan import readable
 from absdb.sql.source import error_at
-from absdb.sql.source_table import target_table
 from absdb.sql.target import TargetRef, column_of, table_of, writable_columns
+from absdb.sql.target_table import target_table
 from absdb.sql.tokens import literal, quoted
 from absdb.sql.update import apply_update, changed_columns
 

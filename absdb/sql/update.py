@@ -27,8 +27,8 @@ from absdb.sql.join_source import Source, joined_tables, read_source
 from absdb.sql.parsed import Statement
 from absdb.sql.result import Result
 from absdb.sql.returning import counted, read_returning, returned
-from absdb.sql.source_table import TargetTable
 from absdb.sql.target import TargetRef, database_of, read_target, table_of, types_of, writable_columns
+from absdb.sql.target_table import TargetTable
 from absdb.sql.tokens import quoted
 
 if TYPE_CHECKING:
