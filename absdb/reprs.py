@@ -19,6 +19,8 @@ from absdb.errors import AbsdbError
 ROWS_SHOWN = 10
 COLUMNS_SHOWN = 20
 CELL_CHARACTERS_MAX = 60
+TEXT_CELL_MAX = 40
+TEXT_WIDTH = 110
 _MUTED = "color:var(--jp-content-font-color2,#666)"
 _HEAD = "color:var(--jp-content-font-color1,inherit)"
 _CELL = (
@@ -91,6 +93,29 @@ def grid(
     more = f'<div style="{_MUTED}">… and {", ".join(notes)}</div>' if notes else ""
     table = f'<table style="border-collapse:collapse;margin:4px 0"><thead><tr>{head}</tr></thead>'
     return f"{table}<tbody>{body}</tbody></table>{more}"
+
+
+def text_grid(names: Sequence[str], rows: Sequence[Sequence[Any]], *, width: int = TEXT_WIDTH) -> str:
+    """A small table as lines of text, numbers to the right; columns that do not fit into `width` are left out."""
+    columns: list[list[str]] = []
+    used = 0
+    for at, name in enumerate(names):
+        values = [row[at] for row in rows]
+        shown = [_line(name), *(_line("NULL" if value is None else value) for value in values)]
+        size = max(map(len, shown))
+        used += size + 2
+        if columns and used > width:
+            columns.append(["…"] * len(shown))
+            break
+        right = _side(values) == "right"
+        columns.append([text.rjust(size) if right else text.ljust(size) for text in shown])
+    return "\n".join("  ".join(line).rstrip() for line in zip(*columns, strict=True))
+
+
+def _line(value: Any) -> str:
+    """A value in one line, cut where it is long."""
+    text = " ".join(str(value).split()) if isinstance(value, str) else str(value)
+    return text if len(text) <= TEXT_CELL_MAX else text[: TEXT_CELL_MAX - 1] + "…"
 
 
 def rows_of(table: pa.Table) -> list[list[Any]]:

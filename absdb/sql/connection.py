@@ -14,7 +14,7 @@ from __future__ import annotations
 import threading
 import weakref
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from absdb.engine.engine import Engine
@@ -52,6 +52,7 @@ class Backend:
         self._base: Any = duckdb.connect(":memory:")
         old = _BEFORE_2 if duckdb.__version__.startswith("1.") else {}
         ours = {**_SETTINGS, **old, "temp_directory": literal(scratch_directory())}
+        self._refusal: type[Exception] = duckdb.Error
         for name, value in {**ours, **(settings or {}), **(_CLOSED if strangers else {})}.items():
             statement = f"SET GLOBAL {name} = {value}"
             try:
@@ -60,6 +61,7 @@ class Backend:
                 self._base.close()
                 raise query_error(error, statement, []) from error
         self._idle: list[Any] = []
+        self.closed = False
         self._extended: set[str] = set()
         self._in_use: dict[int, Any] = {}
 
@@ -76,7 +78,7 @@ class Backend:
             cursor.unregister(name)
         with self._mutex:
             self._in_use.pop(id(cursor), None)
-            if len(self._idle) < IDLE_MAX:
+            if len(self._idle) < IDLE_MAX and not self.closed:
                 self._idle.append(cursor)
                 return
         cursor.close()
@@ -113,13 +115,17 @@ class Backend:
             self.release(cursor, objects)
 
     def close(self) -> None:
-        """Let go of DuckDB."""
+        """Let go of DuckDB. Queries that are still running end with an error."""
         with self._mutex:
+            self.closed = True
+            for cursor in self._in_use.values():
+                cursor.interrupt()  # whoever has it closes it
             for cursor in self._idle:
                 cursor.close()
             self._idle.clear()
-            self._in_use.clear()
-            self._base.close()
+            # DuckDB refuses while a query is being interrupted; it goes when that one's thread lets go of it.
+            with suppress(self._refusal):
+                self._base.close()
 
 
 _backends: dict[bool, weakref.WeakKeyDictionary[Engine, Backend]] = {

@@ -1,4 +1,4 @@
-"""What DuckDB exports as text, as the types it stands for: UUIDs and JSON in columns of their own.
+"""What DuckDB exports as something else, as what it is: UUIDs, JSON and UHUGEINT in columns of their own.
 
 DuckDB has a switch for this, which holds for all connections at once and turns 128-bit integers into bytes; so
 it is done here. Inside lists and structs they stay text. Called by run.py for every batch.
@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 _NIBBLES = np.zeros(256, np.uint8)
 for _digit in "0123456789abcdef":
@@ -63,5 +64,16 @@ def _json(texts: pa.Array) -> pa.Array:
     return pa.ExtensionArray.from_storage(pa.json_(), texts)
 
 
-_TYPES = {"UUID": pa.uuid(), "JSON": pa.json_()}
-_MAKERS: dict[str, Callable[[pa.Array], pa.Array]] = {"UUID": _uuids, "JSON": _json}
+def _unsigned(numbers: pa.Array) -> pa.Array:
+    """128-bit numbers without a sign, of which those above 2**127 come as negative ones."""
+    wide = numbers.cast(_UNSIGNED)
+    wrong = pc.less(wide, pa.scalar(0, _UNSIGNED))
+    if not pc.any(wrong).as_py():
+        return wide
+    values = [None if value is None else int(value) % 2**128 for value in numbers.to_pylist()]
+    return pa.array(values, _UNSIGNED)
+
+
+_UNSIGNED = pa.decimal256(39, 0)
+_TYPES = {"UUID": pa.uuid(), "JSON": pa.json_(), "UHUGEINT": _UNSIGNED}
+_MAKERS: dict[str, Callable[[pa.Array], pa.Array]] = {"UUID": _uuids, "JSON": _json, "UHUGEINT": _unsigned}

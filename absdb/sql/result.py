@@ -10,14 +10,17 @@ Called by session.py; users hold it.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 import pyarrow as pa
+import pyarrow.types as pt
 
 from absdb.engine.frames import to_pandas
-from absdb.errors import StateError
-from absdb.reprs import grid, html, page, rows_of
+from absdb.errors import AbsdbError, StateError
+from absdb.reprs import counted, grid, html, page, text_grid
+from absdb.sql.result_values import python_values
 from absdb.sql.run import Running
 
 if TYPE_CHECKING:
@@ -30,10 +33,11 @@ PREVIEW_ROWS = 10
 class Result:
     """The rows of a query, or the number of rows a statement changed.
 
-    Rows are computed as they are read. `to_arrow`, `to_pandas`, `fetchall` read all of them, after which they can be
-    read again in any form; `to_batches` and `__arrow_c_stream__` hand them on once, with memory bounded by a
-    few batches, if nothing has read them whole before. Errors of the rows themselves (a division, a cast) come
-    while reading. For one thread.
+    Rows are computed as they are read. `to_arrow` and `to_pandas` read all of them, after which they can be read
+    again in any form; `to_batches`, `__arrow_c_stream__`, iteration and the `fetch` methods hand them on once, with
+    memory bounded by a few batches, if nothing has read them whole before. Errors of the rows themselves (a cast,
+    a division) come while reading. What Python or pandas have no value for (dates far away, unions) comes as text or as
+    the object that Arrow makes. For one thread; `interrupt` may be called from any.
     """
 
     def __init__(
@@ -50,6 +54,8 @@ class Result:
         self._table = table
         self._held = held
         self._rows: Iterator[tuple[Any, ...]] | None = None
+        self._peeked: list[pa.RecordBatch] = []
+        self._source: Iterator[pa.RecordBatch] | None = None
         self._handed_on = False
         self.rowcount = rowcount
         """Rows that were changed; of a query, the number of rows once they have been read, -1 before."""
@@ -106,7 +112,12 @@ class Result:
         for at, huge in enumerate(self._exact):
             if huge:
                 table = table.set_column(at, table.column_names[at], _integers(table.column(at)))
-        return to_pandas(table)
+        awkward = {
+            name: table.column(name) for name in table.column_names if not _fits_pandas(table.column(name))
+        }
+        if len(set(table.column_names)) < table.num_columns or not awkward:
+            return to_pandas(table)
+        return _with_objects(to_pandas(table.drop_columns(list(awkward))), awkward, table.column_names)
 
     def to_polars(self) -> Any:
         """All rows as a polars DataFrame; ImportError if polars is not installed."""
@@ -151,9 +162,9 @@ class Result:
     def python_rows(self, batch: pa.RecordBatch) -> Iterator[tuple[Any, ...]]:
         """Rows of a batch of this result as tuples of Python values."""
         columns = [
-            [None if value is None else int(value) for value in column.to_pylist()]
+            [None if value is None else int(value) for value in python_values(column)]
             if huge
-            else column.to_pylist()
+            else python_values(column)
             for column, huge in zip(batch.columns, self._exact, strict=True)
         ]
         return zip(*columns, strict=True)
@@ -163,7 +174,28 @@ class Result:
         if self._handed_on:
             raise StateError("the rows of this result have been read already", hint="run the statement again")
         self._handed_on = True
-        return self._stream()
+        first, self._peeked = self._peeked, []
+        return chain(first, self._source or self._stream())
+
+    def _first(self) -> tuple[list[tuple[Any, ...]], int | None]:
+        """(the first rows, how many there are if that is known), which does not use them up."""
+        if self._table is None and not self._handed_on:
+            self._source = self._source or self._stream()
+            # Two batches at least: most results have one, and then it is known how many rows there are.
+            while len(self._peeked) < 2 or sum(batch.num_rows for batch in self._peeked) <= PREVIEW_ROWS:
+                batch = next(self._source, None)
+                if batch is None:
+                    self._table = pa.Table.from_batches(self._peeked, schema=self._schema)
+                    self._peeked = []
+                    break
+                self._peeked.append(batch)
+        if self._table is None and self._handed_on:
+            raise StateError("its rows have been handed on")
+        known = self._table
+        table = pa.Table.from_batches(self._peeked, schema=self._schema) if known is None else known
+        head = table.slice(0, PREVIEW_ROWS)
+        rows = [row for batch in head.to_batches() for row in self._python(batch)]
+        return rows, None if known is None else known.num_rows
 
     def _stream(self) -> Iterator[pa.RecordBatch]:
         running, reader = self._running, self._reader
@@ -171,7 +203,7 @@ class Result:
             return
         count = 0
         try:
-            for batch in reader:
+            while (batch := running.next_batch(reader)) is not None:
                 count += batch.num_rows
                 yield batch
             self.rowcount = count
@@ -215,22 +247,49 @@ class Result:
                 if self.rowcount < 0
                 else f"<Result: {self.rowcount} rows changed>"
             )
-        columns = ", ".join(self.columns)
-        read = f"{self._table.num_rows:,} rows" if self._table is not None else "not read yet"
-        return f"<Result: {columns}; {read}>"
+        try:
+            rows, total = self._first()
+        except AbsdbError as error:
+            return f"<Result: {', '.join(self.columns)}; {error.message}>"
+        head = f"<Result: {self._counted(len(rows), total)}>"
+        return f"{head}\n{text_grid(self.columns, rows)}" if rows else f"{head} {', '.join(self.columns)}"
+
+    def _counted(self, shown: int, total: int | None) -> str:
+        if total is None:
+            return f"more than {shown} rows, not read yet"
+        return counted(total, "row") + (f", of which {shown} are shown" if total > shown else "")
 
     def _repr_html_(self) -> str | None:
-        if not self._schema.names:
-            return None
-        table = self.to_arrow()
-        shown = rows_of(table.slice(0, PREVIEW_ROWS))
+        return None if not self._schema.names else html(self._shown)
+
+    def _shown(self) -> str:
+        rows, total = self._first()
         types = [str(field.type) for field in self._schema]
-        facts = [f"{table.num_rows:,} rows"]
-        return html(
-            lambda: page(
-                "Result", self.statement, facts, grid(self.columns, shown, types=types, total=table.num_rows)
-            )
+        table = grid(self.columns, rows, types=types, total=total)
+        return page("Result", self.statement, [self._counted(len(rows), total)], table)
+
+
+def _fits_pandas(column: pa.ChunkedArray) -> bool:
+    """Whether pandas has values for all of a column; only types that can be awkward are tried."""
+    kind = column.type
+    if not (pt.is_nested(kind) or pt.is_date(kind) or pt.is_timestamp(kind)):
+        return True
+    try:
+        column.to_pandas()
+    except (ValueError, OverflowError, pa.ArrowException):
+        return False
+    return True
+
+
+def _with_objects(frame: pd.DataFrame, awkward: dict[str, pa.ChunkedArray], names: list[str]) -> pd.DataFrame:
+    """The frame with columns of Python objects where pandas has no values of its own."""
+    import pandas as pd
+
+    for name, column in awkward.items():
+        frame.insert(
+            names.index(name), name, pd.Series(python_values(column), dtype="object", index=frame.index)
         )
+    return frame
 
 
 def _integers(column: pa.ChunkedArray) -> pa.ChunkedArray:

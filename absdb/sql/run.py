@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from absdb.errors import StateError
 from absdb.sql.connection import Backend
 from absdb.sql.duck_errors import query_error
 from absdb.sql.export import Export
+from absdb.sql.interrupts import interruptible
 
 if TYPE_CHECKING:
     from absdb.sql.prepared import Prepared
@@ -55,12 +57,14 @@ class Running:
 
     def error(self, error: Exception) -> Exception:
         """What to raise for an error of DuckDB."""
+        if self._backend.closed:
+            return StateError("the instance is closed", hint="read results before it is")
         return query_error(error, self._prepared.text, self._prepared.edits)
 
     def table(self) -> pa.Table:
         """All rows."""
         try:
-            raw = self.relation.to_arrow_table()
+            raw = interruptible(self._cursor, self.relation.to_arrow_table)
             found = Export(raw.schema, self._kinds()).table(raw)
         except Exception as error:
             self.close()
@@ -74,10 +78,14 @@ class Running:
     def reader(self) -> pa.RecordBatchReader:
         """The rows as they come; `finish` when they have all come, else `close`."""
         try:
-            raw = self.relation.to_arrow_reader(BATCH_ROWS)
+            relation = self.relation
+            raw = interruptible(self._cursor, lambda: relation.to_arrow_reader(BATCH_ROWS))
         except Exception as error:
             self.close()
             raise self.error(error) from error
+        except BaseException:
+            self.close()
+            raise
         export = Export(raw.schema, self._kinds())
         if export.schema is raw.schema:
             return raw
@@ -103,6 +111,10 @@ class Running:
         self.relation = None
         if cursor is not None:
             self._backend.discard(cursor)
+
+    def next_batch(self, reader: pa.RecordBatchReader) -> pa.RecordBatch | None:
+        """The next rows of its reader, None after the last ones."""
+        return interruptible(self._cursor, lambda: next(reader, None))
 
     def interrupt(self) -> None:
         """Make it stop with an error; may be called from another thread."""
