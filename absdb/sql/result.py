@@ -194,7 +194,7 @@ class Result:
         known = self._table
         table = pa.Table.from_batches(self._peeked, schema=self._schema) if known is None else known
         head = table.slice(0, PREVIEW_ROWS)
-        rows = [row for batch in head.to_batches() for row in self._python(batch)]
+        rows = [row for batch in head.to_batches() for row in self.python_rows(batch)]
         return rows, None if known is None else known.num_rows
 
     def _stream(self) -> Iterator[pa.RecordBatch]:
