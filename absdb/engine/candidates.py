@@ -5,7 +5,8 @@
     keys         of each range the union over all runs, sorted, each once
 
 so that memory holds one range, however much was changed. The runs are taken at once: their pages stay readable for
-as long as somebody holds them. Called by versioning/table_diff.py and engine/compaction.py.
+as long as somebody holds them. Called by versioning/table_diff.py, engine/compaction.py, and by
+engine/commit.py and engine/constraints.py for what others have committed meanwhile.
 """
 
 from __future__ import annotations

@@ -13,8 +13,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from absdb.catalog.commit_entries import CommitEntry
 from absdb.engine.apply import Applied, apply_changes, entry_of
+from absdb.engine.candidates import runs_of, written_keys
 from absdb.engine.changeset import TableChange, encode
 from absdb.engine.cover import EraCover, Mark
 from absdb.engine.definition_conflicts import check_definitions
@@ -22,7 +25,7 @@ from absdb.engine.refusals import shown_keys
 from absdb.engine.rows import logical_key
 from absdb.errors import InvalidInputError, StateError, StorageError, WriteConflictError
 from absdb.ids import EraId
-from absdb.pages.key import length, to_list
+from absdb.pages.key import take, to_list
 from absdb.pages.lookup import lookup
 from absdb.pages.section import Section
 from absdb.wal.format import BODY_BYTES_MAX, RecordKind
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
     from absdb.engine.transaction import Transaction
 
 CONFLICT_KEYS_SHOWN = 5
+KEYS_AT_ONCE = 262_144
 
 
 class CommitRequest(Request):
@@ -155,19 +159,20 @@ def check_keys(change: TableChange, cover: EraCover, snapshot_lsn: int) -> None:
     spec = change.schema.key_spec
     if change.rows is not None:
         clashes = [item.key for item in change.rows if cover.written_after(item.key, snapshot_lsn)]
+        count = len(clashes)
     else:
-        theirs = cover.keys_between(snapshot_lsn, cover.hi)
-        if length(theirs) == 0:
-            return
         ours = change.run.newest if change.run is not None else None
         if ours is None:
             assert change.batch is not None
             ours = Section.of([change.batch], spec)
-        found = lookup(spec, [ours], theirs)
-        clashes = [key for key, known in zip(to_list(theirs), found.known.tolist(), strict=True) if known]
-    if clashes:
+        clashes, count = [], 0
+        for theirs in written_keys(spec, runs_of([(cover, snapshot_lsn, cover.hi)]), KEYS_AT_ONCE):
+            both = np.flatnonzero(lookup(spec, [ours], theirs).known)
+            clashes += to_list(take(theirs, both[: CONFLICT_KEYS_SHOWN - len(clashes)]))
+            count += len(both)
+    if count:
         keys = [logical_key(change.schema, key) for key in clashes[:CONFLICT_KEYS_SHOWN]]
-        shown = shown_keys(keys, len(clashes))
+        shown = shown_keys(keys, count)
         raise WriteConflictError(
             f"table {change.schema.full_name!r}: key {shown} was changed by another transaction",
             hint="run the transaction again",

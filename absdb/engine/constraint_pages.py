@@ -7,9 +7,8 @@ for a few rows.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -218,8 +217,8 @@ def _brought(
     return [array.take(pa.array(at)) for array in arrays], at
 
 
-def keys_in_chunks(keys: Keys) -> Iterator[Keys]:
-    """Keys, a bounded number at a time."""
-    cuts = [*range(0, length(keys), CHUNK_ROWS), length(keys)]
-    for start, stop in pairwise(cuts):
-        yield slice_keys(keys, start, stop)
+def keys_in_chunks(parts: Iterable[Keys]) -> Iterator[Keys]:
+    """The keys of all parts, a bounded number at a time."""
+    for keys in parts:
+        for start in range(0, length(keys), CHUNK_ROWS):
+            yield slice_keys(keys, start, min(start + CHUNK_ROWS, length(keys)))

@@ -18,8 +18,10 @@ from typing import TYPE_CHECKING
 from absdb.catalog.database import DatabaseCatalog
 from absdb.catalog.lineage import Lineage
 from absdb.catalog.schema import Constraint, ForeignKey, TableSchema, Unique
+from absdb.engine.candidates import runs_of, written_keys
 from absdb.engine.changeset import TableChange
 from absdb.engine.constraint_pages import (
+    CHUNK_ROWS,
     check_references,
     check_unique,
     check_unreferred,
@@ -123,11 +125,11 @@ class Constraints:
             cover = self._engine.covers.eras.get((tx.era, schema.id))
             if cover is None or cover.hi <= tx.snapshot_lsn:
                 continue
-            theirs = cover.keys_between(tx.snapshot_lsn, cover.hi)
+            written = runs_of([(cover, tx.snapshot_lsn, cover.hi)])
             referring = [
                 pair for pair in outcome.catalog.referencing.get(schema.id, ()) if pair[0].id in ours
             ]
-            for keys in keys_in_chunks(theirs):
+            for keys in keys_in_chunks(written_keys(schema.key_spec, written, CHUNK_ROWS)):
                 for side in rows_under(outcome.reader(schema), keys):
                     for constraint in schema.constraints:
                         if isinstance(constraint, Unique) and schema.id in ours:

@@ -210,11 +210,6 @@ class EraCover:
                 return True
         return False
 
-    def keys_between(self, after: int, upto: int) -> Keys:
-        """The keys written in (after, upto], sorted, each once."""
-        parts = [run.between(after, upto) for run in self.runs(after, upto)]
-        return union_of(self.spec, parts)
-
     @property
     def tail_rows(self) -> int:
         """Versions that are in memory only."""

@@ -1,11 +1,12 @@
 """How much memory work on a table larger than memory takes: one process, a table in batches, a limit if wanted.
 
-    python -m tests.bench.memory DIRECTORY ROWS [LIMIT_MIB [PART]]
+    python -m tests.bench.memory DIRECTORY ROWS [LIMIT_MIB [PART [TEXT_BYTES]]]
 
 prints one line of JSON: for each step the peak of anonymous memory above what the process had before, in bytes.
 Mapped page files do not count: the system takes them back whenever it needs the memory. With a limit, RLIMIT_DATA
 makes any allocation beyond it fail. PART divides the numbers of rows and bytes that absdb works on at a time, so that
-a small table shows whether memory is bounded by them. `run` starts such a process and reports the peaks.
+a small table shows whether memory is bounded by them. TEXT_BYTES widens each row by a text. `run` starts such a
+process and reports the peaks.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import resource
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ import absdb
 from absdb.engine import compaction, gather, load
 from absdb.pages import fold, lookup, run_merge
 from absdb.pages import run as runs
+from absdb.pages.cuts import CUTS
 from absdb.testing.orders import SCHEMA, order_batches
 from absdb.versioning import table_diff
 from tests.bench.harness import Report
@@ -43,12 +45,14 @@ BOUNDS: list[tuple[Any, str]] = [
     (load, "BATCH_ROWS"),
     (compaction, "SLICE_ROWS"),
     (table_diff, "SLICE_ROWS"),
+    (table_diff, "SLICE_BYTES"),
     (fold, "DELTA_ROWS_MAX"),
     (fold, "RANGE_ROWS"),
     (lookup, "BATCH_ROWS"),
     (run_merge, "RANGE_ROWS"),
     (run_merge, "RANGE_BYTES"),
     (runs, "MEMORY_ROWS_MAX"),
+    (CUTS, "bytes_max"),
 ]
 """The numbers of rows and bytes that work of any size is cut into."""
 
@@ -61,12 +65,18 @@ def run(report: Report, folder: Path, rows: int) -> None:
         report.add(f"peak_memory, {step}", SYSTEM, rows, [peak / 1e6], unit="MB")
 
 
-def peaks(path: Path, rows: int, limit_mib: int = 0, part: int = 1) -> dict[str, int]:
+def peaks(path: Path, rows: int, limit_mib: int = 0, part: int = 1, text_bytes: int = 0) -> dict[str, int]:
     """Peak anonymous memory of each step in a process of its own, in bytes; CalledProcessError if it fails."""
-    numbers = map(str, (rows, limit_mib, part))
+    numbers = map(str, (rows, limit_mib, part, text_bytes))
     command = [sys.executable, "-m", "tests.bench.memory", str(path), *numbers]
     # The system's allocator asks for what is needed; others reserve a gigabyte that would count as used.
-    environment = {**os.environ, "ARROW_DEFAULT_MEMORY_POOL": "system", "MALLOC_ARENA_MAX": "2"}
+    # Without a threshold it would raise one by itself, keep large blocks, and need more for the same work.
+    environment = {
+        **os.environ,
+        "ARROW_DEFAULT_MEMORY_POOL": "system",
+        "MALLOC_ARENA_MAX": "2",
+        "MALLOC_MMAP_THRESHOLD_": "65536",
+    }
     done = subprocess.run(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, check=True, text=True)
     found: dict[str, int] = json.loads(done.stdout)
     return found
@@ -115,32 +125,46 @@ def limit(mib: int) -> None:
     resource.setrlimit(resource.RLIMIT_DATA, (most, most))
 
 
-def orders(rows: int) -> Batches:
-    """All orders in order."""
-    return order_batches(rows, batch_rows=load.BATCH_ROWS // 4)
+class Orders:
+    """Streams of orders, each with a text of so many bytes more."""
 
+    def __init__(self, text_bytes: int) -> None:
+        self._text_bytes = text_bytes
+        self._schema = SCHEMA.append(pa.field("text", pa.string())) if text_bytes else SCHEMA
 
-def backwards(rows: int) -> Batches:
-    """All orders, the last batch first."""
+    def all(self, rows: int) -> Batches:
+        """All orders in order."""
+        return self._stream(order_batches(rows, batch_rows=load.BATCH_ROWS // 4))
 
-    def batches() -> Iterator[pa.RecordBatch]:
-        step = load.BATCH_ROWS // 4
-        for first in range((rows - 1) // step * step, -1, -step):
-            yield from order_batches(min(step, rows - first), first_id=first + 1)
+    def backwards(self, rows: int) -> Batches:
+        """All orders, the last batch first."""
 
-    return Batches.from_batches(SCHEMA, batches())
+        def batches() -> Iterator[pa.RecordBatch]:
+            step = load.BATCH_ROWS // 4
+            for first in range((rows - 1) // step * step, -1, -step):
+                yield from order_batches(min(step, rows - first), first_id=first + 1)
 
+        return self._stream(batches())
 
-def tenth(rows: int, which: int) -> Batches:
-    """Every tenth order with another total."""
+    def tenth(self, rows: int, which: int) -> Batches:
+        """Every tenth order with another total."""
 
-    def batches() -> Iterator[pa.RecordBatch]:
-        at = SCHEMA.get_field_index("total")
-        for batch in order_batches(rows, batch_rows=load.BATCH_ROWS // 40 * 10):
-            chosen = batch.take(pa.array(range(which, batch.num_rows, 10)))
-            yield chosen.set_column(at, SCHEMA.field(at), pc.add(chosen["total"], 1.0))
+        def batches() -> Iterator[pa.RecordBatch]:
+            at = SCHEMA.get_field_index("total")
+            for batch in order_batches(rows, batch_rows=load.BATCH_ROWS // 40 * 10):
+                chosen = batch.take(pa.array(range(which, batch.num_rows, 10)))
+                yield chosen.set_column(at, SCHEMA.field(at), pc.add(chosen["total"], 1.0))
 
-    return Batches.from_batches(SCHEMA, batches())
+        return self._stream(batches())
+
+    def _stream(self, batches: Iterable[pa.RecordBatch]) -> Batches:
+        return Batches.from_batches(self._schema, map(self._widened, batches))
+
+    def _widened(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        if not self._text_bytes:
+            return batch
+        texts = pc.utf8_rpad(batch["id"].cast(pa.string()), self._text_bytes, ".")
+        return pa.RecordBatch.from_arrays([*batch.columns, texts], schema=self._schema)
 
 
 def counted(batches: Batches) -> int:
@@ -159,27 +183,28 @@ def work_in_parts(part: int) -> dict[str, int]:
     for module, name in BOUNDS:
         setattr(module, name, getattr(module, name) // part)
     return {
-        "page_rows": 65_536 // part,
+        # Each page costs some kilobytes, whatever its size: there should be few, as in a large table.
+        "page_rows": 65_536 // min(part, 16),
         "bulk_threshold": (4 << 20) // part,
         "cache_bytes": (256 << 20) // part,
     }
 
 
-def work(path: Path, rows: int, peaks: Peaks, settings: dict[str, int]) -> None:
+def work(path: Path, rows: int, orders: Orders, peaks: Peaks, settings: dict[str, int]) -> None:
     """Everything that a table larger than memory must go through, each answer compared with what is known."""
     changed = sum(1 for _ in range(3, rows, 10))
     shop = absdb.connect(path, **settings)
     main = shop["main"]
     with peaks.step("load"):
-        main.create_table("orders", orders(rows), key="id")
+        main.create_table("orders", orders.all(rows), key="id")
     with peaks.step("read"):
         expect(counted(main["orders"].to_batches()), rows)
     branch, other = main.branch("branch"), main.branch("other")
     with peaks.step("change 10 %"):
-        expect(branch["orders"].upsert(tenth(rows, 3)), changed)
+        expect(branch["orders"].upsert(orders.tenth(rows, 3)), changed)
     with peaks.step("diff"):
         expect(counted(branch.diff(main)["orders"].to_batches()), changed)
-    other["orders"].upsert(tenth(rows, 4))
+    other["orders"].upsert(orders.tenth(rows, 4))
     with peaks.step("diff of two branches"):
         expect(branch.diff(other)["orders"].counts().modified, changed + sum(1 for _ in range(4, rows, 10)))
     with peaks.step("export"):
@@ -189,13 +214,13 @@ def work(path: Path, rows: int, peaks: Peaks, settings: dict[str, int]) -> None:
     with peaks.step("compact"):
         shop.maintain()
     with peaks.step("sync"):
-        expect(other["orders"].sync(orders(rows - 10)).removed, 10)
+        expect(other["orders"].sync(orders.all(rows - 10)).removed, 10)
     with peaks.step("delete"):
-        expect(other["orders"].delete(tenth(rows // 2, 5)), sum(1 for _ in range(5, rows // 2, 10)))
+        expect(other["orders"].delete(orders.tenth(rows // 2, 5)), sum(1 for _ in range(5, rows // 2, 10)))
     with peaks.step("replace"):
-        expect(other["orders"].replace(orders(rows // 2)), rows // 2)
+        expect(other["orders"].replace(orders.all(rows // 2)), rows // 2)
     with peaks.step("load unsorted"):
-        main.create_table("unsorted", backwards(rows), key="id")
+        main.create_table("unsorted", orders.backwards(rows), key="id")
     with peaks.step("compact again"):
         shop.maintain()
     shop.close()
@@ -216,14 +241,14 @@ def _export(table: absdb.Table, file: Path) -> None:
     file.unlink()
 
 
-def _main(path: str, rows: str, mib: str = "0", part: str = "1") -> None:
-    settings = work_in_parts(int(part))
+def _main(path: str, rows: str, mib: str = "0", part: str = "1", text_bytes: str = "0") -> None:
+    settings, orders = work_in_parts(int(part)), Orders(int(text_bytes))
     # What is loaded on first use, such as pandas, is no memory for rows.
-    work(Path(path) / "first", 1000, Peaks(), settings)
+    work(Path(path) / "first", 1000, orders, Peaks(), settings)
     measured = Peaks()
     if int(mib):
         limit(int(mib))
-    work(Path(path) / "shop", int(rows), measured, settings)
+    work(Path(path) / "shop", int(rows), orders, measured, settings)
     print(json.dumps(measured.found))
 
 

@@ -892,6 +892,36 @@ def test_a_commit_of_one_row_makes_no_arrow(stage: Stage, monkeypatch: pytest.Mo
     monkeypatch.undo()
 
 
+@pytest.mark.parametrize(("first", "second"), [("batch", "bulk"), ("bulk", "batch"), ("bulk", "bulk")])
+def test_what_others_changed_is_compared_a_range_of_keys_at_a_time(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, first: str, second: str
+) -> None:
+    """Keys of both, and values that only one of them may have, are found in any range, and all are counted."""
+    monkeypatch.setattr("absdb.engine.commit.KEYS_AT_ONCE", 64)
+    monkeypatch.setattr("absdb.engine.constraints.CHUNK_ROWS", 64)
+    stage.create("t", {"id": INT, "v": INT}, "id", Unique("v"))
+
+    def rows(ids: range, step: int) -> list[dict[str, Any]]:
+        return [{"id": i, "v": i + step} for i in ids]
+
+    one, other = stage.begin(), stage.begin()
+    write(one, "t", rows(range(0, 1000, 2), 0), first)
+    write(other, "t", rows(range(100, 900, 100), 5000), second)
+    one.commit()
+    with pytest.raises(ConflictError, match=r"key 100, 200, 300, 400, 500 and 3 more was changed") as caught:
+        other.commit()
+    assert caught.value.keys == [(100,), (200,), (300,), (400,), (500,)]
+
+    one, other = stage.begin(), stage.begin()
+    write(one, "t", rows(range(1, 1000, 2), 0), first)
+    write(
+        other, "t", [{"id": 5000 + i, "v": 5000 + i} for i in range(200)] + [{"id": 9000, "v": 901}], second
+    )
+    one.commit()
+    with pytest.raises(ConstraintError, match="has the same v"):
+        other.commit()
+
+
 def test_make_is_one_transaction(stage: Stage) -> None:
     with stage.begin() as tx:
         make(tx, "p", {"id": INT})
