@@ -21,6 +21,10 @@ from absdb.pages.run import Run
 Written = list[tuple[Run, int, int]]
 
 
+KEYS_AT_ONCE = 262_144
+"""How many written keys are looked at together."""
+
+
 def runs_of(intervals: Iterable[tuple[EraCover, int, int]]) -> Written:
     """The runs that hold the changes of the intervals, each with the LSNs it is cut at."""
     return [(run, after, upto) for cover, after, upto in intervals for run in cover.runs(after, upto)]

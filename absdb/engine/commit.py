@@ -17,7 +17,7 @@ import numpy as np
 
 from absdb.catalog.commit_entries import CommitEntry
 from absdb.engine.apply import Applied, apply_changes, entry_of
-from absdb.engine.candidates import runs_of, written_keys
+from absdb.engine.candidates import KEYS_AT_ONCE, runs_of, written_keys
 from absdb.engine.changeset import TableChange, encode
 from absdb.engine.cover import EraCover, Mark
 from absdb.engine.definition_conflicts import check_definitions
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from absdb.engine.transaction import Transaction
 
 CONFLICT_KEYS_SHOWN = 5
-KEYS_AT_ONCE = 262_144
 
 
 class CommitRequest(Request):

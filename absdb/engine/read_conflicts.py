@@ -19,6 +19,7 @@ import pyarrow as pa
 
 from absdb.catalog.database import DatabaseCatalog
 from absdb.catalog.schema import TableSchema
+from absdb.engine.candidates import KEYS_AT_ONCE, runs_of, written_keys
 from absdb.engine.cover import EraCover, Hit, union_of
 from absdb.engine.covers import Layers
 from absdb.engine.reader import TableReader
@@ -79,11 +80,13 @@ class _TableReads:
         if not self.many and not self.ranges:
             return False
         spec = self.schema.key_spec
-        theirs = cover.keys_between(lsn, cover.hi)
-        if any(_touches(theirs, between) for between in self.ranges):
-            return True
         ours = union_of(spec, [_sorted(keys) for keys in self.many])
-        return length(union_of(spec, [ours, theirs])) < length(ours) + length(theirs)
+        for theirs in written_keys(spec, runs_of([(cover, lsn, cover.hi)]), KEYS_AT_ONCE):
+            if any(_touches(theirs, between) for between in self.ranges):
+                return True
+            if length(union_of(spec, [ours, theirs])) < length(ours) + length(theirs):
+                return True
+        return False
 
 
 def _touches(keys: Keys, key_range: KeyRange) -> bool:
