@@ -15,6 +15,7 @@ COMMANDS = {
     "import": ("absdb.cli.import_files", "Load files into tables: Parquet, CSV, Arrow, JSON lines."),
     "export": ("absdb.cli.export_file", "Write a table to a file: Parquet, CSV, Arrow."),
     "sql": ("absdb.cli.sql", "Run SQL: queries over versions, changes, definitions."),
+    "shell": ("absdb.cli.shell", "Type SQL in a session, with completion and history."),
     "databases": ("absdb.cli.databases", "List the databases of the instance."),
     "tables": ("absdb.cli.tables", "List, show, drop and undrop tables."),
     "branch": ("absdb.cli.branch", "Make, list, protect and drop branches."),

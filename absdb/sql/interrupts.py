@@ -19,20 +19,22 @@ def interruptible(cursor: Any, call: Callable[[], T]) -> T:
     if threading.current_thread() is not threading.main_thread():
         return call()
     outcome: list[tuple[bool, Any]] = []
+    finished = threading.Event()  # an interrupted Thread.join takes the thread for ended
 
     def run() -> None:
         try:
             outcome.append((True, call()))
         except BaseException as error:  # raised again where it is waited for
             outcome.append((False, error))
+        finally:
+            finished.set()
 
-    worker = threading.Thread(target=run, name="absdb query", daemon=True)
-    worker.start()
+    threading.Thread(target=run, name="absdb query", daemon=True).start()
     try:
-        worker.join()
+        finished.wait()
     except KeyboardInterrupt:
         cursor.interrupt()
-        worker.join()
+        finished.wait()
         raise
     succeeded, value = outcome[0]
     if not succeeded:

@@ -6,6 +6,7 @@ SQLAlchemy finds it by the entry point `absdb` of the group `sqlalchemy.dialects
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import count
 from types import ModuleType
 from typing import Any
@@ -80,6 +81,17 @@ class AbsdbDialect(Reflection, default.DefaultDialect):  # type: ignore[misc]  #
     use_insertmanyvalues = True
     insertmanyvalues_implicit_sentinel = InsertmanyvaluesSentinelOpts.ANY_AUTOINCREMENT
     """Rows are numbered, and given back, in the order of VALUES."""
+
+    def __init__(
+        self,
+        *,
+        json_serializer: Callable[[Any], str] | None = None,
+        json_deserializer: Callable[[str], Any] | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(**options)
+        self._json_serializer = json_serializer
+        self._json_deserializer = json_deserializer
 
     @classmethod
     def import_dbapi(cls) -> ModuleType:

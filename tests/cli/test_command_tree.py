@@ -49,7 +49,7 @@ def parse(args: list[str]) -> click.Context:
 
 
 def test_the_walk_finds_them_all():
-    assert len(LEAVES) == 27
+    assert len(LEAVES) == 28
     assert {path[0] for path, _ in LEAVES} == set(COMMANDS)
 
 
@@ -103,7 +103,17 @@ def test_the_overview_loads_no_engine():
     )
     imported = set(re.findall(r"\|\s+(\S+)$", run.stderr, re.MULTILINE))
     assert "absdb.cli.main" in imported
-    assert not imported & {"pyarrow", "numpy", "pandas", "duckdb", "rich", "tqdm", "absdb.engine", "tempfile"}
+    assert not imported & {
+        "pyarrow",
+        "numpy",
+        "pandas",
+        "duckdb",
+        "rich",
+        "tqdm",
+        "prompt_toolkit",
+        "absdb.engine",
+        "tempfile",
+    }
 
 
 def test_version(run):
