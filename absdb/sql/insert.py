@@ -18,6 +18,7 @@ import pyarrow as pa
 from absdb.catalog.schema import Column, TableSchema, Unique
 from absdb.engine import intake, row_changes
 from absdb.errors import ConstraintError, SchemaMismatchError
+from absdb.sql import run
 from absdb.sql.assembly import Assembled, Piece
 from absdb.sql.assignments import cast_of
 from absdb.sql.computed import columns_of, reads_once, streamed, wrapped
@@ -26,6 +27,7 @@ from absdb.sql.exact import exact_rows
 from absdb.sql.insert_plan import InsertPlan
 from absdb.sql.on_conflict import insert_or
 from absdb.sql.parsed import Statement
+from absdb.sql.prepared import Prepared
 from absdb.sql.result import Result
 from absdb.sql.returning import counted, returned
 from absdb.sql.source import error_at
@@ -40,7 +42,6 @@ from absdb.sql.target import (
 from absdb.sql.tokens import quoted
 
 if TYPE_CHECKING:
-    from absdb.sql.prepared import Prepared
     from absdb.sql.session import Call
     from absdb.versioning.scope import TransactionScope
 
@@ -130,7 +131,11 @@ def given_rows(call: Call, plan: InsertPlan, schema: TableSchema, scope: Transac
     columns = _columns(call, plan, schema)
     _check_width(call, plan, columns, len(plan.rows[0]))
     text = _values_text(call, plan, schema, columns)
-    found = call.table(text.text, scope=scope, edits=[text])
+    if plan.constant:
+        bare = Prepared(text.text, [call.statement.named, text], {}, [], [])
+        found = run.table(call.session.backend, bare, call.values)
+    else:
+        found = call.table(text.text, scope=scope, edits=[text])
     defaults = {
         column.name: np.array([row[at].kind == "default" for row in plan.rows])
         for at, column in enumerate(columns)

@@ -36,12 +36,14 @@ _AFTER_TARGET = (
     "PIVOT",
     "UNPIVOT",
 )
+_DATED = ("DATE", "TIME", "TIMESTAMP", "TIMESTAMPTZ")
 _QUERY = ("SELECT", "WITH", "FROM", "VALUES", "TABLE", "(", "PIVOT", "UNPIVOT")
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One value of VALUES. `kind`: "default", "parameter" (`value` is its name), "literal", "" for all else."""
+    """One value of VALUES. `kind`: "default", "parameter" (`value` is its name), "literal", "constant" (a number or
+    date that only DuckDB knows the value of), "" for what may name something."""
 
     span: Span
     kind: str
@@ -79,6 +81,8 @@ class InsertPlan:
             self.rows is not None and self.conflict is None and self.returning is None and self._only_values
         )
 
+    constant: bool = False
+    """Whether there is nothing in VALUES that could be the name of a table or function of ours."""
     _only_values: bool = False
 
     @classmethod
@@ -129,7 +133,9 @@ class InsertPlan:
                     message = f"this row has {len(uneven)} values, and the first one {len(rows[0])}"
                     raise error_at(cursor.text, uneven[0].span.start, message)
                 self.rows = rows
-                self._only_values = all(cell.kind for row in rows for cell in row)
+                kinds = {cell.kind for row in rows for cell in row}
+                self.constant = "" not in kinds
+                self._only_values = self.constant and "constant" not in kinds
                 return
             cursor.at = start
         if cursor.token.upper not in _QUERY:
@@ -184,7 +190,8 @@ def read_cell(cursor: TokenCursor) -> Cell:
     if len(taken) == 2 and taken[0].upper == "-" and taken[1].kind is Kind.NUMBER:
         sign, taken = -1, taken[1:]
     if len(taken) > 1:
-        return Cell(span, "")
+        dated = len(taken) == 2 and taken[0].upper in _DATED and taken[1].kind is Kind.STRING
+        return Cell(span, "constant" if dated else "")
     only = taken[0]
     if only.kind is Kind.PARAMETER:
         return Cell(span, "parameter", only.value)
@@ -192,6 +199,8 @@ def read_cell(cursor: TokenCursor) -> Cell:
         return Cell(span, "literal", only.value)
     if only.kind is Kind.NUMBER and only.value.isdecimal():
         return Cell(span, "literal", sign * int(only.value))
+    if only.kind is Kind.NUMBER:
+        return Cell(span, "constant")
     if only.upper == "DEFAULT":
         return Cell(span, "default")
     constants = {"NULL": None, "TRUE": True, "FALSE": False}
