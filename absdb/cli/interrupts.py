@@ -15,11 +15,12 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
+AGAIN_S = 0.1
 _DONE = b"\0"
 
 
 class StoppedByCtrlC:
-    """`with StoppedByCtrlC(backend.interrupt):` calls it, in another thread, at each Ctrl-C in the block.
+    """`with StoppedByCtrlC(backend.interrupt):` calls it, in another thread, from a Ctrl-C in the block to its end.
 
     Whatever error that leads to leaves the block as a KeyboardInterrupt. Other threads than the main one get no
     signals, so there it does nothing.
@@ -59,9 +60,16 @@ class StoppedByCtrlC:
 
     def _watch(self, here: socket.socket) -> None:
         while True:
-            for byte in here.recv(64):
+            try:
+                received = here.recv(64)
+            except TimeoutError:
+                # The first call may have come just before a query began, which then knows nothing of it.
+                self._stop()
+                continue
+            for byte in received:
                 if byte == signal.SIGINT:
                     self._interrupted = True
+                    here.settimeout(AGAIN_S)
                     self._stop()
                 elif byte == _DONE[0]:
                     return

@@ -200,7 +200,7 @@ def test_a_reader_that_goes_away_ends_it(shop):
 
 
 def test_a_terminal_gets_what_fits(shop):
-    text = "SELECT range AS id, repeat('word ', 40) AS text, NULL AS nothing, 'NULL' AS said FROM range(1100)"
+    text = "SELECT range AS id, repeat('word ', 40) AS text, NULL::VARCHAR AS nothing, 'NULL' AS said FROM range(1100)"
     shown = at_a_terminal("-i", shop, "sql", text, width=70)
     lines = shown.splitlines()
     assert lines[1] == "─" * 70
