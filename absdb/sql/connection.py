@@ -22,6 +22,7 @@ from absdb.io.scratch import scratch_directory
 from absdb.sql.duck_errors import query_error
 from absdb.sql.parsed import Kept
 from absdb.sql.tokens import literal
+from absdb.wal.interrupt import HeldInterrupts
 
 IDLE_MAX = 8
 _SETTINGS = {
@@ -45,8 +46,7 @@ class Backend:
 
     def __init__(self, settings: Mapping[str, str] | None = None, *, strangers: bool = False) -> None:
         """`settings` are DuckDB's, by name as SQL literals; QueryError if it refuses one."""
-        import duckdb
-
+        duckdb = _loaded_duckdb()
         self.kept = Kept()
         self._mutex = threading.Lock()
         self._base: Any = duckdb.connect(":memory:")
@@ -126,6 +126,16 @@ class Backend:
             # DuckDB refuses while a query is being interrupted; it goes when that one's thread lets go of it.
             with suppress(self._refusal):
                 self._base.close()
+
+
+def _loaded_duckdb() -> Any:
+    """DuckDB's module, with what it loads at its first query: Ctrl-C in the middle would leave that half loaded."""
+    with HeldInterrupts():
+        import duckdb
+
+        if duckdb.__version__.startswith("1."):
+            import pandas  # noqa: F401  # DuckDB 1.5 does it whatever the query is
+        return duckdb
 
 
 _backends: dict[bool, weakref.WeakKeyDictionary[Engine, Backend]] = {
