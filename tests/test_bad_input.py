@@ -400,9 +400,9 @@ CASES: dict[str, Case] = {
         "references=",
     ),
     "a foreign key of another type": Case(
-        lambda m: m["pairs"].add_constraint(absdb.ForeignKey("b", "orders")),
+        lambda m: m["pairs"].add_constraint(absdb.ForeignKey("a", "orders")),
         absdb.InvalidInputError,
-        "'b' is int32",
+        "'a' is string",
     ),
     "progress that is none": Case(
         lambda m: m["orders"].insert(GOOD, progress="bar"),

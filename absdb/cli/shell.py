@@ -22,7 +22,7 @@ ROWS_SHOWN = 40
 @click.command(
     "shell",
     cls=Verb,
-    examples=["absdb shell", "absdb shell -d staging --read-only", "absdb shell < migrate.sql"],
+    examples=["absdb shell", "absdb shell -d staging --read-only", "cd project && absdb shell -i shop"],
 )
 @database_option
 @click.option("--read-only", is_flag=True, help="Change nothing; works beside a process that writes.")

@@ -137,4 +137,4 @@ def _try_out(
         said = query_error(error, "", [])
         raise error_at(call.text, at, said.message.split("\n")[0], hint=said.hint) from error
     finally:
-        connection.close()
+        backend.discard(connection)

@@ -119,6 +119,7 @@ READS = [
     ["branch", "list"],
     ["snapshot", "list"],
     ["log"],
+    ["sql", "SELECT count(*) FROM orders"],
     ["at", "orders"],
     ["diff", "--stat", "main", "staging"],
     ["check"],
@@ -141,8 +142,9 @@ WRITES = [
     ["tables", "undrop", "customers"],
     ["restore", "--snapshot", "before", "--yes"],
     ["checkpoint"],
+    ["sql", "DELETE FROM orders"],
 ]
-ELSEWHERE = {"demo", "init", "import", "export"}
+ELSEWHERE = {"demo", "init", "import", "export", "shell"}
 
 
 def test_both_lists_together_have_every_command():
