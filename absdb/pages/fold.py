@@ -41,7 +41,7 @@ RANGE_ROWS = 65_536
 CHANGES_SLICED_MAX = 32
 PIECES_SLICED_MAX = 2 * CHANGES_SLICED_MAX + 1
 # Copying slices together beats picking row by row up to about this many in a page.
-PIECES_JOINED_MAX = 256
+PIECES_JOINED_MAX = 512
 
 KeyRange = tuple[Key | None, Key | None]
 """lo <= key < hi; None is open."""

@@ -6,10 +6,9 @@
                  └ woken as the head of the queue: leader
 
 One sync then serves a whole batch, and there is no writer thread to switch to when a thread is alone.
-Gathering pays only while several threads commit: a leader that saw others last time waits for some of them,
+Gathering pays only while several threads commit: a leader that saw others last time waits for most of them,
 but no longer than `wait_s`, and no longer than it takes for the next one to turn up (`_STEP_S`), so that a
-thread that comes rarely does not slow down one that never pauses. Where a batch takes long beside what its
-commits take to prepare, that is most of them; else half of them, so that the others prepare theirs meanwhile.
+thread that comes rarely does not slow down one that never pauses.
 
 A batch is woken as a chain: each thread that wakes lets one more go. All at once they would only queue for
 the interpreter, each falling asleep twice, which doubles the processor time of a commit.
@@ -35,10 +34,7 @@ from typing import Generic, TypeVar
 from absdb.errors import AbsdbError, InvalidInputError, StateError
 from absdb.wal.interrupt import HeldInterrupts
 
-_SHARE = 0.9  # of the committers seen last time that a leader waits for, if a batch takes long
-_SHARE_QUICK = 0.5  # and if it does not
-_PREPARE_S = 0.00005  # about what a small commit takes outside of its batch
-_WAKES = 2  # threads of a batch that are woken at once: one runs, one is ready when that waits again
+_SHARE = 0.9  # of the committers seen last time that a leader waits for
 _LATE_S = 0.001  # a chain that takes longer for one step is held up by other work
 _STEP_S = 0.0005  # a leader stops waiting when nobody joined the queue for so long
 _POLL_S = 0.05  # how late a waiting main thread notices Ctrl-C
@@ -118,7 +114,6 @@ class GroupCommit(Generic[R]):
         self._leader: int | None = None  # the leading thread; None: nobody leads, and the queue is empty
         self._seen = 1  # committers that were there at the last batch: in it, or queued behind it
         self._target = 0  # the leader waits for so many in the queue; 0: it does not wait
-        self._lead_s = 0.0  # what a batch takes, of late
         self._full = threading.Lock()
         self._full.acquire()
 
@@ -223,7 +218,6 @@ class GroupCommit(Generic[R]):
         """Lead one batch, which begins with this thread's own request."""
         self._gather()
         batch = self._take()
-        began_s = time.perf_counter()
         try:
             self._lead(batch)
         except BaseException as error:
@@ -232,15 +226,13 @@ class GroupCommit(Generic[R]):
                     request.error = _again(error)
             if not isinstance(error, Exception):
                 own.error = error
-        self._lead_s += (time.perf_counter() - began_s - self._lead_s) / 8
         self._hand_over(batch, own)
 
     def _gather(self) -> None:
         """Wait for those that committed last time, while they keep coming."""
         if self._seen == 1:
             return
-        share = _SHARE if self._lead_s > self._seen * _PREPARE_S else _SHARE_QUICK
-        target = min(self._batch_limit, ceil(self._seen * share))
+        target = min(self._batch_limit, ceil(self._seen * _SHARE))
         queue = self._queue
         if target <= len(queue) or not self._steps:
             return
@@ -287,9 +279,7 @@ class GroupCommit(Generic[R]):
         if successor is not None:
             waiting.insert(0, successor)
         if waiting:
-            chain = _Chain(waiting)
-            for _ in range(_WAKES):
-                chain.step()
+            _Chain(waiting).step()
 
 
 def _again(error: BaseException) -> BaseException:

@@ -177,7 +177,7 @@ ways = st.fixed_dictionaries(
         "DELTA_ROWS_MAX": st.sampled_from([0, 10, 200_000]),
         "RANGE_ROWS": st.sampled_from([1, 7, 65_536]),
         "PIECES_SLICED_MAX": st.sampled_from([1, 4, 65]),
-        "PIECES_JOINED_MAX": st.sampled_from([0, 3, 256]),
+        "PIECES_JOINED_MAX": st.sampled_from([0, 3, 512]),
     }
 )
 """Every way through the fold: merged whole or by range; sliced, joined or taken."""
