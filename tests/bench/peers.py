@@ -23,9 +23,12 @@ COLUMNS = "id INTEGER PRIMARY KEY, user_id, created_at, status, total, quantity,
 def run_tables(report: Report, folder: Path, rows: int) -> None:
     """Load, read, change and branch a table of `rows` orders."""
     frame = orders(rows)
-    _parquet(report, folder, frame)
-    _duckdb(report, folder, frame)
-    _sqlite_table(report, folder, frame)
+    place = folder / "peers"
+    place.mkdir()
+    _parquet(report, place, frame)
+    _duckdb(report, place, frame)
+    _sqlite_table(report, place, frame)
+    shutil.rmtree(place)
 
 
 def run_commits(report: Report, folder: Path) -> None:
