@@ -86,8 +86,7 @@ class Rewriter:
 
     def query(self, text: str) -> Edited:
         """The text with every name replaced. QueryError points at a name that means nothing."""
-        with self.backend.registered({}) as connection:
-            query = self.backend.kept.get(Query, text, lambda: _read(connection, text))
+        query = self.backend.kept.get(Query, text, lambda: _read(self.backend, text))
         self.leaves_types |= query.pivots
         return Edited(text, _Names(self, query).edits())
 
@@ -171,9 +170,10 @@ class Rewriter:
         return quoted(name)
 
 
-def _read(connection: Any, text: str) -> Query:
+def _read(backend: Backend, text: str) -> Query:
     try:
-        return Query.read(connection, text)
+        with backend.registered({}) as connection:
+            return Query.read(connection, text)
     except NotASelect as error:
         message = "a query is expected here" if str(error).startswith("Only SELECT") else str(error)
         raise error_at(text, 0 if error.at == UNKNOWN else error.at, message, parser=True) from error
