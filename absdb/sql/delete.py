@@ -98,13 +98,10 @@ def _keys(schema: TableSchema, table: TargetTable) -> list[tuple[str, str]]:
 def _text(
     call: Call, plan: DeletePlan, table: TargetTable, source: list[Piece], columns: list[str]
 ) -> Assembled:
-    pieces: list[Piece] = [plan.with_clause, "\n"] if plan.with_clause else []
-    pieces.append("SELECT ")
-    if plan.source:
-        pieces.append(f"DISTINCT ON ({', '.join(table.key)}) ")
-    pieces += [", ".join(columns), "\nFROM ", *table.pieces]
-    if plan.source:
-        pieces += [", ", *source]
-    if plan.condition:
-        pieces += ["\nWHERE ", plan.condition]
-    return Assembled(call.text, pieces)
+    return table.select(
+        call.text,
+        [", ".join(columns)],
+        with_clause=plan.with_clause,
+        source=source if plan.source else None,
+        condition=plan.condition,
+    )

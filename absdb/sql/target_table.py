@@ -7,11 +7,12 @@ and merge_into.py.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from absdb.engine import row_changes
-from absdb.sql.assembly import Piece, Span
+from absdb.sql.assembly import Assembled, Piece, Span
 from absdb.sql.names import NamedTable
 from absdb.sql.prepared import StandIn
 from absdb.sql.scan import readable
@@ -33,6 +34,27 @@ class TargetTable:
     pieces: list[Piece]
     key: list[str]
     given: dict[str, Any] = field(default_factory=dict)
+
+    def select(
+        self,
+        text: str,
+        columns: Sequence[Piece],
+        *,
+        with_clause: Span | None,
+        source: Sequence[Piece] | None,
+        condition: Span | None,
+    ) -> Assembled:
+        """The query for rows of the target that meet `condition`, each once however many rows of `source` it meets."""
+        pieces: list[Piece] = [with_clause, "\n"] if with_clause else []
+        pieces.append("SELECT ")
+        if source is not None:
+            pieces.append(f"DISTINCT ON ({', '.join(self.key)}) ")
+        pieces += [*columns, "\nFROM ", *self.pieces]
+        if source is not None:
+            pieces += [", ", *source]
+        if condition:
+            pieces += ["\nWHERE ", condition]
+        return Assembled(text, pieces)
 
 
 def target_table(

@@ -120,17 +120,13 @@ def _text(
     values: dict[str, Piece | None],
     rekeyed: bool,
 ) -> Assembled:
-    pieces: list[Piece] = [plan.with_clause, "\n"] if plan.with_clause else []
-    pieces.append("SELECT ")
-    if plan.source:
-        pieces.append(f"DISTINCT ON ({', '.join(table.key)}) ")
-    pieces += changed_columns(call, schema, table, values, rekeyed)
-    pieces += ["\nFROM ", *table.pieces]
-    if plan.source:
-        pieces += [", ", *source]
-    if plan.condition:
-        pieces += ["\nWHERE ", plan.condition]
-    return Assembled(call.text, pieces)
+    return table.select(
+        call.text,
+        changed_columns(call, schema, table, values, rekeyed),
+        with_clause=plan.with_clause,
+        source=source if plan.source else None,
+        condition=plan.condition,
+    )
 
 
 def changed_columns(
