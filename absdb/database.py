@@ -28,7 +28,7 @@ from absdb.versioning.scope import HeadScope, PastScope, Scope, point_of, point_
 if TYPE_CHECKING:
     import pandas as pd
 
-    from absdb.sql.result import Result
+    from absdb.sql.query.result import Result
     from absdb.sql.session import Session
 
 Moment = str | dt.datetime
@@ -93,7 +93,7 @@ class Database(DatabaseTables):
 
             main.sql("SELECT status, count(*) FROM orders WHERE total > ? GROUP BY ALL", [100]).to_pandas()
         """
-        from absdb.sql.frames import frames_of_caller
+        from absdb.sql.query.frames import frames_of_caller
         from absdb.sql.session import run_alone
 
         return run_alone(self._scope, text, parameters, frames=frames_of_caller())

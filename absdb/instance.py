@@ -24,7 +24,7 @@ from absdb.engine.location import file_system
 from absdb.engine.recovery import open_engine, refresh
 from absdb.ids import Lsn
 from absdb.reprs import counted, grid, page
-from absdb.sql.expressions import SqlEvaluator
+from absdb.sql.duck.expressions import SqlEvaluator
 from absdb.versioning import branch
 from absdb.versioning.listing import branches, databases, pins, snapshots
 from absdb.versioning.retention import drop_outlived

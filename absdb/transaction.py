@@ -17,7 +17,7 @@ from absdb.reprs import counted, plain
 from absdb.versioning.scope import TransactionScope
 
 if TYPE_CHECKING:
-    from absdb.sql.result import Result
+    from absdb.sql.query.result import Result
 
 
 class TransactionHandle(DatabaseTables):
@@ -56,7 +56,7 @@ class TransactionHandle(DatabaseTables):
 
     def sql(self, text: str, parameters: Sequence[Any] | Mapping[str, Any] | None = None) -> Result:
         """Run SQL in the transaction, as `Database.sql` does: it sees what was written, and happens with it."""
-        from absdb.sql.frames import frames_of_caller
+        from absdb.sql.query.frames import frames_of_caller
         from absdb.sql.session import Session
 
         return Session(self._scope).sql(text, parameters, frames=frames_of_caller())

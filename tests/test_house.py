@@ -37,6 +37,15 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("cli", "server", "remote", "panels", "magics", "demo", "dbapi", "sqlalchemy"),
 )
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
+SQL_FLOORS: tuple[tuple[str, ...], ...] = (
+    ("text",),
+    ("duck",),
+    ("", "query", "listings"),
+    ("change",),
+    ("define",),
+)
+"""The folders of sql/, lowest first; "" stands for the modules beside them, which hold sessions together."""
+SQL_FLOOR_OF = {folder: floor for floor, folders in enumerate(SQL_FLOORS) for folder in folders}
 DOORS = frozenset(FLOORS[-1])
 
 # Who may know whom on one floor: (the one who knows, the one who is known).
@@ -283,6 +292,21 @@ def imports_point_downstairs(module: Module) -> Iterator[Finding]:
             yield Finding(module, line, f"{module.room} (floor {own}) imports {other}, {where}")
 
 
+def sql_imports_point_downstairs(module: Module) -> Iterator[Finding]:
+    """A folder of sql/ without a floor, or one that knows a folder above its own."""
+    parts = module.path.split("/")
+    if module.room != "sql":
+        return
+    own = parts[2] if len(parts) > 3 else ""
+    if own not in SQL_FLOOR_OF:
+        yield Finding(module, 1, f"sql/{own} has no floor; give it one in SQL_FLOORS of tests/test_house.py")
+        return
+    for line, name in imports(module):
+        *above, other = name.split(".")[:3]
+        if above == ["absdb", "sql"] and SQL_FLOOR_OF.get(other, SQL_FLOOR_OF[""]) > SQL_FLOOR_OF[own]:
+            yield Finding(module, line, f"sql/{own} imports sql/{other}, which is above it")
+
+
 def facade_only_forwards(module: Module) -> Iterator[Finding]:
     """Anything in the package's __init__ but imports, constants, one-line forwards and lazy attributes."""
     if module.room == "":
@@ -487,6 +511,7 @@ def nothing_is_hidden(module: Module) -> Iterator[Finding]:
 RULES: tuple[Rule, ...] = (
     every_room_has_a_floor,
     imports_point_downstairs,
+    sql_imports_point_downstairs,
     facade_only_forwards,
     modules_say_what_they_are,
     modules_have_names_of_the_field,
@@ -603,6 +628,20 @@ BREAKS: tuple[tuple[Rule, str, str, str], ...] = (
     (imports_point_downstairs, "absdb/wal/x.py", "from ..engine import commit", "imports engine, upstairs"),
     (imports_point_downstairs, "absdb/wal/x.py", "import_module('absdb.sql')", "imports sql, upstairs"),
     (imports_point_downstairs, "absdb/cli/x.py", "import absdb.server.app", "server, on the same floor"),
+    (sql_imports_point_downstairs, "absdb/sql/odd/x.py", "", "sql/odd has no floor"),
+    (
+        sql_imports_point_downstairs,
+        "absdb/sql/text/x.py",
+        "from absdb.sql.duck.run import y",
+        "text imports sql/duck",
+    ),
+    (sql_imports_point_downstairs, "absdb/sql/x.py", "from absdb.sql.define import y", "imports sql/define"),
+    (
+        sql_imports_point_downstairs,
+        "absdb/sql/duck/x.py",
+        "from absdb.sql.session import y",
+        "imports sql/session",
+    ),
     (
         facade_only_forwards,
         "absdb/__init__.py",
@@ -716,6 +755,9 @@ KEEPS: tuple[tuple[Rule, str, str], ...] = (
     (imports_point_downstairs, "absdb/__init__.py", "from absdb.instance import connect"),
     (imports_point_downstairs, "absdb/testing/x.py", "from absdb.instance import connect"),
     (imports_point_downstairs, "absdb/wal/x.py", "import absdbx.engine"),
+    (sql_imports_point_downstairs, "absdb/sql/define/x.py", "from absdb.sql.change.insert import y"),
+    (sql_imports_point_downstairs, "absdb/sql/query/x.py", "from absdb.sql.session import y"),
+    (sql_imports_point_downstairs, "absdb/cli/x.py", "from absdb.sql.define import y"),
     (
         facade_only_forwards,
         "absdb/__init__.py",

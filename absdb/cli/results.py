@@ -21,7 +21,7 @@ from absdb.cli.table_text import Screen
 from absdb.cli.text import milliseconds
 from absdb.io.base import Bytes
 from absdb.reprs import counted
-from absdb.sql.result import Result
+from absdb.sql.query.result import Result
 
 _DONE_BY = {"INSERT": "inserted", "UPDATE": "updated", "DELETE": "deleted", "TRUNCATE": "deleted"}
 

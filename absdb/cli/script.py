@@ -12,9 +12,9 @@ from typing import Any
 
 from absdb.errors import AbsdbError, InvalidInputError, QueryError
 from absdb.sql.dispatch import verb_of
-from absdb.sql.parsed import Statement
-from absdb.sql.source import placed
-from absdb.sql.tokens import Kind, tokenize
+from absdb.sql.text.parsed import Statement
+from absdb.sql.text.source import placed
+from absdb.sql.text.tokens import Kind, tokenize
 
 _READING = {
     "SELECT", "FROM", "VALUES", "TABLE", "PIVOT", "UNPIVOT", "PIVOT_WIDER", "PIVOT_LONGER", "(",

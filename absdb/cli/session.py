@@ -21,7 +21,7 @@ from absdb.engine.recovery import open_engine
 from absdb.errors import LockedError, NotFoundError
 from absdb.instance import Instance
 from absdb.paths import CONTROL
-from absdb.sql.expressions import SqlEvaluator
+from absdb.sql.duck.expressions import SqlEvaluator
 from absdb.versioning.as_of import Point, resolve
 from absdb.versioning.scope import HeadScope, PastScope, Scope
 

@@ -18,7 +18,7 @@ from absdb.cli.shell_names import Names, matching
 from absdb.cli.shell_session import META
 from absdb.cli.shell_words import BEFORE_DATABASE, BEFORE_TABLE, KEYWORDS
 from absdb.errors import AbsdbError, QueryError
-from absdb.sql.tokens import Kind, Token, literal, tokenize
+from absdb.sql.text.tokens import Kind, Token, literal, tokenize
 
 OFFERED_MAX = 200
 _PREFIX = re.compile(r'(?:"[^"]*|[^\W\d][\w$]*)?$')

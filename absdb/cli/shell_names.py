@@ -12,10 +12,10 @@ from functools import cached_property
 from absdb.catalog.database import DatabaseCatalog
 from absdb.catalog.schema import DEFAULT_NAMESPACE
 from absdb.cli.shell_words import RESERVED
-from absdb.sql.known_names import function_names, listing_names
-from absdb.sql.names import alike, views_of
+from absdb.sql.listings.known_names import function_names, listing_names
+from absdb.sql.query.names import alike, views_of
 from absdb.sql.session import Session
-from absdb.sql.tokens import quoted
+from absdb.sql.text.tokens import quoted
 from absdb.versioning.scope import HeadScope
 
 _PLAIN = re.compile(r"[a-z_][a-z0-9_]*")

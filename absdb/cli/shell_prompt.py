@@ -30,7 +30,7 @@ from absdb.cli.shell_names import Names
 from absdb.cli.shell_session import META, Shell
 from absdb.cli.shell_words import KEYWORDS
 from absdb.errors import QueryError
-from absdb.sql.tokens import Kind, Token, tokenize
+from absdb.sql.text.tokens import Kind, Token, tokenize
 
 STYLE = Style.from_dict(
     {

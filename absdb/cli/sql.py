@@ -20,7 +20,7 @@ from absdb.cli.session import opened
 from absdb.cli.table_text import screen_of
 from absdb.cli.text import milliseconds
 from absdb.errors import AbsdbError, StateError
-from absdb.sql.result import Result
+from absdb.sql.query.result import Result
 from absdb.sql.session import Session
 
 ROWS_AT_TERMINAL_MAX = 1000

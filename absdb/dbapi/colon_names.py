@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
 
-from absdb.sql.edits import Edit, Edited
-from absdb.sql.tokens import Kind, tokenize
+from absdb.sql.text.edits import Edit, Edited
+from absdb.sql.text.tokens import Kind, tokenize
 
 _BEFORE = frozenset("(,=<>+-*/%|&;")
 

@@ -28,7 +28,7 @@ from absdb.dbapi.errors import (
 from absdb.dbapi.sharing import shared
 from absdb.ids import Lsn
 from absdb.sql.session import Session
-from absdb.sql.tokens import leading_words
+from absdb.sql.text.tokens import leading_words
 
 if TYPE_CHECKING:
     from absdb.database import Database
@@ -148,7 +148,7 @@ class Connection:
         self._level = _level(isolation_level)
         self._begun_here = False
         if schema is not None:
-            from absdb.sql.tokens import quoted
+            from absdb.sql.text.tokens import quoted
 
             self._session.sql(f"USE {quoted(database.name)}.{quoted(schema)}").close()
         self._leave = leave

@@ -16,13 +16,13 @@ import pyarrow as pa
 
 from absdb.dbapi.colon_names import with_dollar_names
 from absdb.dbapi.errors import InterfaceError, ProgrammingError, translated
-from absdb.sql.many_rows import execute_many
+from absdb.sql.change.many_rows import execute_many
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from absdb.dbapi.connection import Connection
-    from absdb.sql.result import Result
+    from absdb.sql.query.result import Result
 
 Parameters = Sequence[Any] | Mapping[str, Any] | None
 Description = tuple[str, pa.DataType, None, None, int | None, int | None, bool | None]

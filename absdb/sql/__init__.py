@@ -1,1 +1,1 @@
-"""SQL, answered by DuckDB. The only room that knows it."""
+"""SQL, answered by DuckDB. The only room that knows it; its folders stand on each other (ARCHITECTURE.md)."""

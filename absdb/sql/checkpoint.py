@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from absdb.engine.checkpoint import checkpoint
-from absdb.sql.cursor import TokenCursor
-from absdb.sql.result import Result
+from absdb.sql.query.result import Result
+from absdb.sql.text.cursor import TokenCursor
 
 if TYPE_CHECKING:
     from absdb.sql.session import Call

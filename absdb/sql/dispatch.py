@@ -9,48 +9,48 @@ from collections.abc import Callable, Iterable
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from absdb.sql.parsed import Statement
 from absdb.sql.refused import OBJECT_REASONS, REASONS
-from absdb.sql.source import error_at
+from absdb.sql.text.parsed import Statement
+from absdb.sql.text.source import error_at
 
 if TYPE_CHECKING:
-    from absdb.sql.result import Result
+    from absdb.sql.query.result import Result
 
 Handler = Callable[[Any], "Result"]
 
 QUERIES = ("SELECT", "FROM", "VALUES", "TABLE", "PIVOT", "UNPIVOT", "PIVOT_WIDER", "PIVOT_LONGER", "(")
 _TRANSACTIONS = ("BEGIN", "START", "COMMIT", "END", "ROLLBACK", "ABORT", "SAVEPOINT", "RELEASE")
 _MODULES: dict[str, str] = {
-    **dict.fromkeys((*QUERIES, "SUMMARIZE"), "select"),
-    **dict.fromkeys(("DESCRIBE", "DESC", "SHOW"), "show"),
+    **dict.fromkeys((*QUERIES, "SUMMARIZE"), "query.select"),
+    **dict.fromkeys(("DESCRIBE", "DESC", "SHOW"), "listings.show"),
     **dict.fromkeys(("SET", "RESET", "PRAGMA"), "session_settings"),
-    "INSERT": "insert",
-    "UPDATE": "update",
-    "DELETE": "delete",
+    "INSERT": "change.insert",
+    "UPDATE": "change.update",
+    "DELETE": "change.delete",
     **dict.fromkeys(_TRANSACTIONS, "transactions"),
     "USE": "use",
-    "EXPLAIN": "explain",
-    "TRUNCATE": "delete",
-    "COPY": "copy",
-    "MERGE": "merge_into",
-    "COMMENT": "comment",
+    "EXPLAIN": "query.explain",
+    "TRUNCATE": "change.delete",
+    "COPY": "change.copy",
+    "MERGE": "change.merge_into",
+    "COMMENT": "define.comment",
     "CHECKPOINT": "checkpoint",
 }
 """First word → module of this room whose `execute` runs the statement."""
 _CREATED = ("TABLE", "VIEW", "SCHEMA", "SEQUENCE", "MACRO", "DATABASE", "SNAPSHOT")
 _OBJECTS: dict[str, dict[str, str]] = {
     "CREATE": {
-        **{kind: f"create_{kind.lower()}" for kind in _CREATED},
-        "FUNCTION": "create_macro",
+        **{kind: f"define.create_{kind.lower()}" for kind in _CREATED},
+        "FUNCTION": "define.create_macro",
     },
-    "ALTER": {kind: f"alter_{kind.lower()}" for kind in ("TABLE", "VIEW", "DATABASE")},
+    "ALTER": {kind: f"define.alter_{kind.lower()}" for kind in ("TABLE", "VIEW", "DATABASE")},
     "DROP": {
-        **dict.fromkeys(("TABLE", "VIEW", "SCHEMA", "SEQUENCE", "MACRO", "FUNCTION"), "drop"),
-        "DATABASE": "drop_database",
-        "SNAPSHOT": "drop_snapshot",
+        **dict.fromkeys(("TABLE", "VIEW", "SCHEMA", "SEQUENCE", "MACRO", "FUNCTION"), "define.drop"),
+        "DATABASE": "define.drop_database",
+        "SNAPSHOT": "define.drop_snapshot",
     },
-    "RESTORE": dict.fromkeys(("DATABASE", "TABLE"), "restore"),
-    "UNDROP": {"TABLE": "undrop"},
+    "RESTORE": dict.fromkeys(("DATABASE", "TABLE"), "define.restore"),
+    "UNDROP": {"TABLE": "define.undrop"},
     "FORCE": {"CHECKPOINT": "checkpoint"},
 }
 """First word → what it is done to → module."""

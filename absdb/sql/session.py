@@ -19,20 +19,20 @@ from absdb.engine.engine import Engine
 from absdb.engine.transaction import Transaction
 from absdb.errors import InvalidInputError, QueryError, StateError
 from absdb.ids import Lsn
-from absdb.sql import run
-from absdb.sql.connection import Backend, backend_of, own_backend
 from absdb.sql.dispatch import handler_of
-from absdb.sql.duck_errors import placed_back
-from absdb.sql.edits import Edited
-from absdb.sql.names import Moment, alike
-from absdb.sql.parameters import Values, bind
-from absdb.sql.parsed import Statement
-from absdb.sql.prepared import Frames, Prepared
-from absdb.sql.result import Result
-from absdb.sql.rewrite import Rewriter
-from absdb.sql.sequence_values import Drawn
-from absdb.sql.time_travel import When
-from absdb.sql.tokens import Token, statements_of, tokenize
+from absdb.sql.duck.connection import Backend, backend_of, own_backend
+from absdb.sql.duck.duck_errors import placed_back
+from absdb.sql.query import run
+from absdb.sql.query.names import Moment, alike
+from absdb.sql.query.prepared import Frames, Prepared
+from absdb.sql.query.result import Result
+from absdb.sql.query.rewrite import Rewriter
+from absdb.sql.query.sequence_values import Drawn
+from absdb.sql.text.edits import Edited
+from absdb.sql.text.parameters import Values, bind
+from absdb.sql.text.parsed import Statement
+from absdb.sql.text.time_travel import When
+from absdb.sql.text.tokens import Token, statements_of, tokenize
 from absdb.versioning.scope import HeadScope, PastScope, Scope, TransactionScope
 
 if TYPE_CHECKING:
@@ -233,7 +233,7 @@ class Session:
         Each is a view there, under its own name, of the rows as they are now; later changes do not show. What is made
         there stays in its memory. Files and extensions are out of reach. `tables` names those to show, if not all.
         """
-        from absdb.sql.guarded import guarded_connection
+        from absdb.sql.query.guarded import guarded_connection
 
         self.check_open()
         return guarded_connection(self.backend, Moment.of(self.scope, self.namespace), tables)

@@ -15,11 +15,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from absdb.errors import QueryError
-from absdb.sql.cursor import TokenCursor
-from absdb.sql.names import alike
-from absdb.sql.result import Result
-from absdb.sql.source import error_at
-from absdb.sql.tokens import Kind, literal, quoted
+from absdb.sql.query.names import alike
+from absdb.sql.query.result import Result
+from absdb.sql.text.cursor import TokenCursor
+from absdb.sql.text.source import error_at
+from absdb.sql.text.tokens import Kind, literal, quoted
 
 if TYPE_CHECKING:
     from absdb.sql.session import Call
@@ -165,7 +165,7 @@ def _variable(call: Call, cursor: TokenCursor, verb: str) -> Result:
 
 def _pragma(call: Call, cursor: TokenCursor) -> Result:
     """Pragmas that show something; those that set something are SET."""
-    from absdb.sql import show
+    from absdb.sql.listings import show
 
     start = cursor.token.start
     name = cursor.name("a pragma")

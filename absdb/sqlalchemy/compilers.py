@@ -12,7 +12,7 @@ from sqlalchemy import exc, schema, util
 from sqlalchemy.dialects.postgresql.base import PGCompiler
 from sqlalchemy.sql import compiler, sqltypes
 
-from absdb.sql.tokens import literal
+from absdb.sql.text.tokens import literal
 
 
 class AbsdbCompiler(PGCompiler):

@@ -20,7 +20,7 @@ from sqlalchemy.exc import ArgumentError
 from sqlalchemy.sql import sqltypes
 from sqlalchemy.sql.compiler import InsertmanyvaluesSentinelOpts
 
-from absdb.sql.tokens import literal
+from absdb.sql.text.tokens import literal
 from absdb.sqlalchemy.compilers import AbsdbCompiler, AbsdbDDLCompiler, AbsdbTypeCompiler
 from absdb.sqlalchemy.reflection import Reflection
 

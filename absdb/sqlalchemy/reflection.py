@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 from sqlalchemy import exc
 from sqlalchemy.engine import Connection, reflection
 
-from absdb.sql.catalog_rows import (
+from absdb.sql.listings.catalog_rows import (
     ColumnRow,
     ConstraintRow,
     TableRow,
@@ -21,7 +21,7 @@ from absdb.sql.catalog_rows import (
     table_rows,
     view_rows,
 )
-from absdb.sql.names import Moment, alike, same
+from absdb.sql.query.names import Moment, alike, same
 from absdb.sqlalchemy.types import reflected_type
 
 

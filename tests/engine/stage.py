@@ -18,7 +18,7 @@ from absdb.engine.reader import TableReader
 from absdb.engine.recovery import open_engine
 from absdb.engine.transaction import Transaction
 from absdb.io.memory import MemoryFileSystem
-from absdb.sql.expressions import SqlEvaluator
+from absdb.sql.duck.expressions import SqlEvaluator
 from absdb.versioning.as_of import Point, resolve
 from absdb.versioning.branch import create_branch
 

@@ -10,7 +10,7 @@ import pytest
 
 import absdb
 from absdb.sql.session import Session
-from absdb.sql.tokens import statements_of
+from absdb.sql.text.tokens import statements_of
 
 PAGE = (Path(absdb.__file__).parent / "sql" / "DIALECT.md").read_text()
 SHOWN = [text for block in re.findall(r"```sql\n(.*?)```", PAGE, re.DOTALL) for text in statements_of(block)]

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from absdb.errors import QueryError
-from absdb.sql.expressions import SqlEvaluator
+from absdb.sql.duck.expressions import SqlEvaluator
 
 ROWS = pa.table({"a": pa.array([3, 1, None], pa.int64()), "B c": ["x", "y", "z"]})
 

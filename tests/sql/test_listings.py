@@ -38,7 +38,7 @@ def main(shop: absdb.Instance) -> absdb.Database:
     return shop["main"]
 
 
-def same(found: absdb.sql.result.Result, expected: pd.DataFrame) -> None:
+def same(found: absdb.sql.query.result.Result, expected: pd.DataFrame) -> None:
     """The listing has the rows and columns of the frame."""
     frame = found.to_pandas()
     assert list(frame.columns) == list(expected.columns)

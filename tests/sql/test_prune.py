@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import absdb
-from absdb.sql.joined import Frame
-from absdb.sql.parsed import Query
-from absdb.sql.prune import Selection, selection
+from absdb.sql.query.joined import Frame
+from absdb.sql.query.prune import Selection, selection
 from absdb.sql.session import Call, Session
+from absdb.sql.text.parsed import Query
 
 
 @pytest.fixture(scope="module")
@@ -49,8 +49,8 @@ def chosen(
 ) -> list[Selection | None]:
     """What is selected of each table in the order of the text."""
     session = Session(database._scope)
-    from absdb.sql.parameters import bind
-    from absdb.sql.parsed import Statement
+    from absdb.sql.text.parameters import bind
+    from absdb.sql.text.parsed import Statement
 
     statement = Statement.read(text)
     call = Call(session, statement, bind(statement.parameters, parameters), None)

@@ -1,0 +1,1 @@
+"""Statements that define things: databases, schemas, tables, views, macros, sequences, snapshots."""

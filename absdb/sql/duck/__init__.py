@@ -1,0 +1,1 @@
+"""DuckDB itself: its connections, types, errors and what it reads and gives back."""

@@ -1,0 +1,1 @@
+"""What SQL tells about an instance: listings, information_schema, SHOW and DESCRIBE."""

@@ -1,0 +1,1 @@
+"""Queries: names become states, states become Arrow tables, DuckDB answers."""
