@@ -9,7 +9,7 @@ import datetime as dt
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from absdb.database_tables import DatabaseTables
+from absdb.database_merges import DatabaseMerges
 from absdb.diff import Diff
 from absdb.engine.engine import Engine
 from absdb.engine.frames import listing
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 Moment = str | dt.datetime
 
 
-class Database(DatabaseTables):
+class Database(DatabaseMerges):
     """A database or branch: `shop["main"]`, `main.branch("staging")`, `main.at(snapshot="before")`.
 
     Points in the past are named the same way everywhere: `lsn=` (an LSN or its text), `time=` (an aware

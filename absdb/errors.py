@@ -7,9 +7,12 @@
     ├── InvalidInputError (ValueError)     what was passed in cannot be accepted; nothing changed
     │   ├── SchemaMismatchError            columns or types do not fit the table
     │   └── ConstraintError                rows break a constraint of the table
+    │       ├── MergeConstraintError       ... the result of a merge would
+    │       └── DataCheckError             ... a named data check of the database does not hold
     ├── ConflictError                      somebody else was first; run the transaction again
     │   ├── WriteConflictError             two transactions wrote the same key
-    │   └── ReadConflictError              what a serializable transaction read was changed meanwhile
+    │   ├── ReadConflictError              what a serializable transaction read was changed meanwhile
+    │   └── MergeConflictError             both sides of a merge changed the same thing differently
     ├── StateError                         right call, wrong moment: closed, read-only, protected
     │   └── LockedError                    another process holds the instance
     ├── QueryError                         an SQL text or an expression cannot be run
@@ -80,6 +83,19 @@ class ConstraintError(InvalidInputError):
     """Rows break a constraint: `table`, `constraint`, `keys` (the first few that do)."""
 
 
+class MergeConstraintError(ConstraintError):
+    """The result of a merge would break constraints: `violations`, a frame with a row for each."""
+
+    @property
+    def violations(self) -> Any:
+        """A pandas frame: table_name, constraint_name, key, message; a row for each row that breaks something."""
+        return self.facts["violation_data"].frame()
+
+
+class DataCheckError(ConstraintError):
+    """A named data check does not hold: `checks`, the names of those that failed; `rows`, a frame for each."""
+
+
 class ConflictError(AbsdbError):
     """Somebody else was first; running the transaction again may succeed."""
 
@@ -90,6 +106,15 @@ class WriteConflictError(ConflictError):
 
 class ReadConflictError(ConflictError):
     """What a serializable transaction had read was changed before it committed: `table`."""
+
+
+class MergeConflictError(ConflictError):
+    """Both sides of a merge changed the same things differently: `conflicts`, a frame to edit and hand back."""
+
+    @property
+    def conflicts(self) -> Any:
+        """A pandas frame, a row for each conflict, with a resolution column to fill in and pass as resolutions=."""
+        return self.facts["conflict_data"].frame()
 
 
 class StateError(AbsdbError):

@@ -4,8 +4,9 @@ A DatabaseCatalog is an immutable map from (kind, id) to a descriptor. A commit 
 the changed entries as JSON, `null` for removed ones; `apply` makes the next catalog from them. History keeps
 one catalog per schema change, so that a point in the past has the schema of that time.
 
-Kinds: `table` (TableSchema), `namespace` (an SQL schema), `sequence`, `view`, `macro`, `ancestry` (what has been
-merged in: a map era → LSN). A kind this absdb does not know is kept as the JSON it came as.
+Kinds: `table` (TableSchema), `namespace` (an SQL schema), `sequence`, `view`, `macro`, `check` (a named data check),
+`ancestry` (what has been merged in: a map era → LSN; 0 for the database, a table's id for one that was put back
+alone). A kind this absdb does not know is kept as the JSON it came as.
 """
 
 from __future__ import annotations
@@ -74,10 +75,14 @@ class DatabaseCatalog:
                     found.setdefault(constraint.table, []).append((table, constraint))
         return {table_id: tuple(pairs) for table_id, pairs in found.items()}
 
-    @cached_property
-    def ancestry(self) -> dict[EraId, int]:
-        """What merges have brought in: era → LSN contained. What the lineage itself contains is not listed."""
-        return {EraId(int(era)): lsn for era, lsn in self.entities.get(("ancestry", 0), {}).items()}
+    def ancestry_of(self, table: TableId | None = None) -> dict[EraId, int]:
+        """What merges have brought in: era → LSN contained. What the lineage itself contains is not listed.
+
+        A table that was put back alone has an ancestry of its own.
+        """
+        whole = self.entities.get(("ancestry", 0), {})
+        found = whole if table is None else self.entities.get(("ancestry", int(table)), whole)
+        return {EraId(int(era)): lsn for era, lsn in found.items()}
 
     def table(self, name: str, namespace: str | None = None) -> TableSchema:
         """The table called `name`, or `schema.name`; NotFoundError suggests the nearest name."""

@@ -183,7 +183,7 @@ class History:
         for era_id in reversed(info.eras):
             era = self.eras[era_id]
             if era.start_lsn <= lsn:
-                return self._reached(era, lsn, last_commit)
+                return self.reached(era, lsn, last_commit)
         return self.cut(self.eras[info.eras[0]].base, lsn, last_commit)
 
     def cut(self, lineage: Lineage, lsn: int, last_commit: LastCommit) -> Lineage:
@@ -191,10 +191,11 @@ class History:
         for era_id, reached in reversed(lineage):
             era = self.eras[era_id]
             if era.start_lsn <= lsn:
-                return self._reached(era, min(lsn, reached), last_commit)
+                return self.reached(era, min(lsn, reached), last_commit)
         return ()
 
-    def _reached(self, era: Era, lsn: int, last_commit: LastCommit) -> Lineage:
+    def reached(self, era: Era, lsn: int, last_commit: LastCommit) -> Lineage:
+        """The state that an era had reached at `lsn`; what it began with if it had no commit by then."""
         last = last_commit(era.id, lsn)
         if last is None and era.table_bases:
             last = era.start_lsn

@@ -60,6 +60,8 @@ class Column:
     generated: str | None = None
     replaces: ColumnId | None = None
     comment: str = ""
+    aliases: tuple[ColumnId, ...] = ()
+    """What the same column is called on branches that had added it by themselves before they were merged."""
 
     @property
     def page_name(self) -> str:
@@ -77,6 +79,8 @@ class Column:
         for name in ("generated", "replaces", "comment"):
             if getattr(self, name):
                 data[name] = getattr(self, name)
+        if self.aliases:
+            data["aliases"] = list(self.aliases)
         return data
 
     @classmethod
@@ -92,6 +96,7 @@ class Column:
             generated=data.get("generated"),
             replaces=data.get("replaces"),
             comment=data.get("comment", ""),
+            aliases=tuple(ColumnId(other) for other in data.get("aliases", ())),
         )
 
 

@@ -194,7 +194,7 @@ def _nested_converted(schema: TableSchema, rows: Any) -> Any:
     isnull = rows[[c.name for c in found]].isna()
     for column in found:
         values = zip(rows[column.name], isnull[column.name], strict=True)
-        given[column.name] = _array(column, [None if null else value for value, null in values])
+        given[column.name] = array_of(column, [None if null else value for value, null in values])
     return given
 
 
@@ -234,7 +234,7 @@ def _is_columns(schema: TableSchema, rows: Mapping[str, Any]) -> bool:
 def _columns(schema: TableSchema, columns: Mapping[str, Any]) -> pa.Table:
     check_names(schema, list(columns))
     arrays = {
-        name: _array(schema.by_name[name], values) if isinstance(values, list | tuple) else values
+        name: array_of(schema.by_name[name], values) if isinstance(values, list | tuple) else values
         for name, values in columns.items()
     }
     return from_frame(arrays)
@@ -255,11 +255,11 @@ def _table(schema: TableSchema, names: Sequence[str], rows: Dicts) -> pa.Table:
     check_names(schema, names)
     if not names:
         return pa.table({"": pa.nulls(len(rows))}).select([])  # which remembers how many rows there are
-    arrays = [_array(schema.by_name[name], [row[name] for row in rows]) for name in names]
+    arrays = [array_of(schema.by_name[name], [row[name] for row in rows]) for name in names]
     return pa.Table.from_arrays(arrays, names=list(names))
 
 
-def _array(column: Column, values: Iterable[Any]) -> pa.Array:
+def array_of(column: Column, values: Iterable[Any]) -> pa.Array:
     """Python values as an array of the column's type; SchemaMismatchError shows the first misfit."""
     convert = Converter.of(column.type, column.name).to_physical
     physical = physical_type(column.type)

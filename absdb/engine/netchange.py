@@ -2,7 +2,7 @@
 
 Few rows stay plain tuples, more become one Arrow batch, and above the bulk threshold they go into page files
 before the commit record that names them. A key written and taken back to nothing is left out, and so is a row written
-as it was: neither a diff nor a history shows it. Called by engine/transaction.py.
+as it was, unless the transaction `keeps_equal`: neither a diff nor a history shows it. Called by engine/transaction.py.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def _as_rows(
         if op == DELETE:
             if before is not None:
                 changes.append(RowChange(key, None, before))
-        elif before is None or not _same(schema, before, row):
+        elif before is None or tx.keeps_equal or not _same(schema, before, row):
             changes.append(RowChange(key, row, before))
     if not changes:
         return None
@@ -107,7 +107,9 @@ def _as_batch(tx: Transaction, schema: TableSchema, section: Section) -> TableCh
     found = tx.base_reader(schema).lookup(schema.key_spec.keys_of(batch))
     alive = found.alive
     before = found.take(schema.physical_projection) if alive.any() else None
-    needless = unchanged_from(schema, batch, alive, before) | _idle_tombstones(batch, alive)
+    needless = _idle_tombstones(batch, alive)
+    if not tx.keeps_equal:
+        needless |= unchanged_from(schema, batch, alive, before)
     if needless.any():
         batch = batch.take(pa.array(np.flatnonzero(~needless)))
         before = None if before is None else before.take(pa.array(np.flatnonzero(~needless[alive])))
@@ -130,7 +132,9 @@ def _effective(
     base = tx.base_reader(schema)
     for batch in batches:
         found = base.lookup(schema.key_spec.keys_of(batch))
-        needless = unchanged(base, batch, found) | _idle_tombstones(batch, found.alive)
+        needless = _idle_tombstones(batch, found.alive)
+        if not tx.keeps_equal:
+            needless |= unchanged(base, batch, found)
         kept = batch if not needless.any() else batch.take(pa.array(np.flatnonzero(~needless)))
         if kept.num_rows:
             yield kept

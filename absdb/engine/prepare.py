@@ -11,7 +11,7 @@ engine/load.py and engine/rewrite.py; few rows passed as dicts go through engine
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from absdb.engine.transaction import Transaction
 
 SHOWN = 5
+Report = Callable[[ConstraintError], None]
+"""Told of rows that break a constraint, so that all of them can be listed."""
 _ALONE = "rows given"
 """The column of an expression that reads none: it says how many rows there are."""
 
@@ -132,13 +134,15 @@ def complete(
     *,
     present: Present | None = None,
     row_ids: pa.Array | None = None,
+    report: Report | None = None,
 ) -> pa.RecordBatch:
     """A page batch from conformed columns; `present` fills those left out where the row exists.
 
-    `row_ids` are the hidden keys of rows that have some; others get new ones.
+    `row_ids` are the hidden keys of rows that have some; others get new ones. ConstraintError for rows that break
+    NOT NULL or CHECK, unless there is somebody to `report` all of them to.
     """
     values = fill(tx, schema, given, present)
-    check_values(tx, schema, values, given.rows)
+    check_values(tx, schema, values, given.rows, report)
     if schema.hidden_key is not None:
         values[schema.hidden_key.page_name] = (
             row_ids if row_ids is not None else _row_ids(tx, schema, given.rows)
@@ -266,13 +270,19 @@ def logical_rows(
     return pa.table({c.name: to_logical(values[c.page_name], c.type) for c in columns})
 
 
-def check_values(tx: Transaction, schema: TableSchema, values: dict[str, pa.Array], rows: int) -> None:
-    """NOT NULL and CHECK; ConstraintError shows the keys of the first rows that break one."""
+def check_values(
+    tx: Transaction,
+    schema: TableSchema,
+    values: dict[str, pa.Array],
+    rows: int,
+    report: Report | None = None,
+) -> None:
+    """NOT NULL and CHECK; ConstraintError shows the keys of the first rows that break one, or of all to `report`."""
     for column in schema.columns:
         array = values[column.page_name]
         if array.null_count and (not column.nullable or column.id in schema.key):
             bad = array.is_null().to_numpy(zero_copy_only=False)
-            _broken(schema, values, bad, "NOT NULL", f"column {column.name!r} must not be NULL")
+            _broken(schema, values, bad, "NOT NULL", f"column {column.name!r} must not be NULL", report)
     checks = [c for c in schema.constraints if isinstance(c, Check)]
     if checks and rows:
         texts = [c.expression for c in checks]
@@ -280,7 +290,9 @@ def check_values(tx: Transaction, schema: TableSchema, values: dict[str, pa.Arra
         for check, array in zip(checks, found, strict=True):
             good = pc.fill_null(_as_bool(schema, check, array), True).to_numpy(zero_copy_only=False)
             if not good.all():
-                _broken(schema, values, ~good, check.name, f"CHECK ({check.expression}) does not hold")
+                _broken(
+                    schema, values, ~good, check.name, f"CHECK ({check.expression}) does not hold", report
+                )
 
 
 def _as_bool(schema: TableSchema, check: Check, array: pa.Array) -> pa.Array:
@@ -294,23 +306,33 @@ def _as_bool(schema: TableSchema, check: Check, array: pa.Array) -> pa.Array:
 
 
 def _broken(
-    schema: TableSchema, values: dict[str, pa.Array], bad: np.ndarray[Any, Any], constraint: str, what: str
+    schema: TableSchema,
+    values: dict[str, pa.Array],
+    bad: np.ndarray[Any, Any],
+    constraint: str,
+    what: str,
+    report: Report | None,
 ) -> None:
     at = np.flatnonzero(bad)
-    first = pa.array(at[:SHOWN])
+    listed = at if report is not None else at[:SHOWN]
+    first = pa.array(listed)
     named = [c for c in schema.key_columns if c.page_name in values and schema.hidden_key is None]
     if named:
         parts = [to_logical(values[c.page_name].take(first), c.type).to_pylist() for c in named]
         keys = list(zip(*parts, strict=True))
     else:
-        keys = [(int(i),) for i in at[:SHOWN]]
-    raise ConstraintError(
-        f"table {schema.full_name!r}: {what} in rows {'with key' if named else 'number'} {shown_keys(keys, len(at))}",
+        keys = [(int(i),) for i in listed]
+    shown = shown_keys(keys[:SHOWN], len(at))
+    error = ConstraintError(
+        f"table {schema.full_name!r}: {what} in rows {'with key' if named else 'number'} {shown}",
         hint="nothing was changed",
         table=schema.full_name,
         constraint=constraint,
         keys=keys,
     )
+    if report is None:
+        raise error
+    report(error)
 
 
 def _row_ids(tx: Transaction, schema: TableSchema, rows: int) -> pa.Array:

@@ -88,7 +88,7 @@ def _widened(tx: Transaction, schema: TableSchema, column: Column, kind: pa.Data
     widened = dataclasses.replace(
         column,
         type=kind,
-        default=_recast_default(column, kind),
+        default=recast_default(column, kind),
         initial_default=None if initial is None else _recast(column, initial, kind).value,
     )
     return put(tx, with_column(schema, column.id, widened))
@@ -101,7 +101,7 @@ def _replaced(
         column,
         id=ColumnId(tx.engine.allocator.new_id()),
         type=kind,
-        default=_recast_default(column, kind),
+        default=recast_default(column, kind),
         initial_default=None,
         replaces=column.id,
     )
@@ -161,7 +161,7 @@ def _cast(schema: TableSchema, column: Column, kind: pa.DataType, values: pa.Arr
         ) from problem
 
 
-def _recast_default(column: Column, kind: pa.DataType) -> Default | None:
+def recast_default(column: Column, kind: pa.DataType) -> Default | None:
     default = column.default
     if default is None or default.kind != "value":
         return default

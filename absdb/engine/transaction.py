@@ -121,6 +121,8 @@ class Transaction:
         """Page files written for it: garbage collection leaves them alone until it has ended."""
         self.rests_on: set[TableId] = set()
         """Tables that were replaced by what was read of them: nobody else may have changed their rows meanwhile."""
+        self.keeps_equal = False
+        """Whether rows that are written as they are stay in the change: a merge says with them what it decided."""
         self.repeatable = True
         """Whether it could be run again: not once it has used up a stream, which can be read only once."""
         self.reads: Reads | None = None

@@ -81,6 +81,10 @@ def _some_tables(engine: Engine, point: Point, names: Sequence[str], body: dict[
             raise NotFoundError(
                 f"schema {table.namespace!r} of table {name!r} is gone", hint="create it first"
             )
+        if then.ancestry_of(table.id) != now.ancestry_of(table.id):
+            # What merges brought into the database since is not in this table any more.
+            ancestry = then.ancestry_of(table.id)
+            changes["ancestry", int(table.id)] = {str(era): lsn for era, lsn in ancestry.items()}
         if now.tables.get(table.id) is not table:
             changes["table", table.id] = table
         for column in table.columns:

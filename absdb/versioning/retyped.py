@@ -49,13 +49,13 @@ def descends(schema: TableSchema, column: Column, ancestor: Column) -> bool:
 
 def changed_values(older: pa.Array, newer: pa.Array) -> Bools:
     """For each row whether the older value, cast to the newer type without loss, is another one; NULL is NULL."""
-    made, fits = _cast_each(older, newer.type)
+    made, fits = cast_each(older, newer.type)
     same = equal_rows(made, newer) & fits
     changed: Bools = ~same
     return changed
 
 
-def _cast_each(values: pa.Array, wanted: pa.DataType) -> tuple[pa.Array, Bools]:
+def cast_each(values: pa.Array, wanted: pa.DataType) -> tuple[pa.Array, Bools]:
     """(the values as another type, NULL where one does not fit; which ones fit)."""
     fits = np.ones(len(values), bool)
     text = pt.is_string(values.type) or pt.is_large_string(values.type)

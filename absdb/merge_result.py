@@ -1,0 +1,102 @@
+"""MergeResult: what a merge, a revert or a cherry-pick did, or with `dry_run` would do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from absdb.ids import Lsn
+from absdb.reprs import counted, grid, html, page, plain
+from absdb.versioning.conflicts import Violations
+from absdb.versioning.merge import Merged
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class MergeResult:
+    """What came in, and how to take it back. `bool(result)` says whether anything did, or would."""
+
+    __slots__ = ("_dry_run", "_merged", "_undo")
+
+    def __init__(self, merged: Merged, *, dry_run: bool, undo: Callable[[Lsn], MergeResult]) -> None:
+        self._merged = merged
+        self._dry_run = dry_run
+        self._undo = undo
+
+    @property
+    def kind(self) -> str:
+        """nothing, fast-forward, merge or undo."""
+        return self._merged.kind
+
+    @property
+    def lsn(self) -> Lsn | None:
+        """The LSN of the commit; None if nothing was to be done, or for a dry run."""
+        return self._merged.lsn
+
+    @property
+    def dry_run(self) -> bool:
+        """Whether nothing was written."""
+        return self._dry_run
+
+    @property
+    def clean(self) -> bool:
+        """Whether no conflict, no broken constraint and no failed check stands in the way."""
+        found = self._merged
+        return not found.conflicts and not found.violations and found.failed_checks is None
+
+    @property
+    def bytes_to_write(self) -> int:
+        """Of a dry run: what the commit would take in the log and in page files; 0 for a fast-forward."""
+        return self._merged.bytes_to_write
+
+    @property
+    def conflicts(self) -> pd.DataFrame:
+        """Of a dry run: what is in conflict, as in MergeConflictError.conflicts."""
+        return self._merged.conflicts.frame()
+
+    @property
+    def violations(self) -> pd.DataFrame:
+        """Of a dry run: rows that would break constraints: table_name, constraint_name, key, message."""
+        return Violations(tuple(self._merged.violations)).frame()
+
+    def summary(self) -> pd.DataFrame:
+        """One row for each table and operation: table_name, operation (added, modified, removed, …), row_count."""
+        import pandas as pd
+
+        return pd.DataFrame(self._merged.summary, columns=["table_name", "operation", "row_count"])
+
+    def undo(self) -> MergeResult:
+        """Take it back and keep what was committed since, as a new commit; undone by its own undo().
+
+        What is undone counts as not merged: merging again brings it back.
+        """
+        if self._merged.lsn is None:
+            return self
+        return self._undo(self._merged.lsn)
+
+    def __bool__(self) -> bool:
+        return self._merged.kind != "nothing"
+
+    def __repr__(self) -> str:
+        return plain("MergeResult", self._described)
+
+    def _described(self) -> str:
+        found = self._merged
+        rows = sum(count for _, _, count in found.summary)
+        parts = [
+            found.kind,
+            *(["dry run"] if self._dry_run else []),
+            *([f"@ {found.lsn}"] if found.lsn else []),
+        ]
+        parts += [counted(rows, "change")] if found.kind != "nothing" else []
+        parts += [counted(len(found.conflicts), "conflict")] if found.conflicts else []
+        parts += [counted(len(found.violations), "violation")] if found.violations else []
+        return ", ".join(parts)
+
+    def _repr_html_(self) -> str | None:
+        return html(self._shown)
+
+    def _shown(self) -> str:
+        rows = [list(row) for row in self._merged.summary]
+        return page("Merge", self.kind, [self._described()], grid(["table", "operation", "rows"], rows))

@@ -1,0 +1,165 @@
+"""What a table says should happen to cells that both sides of a merge changed to different values.
+
+    ours, theirs     that side's value
+    max, min         the larger or smaller one; NULL counts as absent
+    sum              ours and theirs added up, less the base: both changes count (numbers only)
+    newest           the value of the row that was written last
+    a name           a function registered with `register`, called with three Arrow arrays: base, ours, theirs
+
+Kept in a table's options by column id, so that they follow renames. Called by merge_states.py.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.types as pt
+
+from absdb.catalog.schema import Column, TableSchema
+from absdb.engine.ddl_checks import put
+from absdb.errors import InvalidInputError, NotFoundError
+from absdb.ids import ColumnId
+from absdb.pages.types import describe_type, is_orderable, physical_type, to_logical, to_physical
+from absdb.versioning.conflicts import Ints
+from absdb.versioning.merge_cells import FIRST_BASE, OUR, THEIR, Policy
+from absdb.versioning.merge_sides import Bools, Slice
+from absdb.versioning.merge_tables import MergedColumn
+
+if TYPE_CHECKING:
+    from absdb.engine.transaction import Transaction
+
+OPTION = "merge_policies"
+BUILT_IN = ("ours", "theirs", "max", "min", "sum", "newest")
+Merger = Callable[[pa.Array, pa.Array, pa.Array], pa.Array]
+_registered: dict[str, Merger] = {}
+
+
+def register(name: str, merger: Merger) -> None:
+    """Make a function of yours a policy in this process: (base, ours, theirs) → values, NULL to leave a conflict."""
+    if name in BUILT_IN:
+        raise InvalidInputError(f"{name!r} is a policy already", hint="take another name")
+    _registered[name] = merger
+
+
+def set_policies(tx: Transaction, schema: TableSchema, policies: Mapping[str, str | None]) -> TableSchema:
+    """Declare policies by the names of columns; None takes one away. Returns the table as it is then."""
+    declared = dict(schema.options.get(OPTION, {}))
+    for name, policy in policies.items():
+        column = schema.column(name)
+        if policy is None:
+            declared.pop(str(column.id), None)
+            continue
+        _check(schema, column, policy)
+        declared[str(column.id)] = policy
+    options = {key: value for key, value in schema.options.items() if key != OPTION}
+    if declared:
+        options[OPTION] = declared
+    return put(tx, dataclasses.replace(schema, options=options))
+
+
+def _check(schema: TableSchema, column: Column, policy: str) -> None:
+    kind = physical_type(column.type)
+    where = f"column {column.name!r} of table {schema.full_name!r}"
+    if column.id in schema.key:
+        raise InvalidInputError(
+            f"{where} belongs to the key, which tells rows apart: it is never in conflict"
+        )
+    if column.generated is not None:
+        raise InvalidInputError(f"{where} is generated: it is computed from the merged row")
+    if policy == "sum" and not (pt.is_integer(kind) or pt.is_floating(kind) or pt.is_decimal(kind)):
+        raise InvalidInputError(
+            f"{where} is {describe_type(column.type)}, which cannot be summed", hint="take newest"
+        )
+    if policy in ("max", "min") and not is_orderable(kind):
+        raise InvalidInputError(f"{where} is {describe_type(column.type)}, whose values have no order")
+    if policy not in BUILT_IN and policy not in _registered:
+        names = ", ".join((*BUILT_IN, *_registered))
+        raise InvalidInputError(
+            f"there is no merge policy {policy!r}",
+            hint=f"there are {names}; register_merge_policy() adds one",
+        )
+
+
+def policies_of(schema: TableSchema) -> dict[str, str]:
+    """Policies by the names of columns."""
+    declared = schema.options.get(OPTION, {})
+    return {c.name: declared[str(c.id)] for c in schema.columns if str(c.id) in declared}
+
+
+def mergers_of(schema: TableSchema) -> dict[ColumnId, Policy]:
+    """What decides conflicts in which column."""
+    by_name = policies_of(schema)
+    return {schema.column(name).id: _policy(schema, name, policy) for name, policy in by_name.items()}
+
+
+def _policy(schema: TableSchema, column: str, name: str) -> Policy:
+    if name == "newest":
+        return _newest
+    merger = _MERGERS.get(name) or _registered.get(name)
+    if merger is None:
+        raise NotFoundError(
+            f"column {column!r} of table {schema.full_name!r} has the merge policy {name!r}, which this process "
+            "does not know",
+            hint="register it with register_merge_policy(), or declare another one",
+        )
+    return _by_values(merger, logical=name in _registered)
+
+
+def _by_values(merger: Merger, *, logical: bool) -> Policy:
+    def decide(part: Slice, column: MergedColumn, rows: Ints) -> tuple[pa.Array, Bools]:
+        assert column.merged is not None
+        kind, at = physical_type(column.merged.type), pa.array(rows)
+        ours, theirs = (part.values(side, column).take(at) for side in (OUR, THEIR))
+        has_base = len(part.alive) > FIRST_BASE
+        base = part.values(FIRST_BASE, column).take(at) if has_base else pa.nulls(len(rows), kind)
+        if logical:
+            base, ours, theirs = (to_logical(values, column.merged.type) for values in (base, ours, theirs))
+        made = merger(base, ours, theirs)
+        if isinstance(made, pa.ChunkedArray):
+            made = made.combine_chunks()
+        values = to_physical(made, made.type) if logical else made
+        if len(values) != len(rows):
+            raise InvalidInputError(f"a merge policy gave {len(values)} values for {len(rows)} cells")
+        values = values if values.type == kind else values.cast(kind)
+        if merger in (_ours, _theirs):
+            return values, np.ones(len(rows), bool)
+        return values, values.is_valid().to_numpy(zero_copy_only=False)
+
+    return decide
+
+
+def _newest(part: Slice, column: MergedColumn, rows: Ints) -> tuple[pa.Array, Bools]:
+    """The value of the row with the higher LSN; LSNs grow with time, whatever the branch."""
+    ours, theirs = (part.found(side).lsns()[rows] for side in (OUR, THEIR))
+    at = pa.array(rows)
+    sides = pa.concat_arrays([part.values(side, column).take(at) for side in (OUR, THEIR)])
+    place = np.arange(len(rows)) + np.where(theirs > ours, len(rows), 0)
+    return sides.take(pa.array(place)), np.ones(len(rows), bool)
+
+
+def _sum(base: pa.Array, ours: pa.Array, theirs: pa.Array) -> pa.Array:
+    before = pc.fill_null(base, pa.scalar(0).cast(base.type))
+    total = pc.subtract_checked(pc.add_checked(ours, theirs), before)
+    return total.cast(base.type)
+
+
+def _ours(base: pa.Array, ours: pa.Array, theirs: pa.Array) -> pa.Array:
+    return ours
+
+
+def _theirs(base: pa.Array, ours: pa.Array, theirs: pa.Array) -> pa.Array:
+    return theirs
+
+
+_MERGERS: dict[str, Merger] = {
+    "ours": _ours,
+    "theirs": _theirs,
+    "max": lambda base, ours, theirs: pc.max_element_wise(ours, theirs),
+    "min": lambda base, ours, theirs: pc.min_element_wise(ours, theirs),
+    "sum": _sum,
+}
