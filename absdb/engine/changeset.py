@@ -30,6 +30,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from absdb.catalog.database import Changes, changes_from_json, changes_to_json
@@ -38,6 +39,7 @@ from absdb.engine.rowcodec import Row, RowCodec
 from absdb.engine.rows import key_of
 from absdb.errors import CorruptionError
 from absdb.ids import EraId, TableId
+from absdb.pages.key import equal, length, search, take
 from absdb.pages.section import Key
 from absdb.pages.types import physical_type
 
@@ -193,10 +195,25 @@ def count_rows(change: TableChange) -> None:
     elif change.batch is not None:
         at = change.batch.schema.get_field_index("_op")
         ops = None if at < 0 else change.batch.column(at).to_numpy(zero_copy_only=False)
-        change.deleted = 0 if ops is None else int((ops == 1).sum())
+        tombstones = 0 if ops is None else int((ops == 1).sum())
         existed = 0 if change.before is None else change.before.num_rows
+        change.deleted = 0 if ops is None else _existing(change, np.flatnonzero(ops == 1))
         change.updated = existed - change.deleted
-        change.inserted = change.batch.num_rows - existed
+        change.inserted = change.batch.num_rows - tombstones - change.updated
+
+
+def _existing(change: TableChange, tombstones: np.ndarray[Any, Any]) -> int:
+    """How many tombstones of a batch are of rows that were there: those of a merge may say that a row stays away."""
+    if change.before is None or not len(tombstones):
+        return 0
+    spec, batch = change.schema.key_spec, change.batch
+    assert batch is not None
+    gone = take(spec.keys_of(spec.with_key(batch)), tombstones)
+    before = spec.keys_of(spec.with_key(change.before))
+    if length(before) >= batch.num_rows:
+        return len(tombstones)
+    place = np.minimum(search(before, gone), length(before) - 1)
+    return int(equal(take(before, place), gone).sum())
 
 
 def _encode_rows(schema: TableSchema, rows: list[RowChange]) -> bytes:

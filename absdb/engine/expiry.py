@@ -5,6 +5,7 @@ Kept are, for every table, whatever it takes to yield
     every pinned state     heads, what branches start from, snapshots, open transactions and points
     every state of a live database since the horizon (now minus history_retention), also one that was undone since
     the changes by which two live related databases differ from their latest common state: diffs and merges
+    the merge bases of such databases, and what some of them have merged in and others have not
 
 Runs, images and reverse runs that none of this needs are dropped from the covers; which LSN intervals are gone
 is remembered, so that a read that would need them is an error that says so. A horizon that has moved back, into what
@@ -21,6 +22,7 @@ from functools import reduce
 from itertools import combinations
 from typing import TYPE_CHECKING
 
+from absdb.catalog.ancestry import merge_bases, merged_beyond
 from absdb.catalog.lineage import Interval, Lineage, common_prefix, extends, remainder
 from absdb.engine.cover import EraCover
 from absdb.engine.covers import Covers, Image, Reverse
@@ -59,13 +61,14 @@ Span = tuple[Lineage, Lineage]
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
-    """What must stay readable: states, and all changes between two states (earlier, later)."""
+    """What must stay readable: states, all changes between two states (earlier, later), and merged branches."""
 
     states: set[Lineage]
     spans: set[Span]
+    merged: set[Interval]
 
     def beyond(self, other: _Kept) -> _Kept:
-        return _Kept(self.states - other.states, self.spans - other.spans)
+        return _Kept(self.states - other.states, self.spans - other.spans, self.merged - other.merged)
 
 
 def expire(engine: Engine) -> int:
@@ -88,14 +91,37 @@ def expire(engine: Engine) -> int:
             if _has_more(engine.covers, table, need, upto):
                 _add(engine, need, table, since)
                 dropped += _drop(engine, table, need, upto)
-        _forget_eras(engine, now.states, [later for _, later in now.spans])
+        merged = [((interval.era, interval.upto),) for interval in now.merged]
+        _forget_eras(engine, now.states, [*(later for _, later in now.spans), *merged])
     return dropped
 
 
 def _kept(engine: Engine, horizon: int) -> _Kept:
     spans = set(_spans(engine, horizon))
     states = {pin.lineage for pin in all_pins(engine, horizon)} | {earlier for earlier, _ in spans}
-    return _Kept(states, {(earlier, later) for earlier, later in spans if earlier != later})
+    merged: set[Interval] = set()
+    for family in _families(engine):
+        merged |= merged_beyond(engine.history, family)
+        states |= _merge_bases(engine, family)
+    return _Kept(states, {(earlier, later) for earlier, later in spans if earlier != later}, merged)
+
+
+def _merge_bases(engine: Engine, family: list[Lineage]) -> set[Lineage]:
+    """The merge bases of related heads that are not simply where their lineages part."""
+    history, last = engine.history, engine.log.last_at_or_below
+    merging = [head for head in family if history.catalog_at(head).ancestry_of()]
+    pairs = [(a, b) for a in merging for b in family if a != b]
+    return {base for a, b in pairs[:PAIRS_MAX] for base in merge_bases(history, last, a, b)}
+
+
+def _families(engine: Engine) -> list[list[Lineage]]:
+    """The heads of live databases, those together that began as one."""
+    related: dict[EraId, list[Lineage]] = {}
+    for info in engine.history.databases.values():
+        head = engine.head(info.id)[1]
+        if head:
+            related.setdefault(head[0][0], []).append(head)
+    return list(related.values())
 
 
 def _spans(engine: Engine, horizon: int) -> Iterable[Span]:
@@ -106,11 +132,7 @@ def _spans(engine: Engine, horizon: int) -> Iterable[Span]:
             end = history.cut((*history.eras[era].base, (era, engine.published)), engine.published, last)
             yield history.cut(end, horizon, last), end
         yield history.cut(head, horizon, last), head
-    related: dict[EraId, list[Lineage]] = {}
-    for head in heads.values():
-        if head:
-            related.setdefault(head[0][0], []).append(head)
-    for family in related.values():
+    for family in _families(engine):
         pairs = len(family) * (len(family) - 1) // 2
         groups = combinations(family, 2) if pairs <= PAIRS_MAX else [tuple(family)]
         for group in groups:
@@ -154,6 +176,7 @@ def _add(engine: Engine, needed: _Needed, table: TableId, kept: _Kept) -> _Neede
                 if extends(after, state):
                     need(state)
 
+    needed.add(kept.merged)
     for state in kept.states:
         need(lineage_of(state, table))
     for earlier, later in kept.spans:

@@ -31,7 +31,7 @@ ROWS_MAX = 100
 
 def net_change(tx: Transaction, schema: TableSchema, writes: TableWrites) -> TableChange | None:
     """The net change of one table, None if there is none."""
-    pending = _few_rows(schema, writes)
+    pending = None if tx.keeps_equal else _few_rows(schema, writes)
     if pending is not None and codec_of(schema) is not None:
         return _as_rows(tx, schema, writes.befores, pending) if pending else None
     writes.cover.seal()
@@ -82,7 +82,7 @@ def _as_rows(
         if op == DELETE:
             if before is not None:
                 changes.append(RowChange(key, None, before))
-        elif before is None or tx.keeps_equal or not _same(schema, before, row):
+        elif before is None or not _same(schema, before, row):
             changes.append(RowChange(key, row, before))
     if not changes:
         return None
@@ -107,10 +107,8 @@ def _as_batch(tx: Transaction, schema: TableSchema, section: Section) -> TableCh
     found = tx.base_reader(schema).lookup(schema.key_spec.keys_of(batch))
     alive = found.alive
     before = found.take(schema.physical_projection) if alive.any() else None
-    needless = _idle_tombstones(batch, alive)
-    if not tx.keeps_equal:
-        needless |= unchanged_from(schema, batch, alive, before)
-    if needless.any():
+    needless = unchanged_from(schema, batch, alive, before) | _idle_tombstones(batch, alive)
+    if needless.any() and not tx.keeps_equal:
         batch = batch.take(pa.array(np.flatnonzero(~needless)))
         before = None if before is None else before.take(pa.array(np.flatnonzero(~needless[alive])))
     if batch.num_rows == 0:
@@ -130,11 +128,12 @@ def _effective(
 ) -> Iterator[pa.RecordBatch]:
     """Batches of net versions without those that change nothing."""
     base = tx.base_reader(schema)
+    if tx.keeps_equal:
+        yield from batches
+        return
     for batch in batches:
         found = base.lookup(schema.key_spec.keys_of(batch))
-        needless = _idle_tombstones(batch, found.alive)
-        if not tx.keeps_equal:
-            needless |= unchanged(base, batch, found)
+        needless = unchanged(base, batch, found) | _idle_tombstones(batch, found.alive)
         kept = batch if not needless.any() else batch.take(pa.array(np.flatnonzero(~needless)))
         if kept.num_rows:
             yield kept

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 
+from absdb.catalog.ancestry import contained, covers, merge_bases
 from absdb.catalog.history import DatabaseInfo
 from absdb.catalog.lineage import Lineage
 from absdb.engine.changeset import TableChange
@@ -33,7 +34,6 @@ from absdb.paths import check_text
 from absdb.versioning.as_of import Point
 from absdb.versioning.conflicts import Conflicts, Violations
 from absdb.versioning.diff import Diff
-from absdb.versioning.merge_base import contained, covers, merge_bases
 from absdb.versioning.merge_states import Brought, Rules, bring
 from absdb.versioning.reset import reset_database
 
@@ -120,7 +120,7 @@ class _Attempt:
             ours, history = tx.lineage, engine.history
             if covers(contained(history, ours), contained(history, theirs)):
                 return Merged("nothing", ours, ours)
-            bases = merge_bases(engine, ours, theirs)
+            bases = merge_bases(history, engine.log.last_at_or_below, ours, theirs)
             if bases == (ours,) and not squash:
                 return self._fast_forward(tx, dry_run=dry_run)
             return self._three_way(tx, bases, dry_run=dry_run)
@@ -152,12 +152,16 @@ class _Attempt:
         return found
 
     def _three_way(self, tx: Transaction, bases: tuple[Lineage, ...], *, dry_run: bool) -> Merged:
-        engine = self.engine
+        engine, theirs = self.engine, self.source.lineage
 
         def bases_of(table: TableId | None) -> tuple[Lineage, ...]:
-            return bases if table is None else merge_bases(engine, tx.lineage, self.source.lineage, table)
+            return (
+                bases
+                if table is None
+                else merge_bases(engine.history, engine.log.last_at_or_below, tx.lineage, theirs, table)
+            )
 
-        brought = bring(tx, self.source.lineage, bases_of, self.rules, contains=True)
+        brought = bring(tx, theirs, bases_of, self.rules, contains=True)
         return commit_brought(tx, brought, self.checks, dry_run=dry_run, what=self.message)
 
 

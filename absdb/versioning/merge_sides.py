@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from absdb.catalog.ancestry import intervals
 from absdb.catalog.lineage import Interval, Lineage
 from absdb.catalog.schema import Column, TableSchema
 from absdb.engine.candidates import Written, runs_of, written_keys
@@ -32,7 +33,6 @@ from absdb.pages.key import slice as slice_keys
 from absdb.pages.lookup import Found
 from absdb.pages.projection import OutputColumn, Projection
 from absdb.pages.types import can_widen, physical_type
-from absdb.versioning.merge_base import intervals
 from absdb.versioning.merge_tables import MergedColumn, aliases_of
 from absdb.versioning.retyped import cast_each
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from absdb.catalog.ancestry import merged_ancestry, put_back_alone
 from absdb.catalog.lineage import Lineage
 from absdb.catalog.schema import TableSchema
 from absdb.engine.changeset import TableChange
@@ -21,7 +22,6 @@ from absdb.engine.ddl_checks import check_expressions
 from absdb.errors import AbsdbError, ConstraintError, InvalidInputError
 from absdb.ids import TableId
 from absdb.versioning.conflicts import OPEN, OURS, THEIRS, Conflicts, Resolutions
-from absdb.versioning.merge_base import merged_ancestry, put_back_alone
 from absdb.versioning.merge_catalog import Tables, merge_catalogs
 from absdb.versioning.merge_rows import RowMerge, RowRules
 from absdb.versioning.merge_sides import Side, Slice, candidates, side_of, table_in

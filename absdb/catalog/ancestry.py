@@ -2,27 +2,30 @@
 
     contained      era → LSN: what a state's lineage went through, and what merges have brought in (its ancestry)
     merge bases    the maximal points contained in both sides; several where branches have been merged both ways
-    intervals      what of a side's history its base does not contain: only keys written there can differ
+    intervals      what of a side's history, merged branches included, its base does not contain: only keys written
+                   there can differ
 
 A branch copies the ancestry of where it starts, a merge takes the union, a restore brings back that of the point
 it goes to, and undoing a merge takes away what that merge added, because ancestry is part of the catalog. It names
 only what the lineage does not. A table that was put back alone has an ancestry of its own from then on.
 
-Why keys written on the lineage are enough: a key that was written last by a commit that the base contains has the
-value there that the base's history gave it. A merge that decides a conflict for the value that is there writes that
-row all the same, so that a decision is never less visible than a change. Called by merge.py and its siblings.
+The lineage alone would not do for the intervals. If a merged branch changed a key and changed it back, or did what
+ours had done too, the merge wrote nothing for it, and still a base in between has another value there. For the same
+reason a merge that decides a conflict for the value that is there writes that row all the same: a decision is never
+less visible than a change. Called by versioning/ (merge.py and its siblings), and by
+engine/expiry.py, which keeps what merges to come will ask for.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from absdb.catalog.database import Changes, EntityId
-from absdb.catalog.history import History
+from absdb.catalog.history import History, LastCommit
 from absdb.catalog.lineage import ROOT, Interval, Lineage, position
-from absdb.engine.engine import Engine
-from absdb.ids import EraId, TableId
+from absdb.errors import HistoryExpiredError
+from absdb.ids import EraId, Lsn, TableId
 
 Contained = Mapping[EraId, int]
 
@@ -41,16 +44,19 @@ def covers(outer: Contained, inner: Contained) -> bool:
 
 
 def merge_bases(
-    engine: Engine, ours: Lineage, theirs: Lineage, table: TableId | None = None
+    history: History,
+    last_commit: LastCommit,
+    ours: Lineage,
+    theirs: Lineage,
+    table: TableId | None = None,
 ) -> tuple[Lineage, ...]:
     """The states at which histories part, newest first; the empty state alone where nothing is shared."""
-    history = engine.history
     a, b = contained(history, ours, table), contained(history, theirs, table)
     points = []
     for era in a.keys() & b.keys():
         known = history.eras.get(era)
         if known is not None:
-            state = history.reached(known, min(a[era], b[era]), engine.log.last_at_or_below)
+            state = history.reached(known, min(a[era], b[era]), last_commit)
             if state and state not in points:
                 points.append(state)
     reach = {state: contained(history, state, table) for state in points}
@@ -65,16 +71,31 @@ def _below(state: Lineage, other: Lineage, reach: Mapping[Lineage, Contained]) -
 
 
 def intervals(history: History, base: Lineage, side: Lineage, table: TableId) -> list[Interval]:
-    """Where keys were written in which a table differs between two states, of which one need not contain the other."""
-    found = list(_beyond(history, side, contained(history, base, table), table))
-    return found + list(_beyond(history, base, contained(history, side, table), table))
+    """Where keys were written in which a table may differ between two states: what one contains and the other not.
+
+    HistoryExpiredError if an era among them has been forgotten.
+    """
+    a, b = contained(history, base, table), contained(history, side, table)
+    found = [Interval(era, a.get(era, 0), lsn) for era, lsn in b.items() if lsn > a.get(era, 0)]
+    found += [Interval(era, b.get(era, 0), lsn) for era, lsn in a.items() if lsn > b.get(era, 0)]
+    for era, _, upto in found:
+        if era not in history.eras:
+            raise HistoryExpiredError(
+                f"the branch whose commits up to {Lsn(upto)} were merged is no longer kept"
+            )
+    return found
 
 
-def _beyond(history: History, lineage: Lineage, known: Contained, table: TableId) -> Iterator[Interval]:
-    for era, lsn in history.table_lineage(lineage, table):
-        after = known.get(era, 0)
-        if lsn > after:
-            yield Interval(era, after, lsn)
+def merged_beyond(history: History, heads: Sequence[Lineage]) -> set[Interval]:
+    """What some of related heads have merged in and others have not: `intervals` will ask for it."""
+    known = [contained(history, head) for head in heads]
+    merged = {era for head in heads for era in history.catalog_at(head).ancestry_of()}
+    found = set()
+    for era in merged & history.eras.keys():
+        levels = [one.get(era, 0) for one in known]
+        if min(levels) < max(levels):
+            found.add(Interval(era, min(levels), max(levels)))
+    return found
 
 
 def put_back_alone(history: History) -> set[TableId]:

@@ -1,0 +1,217 @@
+"""Merging plays against a model of plain dictionaries: commits, branches, merges every way, restores, undone merges.
+
+The model knows nothing of lineages, covers and pages. A commit is a set of all commits it contains and a dictionary
+of rows; the merge bases of two commits are the largest commits that both contain.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from dataclasses import dataclass, field
+
+import pytest
+
+import absdb
+
+DEEP = os.environ.get("ABSDB_DEEP", "") not in ("", "0")
+COLUMNS = ("a", "b")
+KEYS = range(6)
+Row = dict[str, object]
+
+
+@dataclass(eq=False)
+class Commit:
+    """A state, and the commits it contains, itself among them. `era` tells incarnations of databases apart."""
+
+    number: int
+    era: int
+    rows: dict[int, Row]
+    contains: set[int] = field(default_factory=set)
+
+
+class Model:
+    """Databases as heads of a graph of commits."""
+
+    def __init__(self) -> None:
+        self.commits: dict[int, Commit] = {}
+        self.heads: dict[str, int] = {}
+        self.eras: dict[str, int] = {}
+        self._eras = 0
+
+    def new_era(self, name: str) -> None:
+        self._eras += 1
+        self.eras[name] = self._eras
+
+    def commit(self, name: str, rows: dict[int, Row], contains: set[int]) -> Commit:
+        number = len(self.commits) + 1
+        made = Commit(number, self.eras[name], {k: dict(v) for k, v in rows.items()}, {*contains, number})
+        self.commits[number] = made
+        self.heads[name] = number
+        return made
+
+    def head(self, name: str) -> Commit:
+        return self.commits[self.heads[name]]
+
+    def bases(self, a: Commit, b: Commit) -> list[Commit]:
+        # Of each incarnation the last one: a merge that was undone is contained, and what it brought is not.
+        last = {self.commits[n].era: self.commits[n] for n in sorted(a.contains & b.contains)}
+        shared = list(last.values())
+        return [c for c in shared if not any(c.number in o.contains and o is not c for o in shared)]
+
+    def merge(self, name: str, source: str, side: str) -> str:
+        ours, theirs = self.head(name), self.head(source)
+        if theirs.contains <= ours.contains:
+            return "nothing"
+        bases = self.bases(ours, theirs)
+        if bases == [ours]:
+            self.heads[name] = theirs.number
+            self.new_era(name)
+            return "fast-forward"
+        rows = merged([b.rows for b in bases], ours.rows, theirs.rows, side)
+        self.commit(name, rows, ours.contains | theirs.contains)
+        return "merge"
+
+
+def merged(bases: list[dict], ours: dict, theirs: dict, side: str) -> dict[int, Row]:
+    """The rows after a merge in which `side` wins conflicts."""
+    result = {}
+    for key in {*ours, *theirs, *(k for b in bases for k in b)}:
+        row = merged_row([b.get(key) for b in bases], ours.get(key), theirs.get(key), side)
+        if row is not None:
+            result[key] = row
+    return result
+
+
+def merged_row(bases: list[Row | None], ours: Row | None, theirs: Row | None, side: str) -> Row | None:
+    if ours == theirs or all(theirs == base for base in bases):
+        return ours
+    if all(ours == base for base in bases):
+        return theirs
+    if ours is None or theirs is None:
+        return ours if side == "ours" else theirs
+    row = {}
+    for column in COLUMNS:
+        befores = [None if base is None else (base[column],) for base in bases]
+        mine, their = (ours[column],), (theirs[column],)
+        if mine == their or all(their == before for before in befores):
+            row[column] = ours[column]
+        elif all(mine == before for before in befores):
+            row[column] = theirs[column]
+        else:
+            row[column] = (ours if side == "ours" else theirs)[column]
+    return row
+
+
+class Play:
+    """One run of engine and model side by side."""
+
+    def __init__(self, seed: int, path: str) -> None:
+        self.random = random.Random(seed)
+        self.shop = absdb.connect(path)
+        self.model = Model()
+        self.lsns: dict[str, list[tuple[object, int, int]]] = {}
+        main = self.shop["main"]
+        main.create_table("t", {"id": [0], "a": [0], "b": [0]}, key="id")
+        self.model.new_era("main")
+        self.model.commit("main", {0: {"a": 0, "b": 0}}, set())
+        self.note("main")
+
+    def note(self, name: str) -> None:
+        self.lsns.setdefault(name, []).append((self.shop[name].lsn, self.model.heads[name], self.model.eras[name]))
+
+    def step(self) -> str:
+        verbs = [self.change] * 6 + [self.merge] * 4 + [self.branch, self.restore, self.undo, self.checkpoint]
+        return self.random.choice(verbs)()
+
+    def change(self) -> str:
+        name = self.random.choice(list(self.model.heads))
+        head = self.model.head(name)
+        rows = {key: dict(row) for key, row in head.rows.items()}
+        with self.shop[name].transaction() as tx:
+            for key in self.random.sample(KEYS, self.random.randint(1, 3)):
+                if key in rows and self.random.random() < 0.3:
+                    del rows[key]
+                    tx["t"].delete(key)
+                else:
+                    old = rows.get(key, {"a": 0, "b": 0})
+                    rows[key] = {**old, self.random.choice(COLUMNS): self.random.choice([0, 1, 2, None])}
+                    tx["t"].upsert({"id": key, **rows[key]})
+        if rows != head.rows:
+            self.model.commit(name, rows, head.contains)
+        self.note(name)
+        return f"change {name}"
+
+    def merge(self) -> str:
+        if len(self.model.heads) < 2:
+            return self.branch()
+        name, source = self.random.sample(list(self.model.heads), 2)
+        side = self.random.choice(["ours", "theirs"])
+        expected = self.model.merge(name, source, side)
+        result = self.shop[name].merge(self.shop[source], on_conflict=side)
+        assert result.kind == expected, f"{name} <- {source}: {result}"
+        self.note(name)
+        return f"merge {source} into {name}, {side}: {expected}"
+
+    def branch(self) -> str:
+        if len(self.model.heads) >= 4:
+            return "no branch"
+        source = self.random.choice(list(self.model.heads))
+        name = f"b{len(self.model.eras)}"
+        self.shop[source].branch(name)
+        self.model.heads[name] = self.model.heads[source]
+        self.model.new_era(name)
+        self.note(name)
+        return f"branch {name} of {source}"
+
+    def restore(self) -> str:
+        name = self.random.choice(list(self.model.heads))
+        lsn, number, _ = self.random.choice(self.lsns[name])
+        self.shop[name].restore(lsn=lsn)
+        self.model.heads[name] = number
+        self.model.new_era(name)
+        self.note(name)
+        return f"restore {name} to {lsn}"
+
+    def undo(self) -> str:
+        """Undo a merge right after it was made."""
+        if len(self.model.heads) < 2:
+            return "no undo"
+        name, source = self.random.sample(list(self.model.heads), 2)
+        before = self.model.head(name)
+        side = self.random.choice(["ours", "theirs"])
+        kind = self.model.merge(name, source, side)
+        result = self.shop[name].merge(self.shop[source], on_conflict=side)
+        assert result.kind == kind
+        result.undo()
+        if kind == "fast-forward":
+            self.model.heads[name] = before.number
+            self.model.new_era(name)
+        elif kind == "merge":
+            self.model.commit(name, before.rows, {*before.contains, self.model.heads[name]})
+        self.note(name)
+        return f"merge {source} into {name} ({kind}) and undo"
+
+    def checkpoint(self) -> str:
+        self.shop.checkpoint()
+        return "checkpoint"
+
+    def check(self) -> None:
+        for name, number in self.model.heads.items():
+            found = {row.pop("id"): row for row in self.shop[name]["t"].to_arrow().to_pylist()}
+            assert found == self.model.commits[number].rows, name
+
+
+@pytest.mark.parametrize("seed", range(1000, 3500))
+def test_merges_give_what_dictionaries_give(seed, tmp_path):
+    play = Play(seed, ":memory:")
+    done = []
+    try:
+        for _ in range(40):
+            done.append(play.step())
+            play.check()
+    except BaseException as error:
+        error.add_note(f"seed {seed}: {' | '.join(done)}")
+        raise
+    finally:
+        play.shop.close()
