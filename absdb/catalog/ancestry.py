@@ -24,17 +24,20 @@ from typing import Any
 from absdb.catalog.database import Changes, EntityId
 from absdb.catalog.history import History, LastCommit
 from absdb.catalog.lineage import ROOT, Interval, Lineage, position
-from absdb.errors import HistoryExpiredError
-from absdb.ids import EraId, Lsn, TableId
+from absdb.ids import EraId, TableId
 
 Contained = Mapping[EraId, int]
 
 
 def contained(history: History, lineage: Lineage, table: TableId | None = None) -> dict[EraId, int]:
-    """Era → LSN up to which a state, or one table of it, contains that era's commits."""
+    """Era → LSN up to which a state, or one table of it, contains that era's commits.
+
+    Eras that have been forgotten are not told apart any more: all that is alive contains the same of them.
+    """
     found = contained_by_itself(history, lineage, table)
     for era, lsn in history.catalog_at(lineage).ancestry_of(table).items():
-        found[era] = max(lsn, found.get(era, 0))
+        if era in history.eras:
+            found[era] = max(lsn, found.get(era, 0))
     return found
 
 
@@ -54,11 +57,9 @@ def merge_bases(
     a, b = contained(history, ours, table), contained(history, theirs, table)
     points = []
     for era in a.keys() & b.keys():
-        known = history.eras.get(era)
-        if known is not None:
-            state = history.reached(known, min(a[era], b[era]), last_commit)
-            if state and state not in points:
-                points.append(state)
+        state = history.reached(history.eras[era], min(a[era], b[era]), last_commit)
+        if state and state not in points:
+            points.append(state)
     reach = {state: contained(history, state, table) for state in points}
     maximal = [state for state in points if not any(_below(state, other, reach) for other in points)]
     return tuple(sorted(maximal, key=position, reverse=True)) or (ROOT,)
@@ -71,18 +72,10 @@ def _below(state: Lineage, other: Lineage, reach: Mapping[Lineage, Contained]) -
 
 
 def intervals(history: History, base: Lineage, side: Lineage, table: TableId) -> list[Interval]:
-    """Where keys were written in which a table may differ between two states: what one contains and the other not.
-
-    HistoryExpiredError if an era among them has been forgotten.
-    """
+    """Where keys were written in which a table may differ between two states: what one contains and the other not."""
     a, b = contained(history, base, table), contained(history, side, table)
     found = [Interval(era, a.get(era, 0), lsn) for era, lsn in b.items() if lsn > a.get(era, 0)]
     found += [Interval(era, b.get(era, 0), lsn) for era, lsn in a.items() if lsn > b.get(era, 0)]
-    for era, _, upto in found:
-        if era not in history.eras:
-            raise HistoryExpiredError(
-                f"the branch whose commits up to {Lsn(upto)} were merged is no longer kept"
-            )
     return found
 
 

@@ -1,4 +1,5 @@
-"""Merging plays against a model of plain dictionaries: commits, branches, merges every way, restores, undone merges.
+"""Merging plays against a model of plain dictionaries: commits, branches, merges every way, restores, undone merges,
+dropped branches, history that expires.
 
 The model knows nothing of lineages, covers and pages. A commit is a set of all commits it contains and a dictionary
 of rows; the merge bases of two commits are the largest commits that both contain.
@@ -6,6 +7,7 @@ of rows; the merge bases of two commits are the largest commits that both contai
 
 from __future__ import annotations
 
+import math
 import os
 import random
 from dataclasses import dataclass, field
@@ -13,6 +15,7 @@ from dataclasses import dataclass, field
 import pytest
 
 import absdb
+from absdb.engine.expiry import expire
 
 DEEP = os.environ.get("ABSDB_DEEP", "") not in ("", "0")
 COLUMNS = ("a", "b")
@@ -108,7 +111,8 @@ class Play:
 
     def __init__(self, seed: int, path: str) -> None:
         self.random = random.Random(seed)
-        self.shop = absdb.connect(path)
+        self.clock = absdb.ManualClock()
+        self.shop = absdb.connect(path, clock=self.clock)
         self.model = Model()
         self.lsns: dict[str, list[tuple[object, int, int]]] = {}
         main = self.shop["main"]
@@ -121,7 +125,8 @@ class Play:
         self.lsns.setdefault(name, []).append((self.shop[name].lsn, self.model.heads[name], self.model.eras[name]))
 
     def step(self) -> str:
-        verbs = [self.change] * 6 + [self.merge] * 4 + [self.branch, self.restore, self.undo, self.checkpoint]
+        verbs = [self.change] * 6 + [self.merge] * 4
+        verbs += [self.branch, self.restore, self.undo, self.checkpoint, self.drop, self.expire]
         return self.random.choice(verbs)()
 
     def change(self) -> str:
@@ -195,6 +200,27 @@ class Play:
     def checkpoint(self) -> str:
         self.shop.checkpoint()
         return "checkpoint"
+
+    def drop(self) -> str:
+        names = [name for name in self.model.heads if name != "main"]
+        if not names:
+            return "no drop"
+        name = self.random.choice(names)
+        self.shop[name].drop()
+        del self.model.heads[name], self.lsns[name]
+        return f"drop {name}"
+
+    def expire(self) -> str:
+        """Let go of all history that nothing holds, and of the eras that nothing runs through."""
+        self.clock.advance(days=100)
+        engine = self.shop["main"]._scope.engine
+        self.shop.checkpoint()
+        expire(engine)
+        engine.dying = dict.fromkeys(engine.dying, -math.inf)
+        expire(engine)
+        for name, known in self.lsns.items():
+            known[:] = [(self.shop[name].lsn, self.model.heads[name], self.model.eras[name])]
+        return "expire"
 
     def check(self) -> None:
         for name, number in self.model.heads.items():
