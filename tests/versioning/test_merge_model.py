@@ -122,7 +122,9 @@ class Play:
         self.note("main")
 
     def note(self, name: str) -> None:
-        self.lsns.setdefault(name, []).append((self.shop[name].lsn, self.model.heads[name], self.model.eras[name]))
+        self.lsns.setdefault(name, []).append(
+            (self.shop[name].lsn, self.model.heads[name], self.model.eras[name])
+        )
 
     def step(self) -> str:
         verbs = [self.change] * 6 + [self.merge] * 4
