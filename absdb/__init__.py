@@ -50,8 +50,10 @@ if TYPE_CHECKING:
     from absdb.engine.constraint_definition import Check, ForeignKey, Unique
     from absdb.engine.definition import ColumnDefinition as Column
     from absdb.instance import Instance, connect
+    from absdb.merge_result import MergeResult
     from absdb.table import Table
     from absdb.transaction import TransactionHandle
+    from absdb.versioning.policies import register as register_merge_policy
 
 __version__ = "0.1.0"
 
@@ -66,7 +68,9 @@ _LAZY: dict[str, tuple[str, str]] = {
     "TableDiff": ("absdb.diff", "TableDiff"),
     "TransactionHandle": ("absdb.transaction", "TransactionHandle"),
     "Unique": ("absdb.engine.constraint_definition", "Unique"),
+    "MergeResult": ("absdb.merge_result", "MergeResult"),
     "connect": ("absdb.instance", "connect"),
+    "register_merge_policy": ("absdb.versioning.policies", "register"),
 }
 
 __all__ = [
@@ -92,6 +96,7 @@ __all__ = [
     "ManualClock",
     "MergeConflictError",
     "MergeConstraintError",
+    "MergeResult",
     "NotFoundError",
     "QueryError",
     "ReadConflictError",
@@ -107,6 +112,7 @@ __all__ = [
     "WriteConflictError",
     "__version__",
     "connect",
+    "register_merge_policy",
 ]
 
 

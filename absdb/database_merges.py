@@ -6,15 +6,18 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from absdb.database_tables import DatabaseTables
+from absdb.engine.frames import listing
 from absdb.errors import InvalidInputError
 from absdb.ids import Lsn
 from absdb.merge_result import MergeResult
-from absdb.versioning import merge, revert
+from absdb.versioning import data_checks, merge, rebase, revert
 from absdb.versioning.conflicts import Resolutions
-from absdb.versioning.merge import Merged
+from absdb.versioning.merge import Checks, Merged
 from absdb.versioning.merge_states import Rules
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from absdb.versioning.as_of import Point
 
 OnConflict = str | Mapping[str, str]
@@ -59,6 +62,7 @@ class DatabaseMerges(DatabaseTables):
             squash=squash,
             message=message,
             author=author,
+            checks=self._checks(),
         )
         return self._result(found, dry_run=dry_run)
 
@@ -80,7 +84,16 @@ class DatabaseMerges(DatabaseTables):
         rules = Rules(on_conflict, Resolutions(resolutions))
         engine, info = self._scope.engine, self._scope.current()
         at = Lsn.parse(lsn)
-        found = revert.revert(engine, info, at, rules=rules, dry_run=dry_run, message=message, author=author)
+        found = revert.revert(
+            engine,
+            info,
+            at,
+            rules=rules,
+            dry_run=dry_run,
+            message=message,
+            author=author,
+            checks=self._checks(),
+        )
         return self._result(found, dry_run=dry_run)
 
     def cherry_pick(
@@ -108,8 +121,63 @@ class DatabaseMerges(DatabaseTables):
             dry_run=dry_run,
             message=message,
             author=author,
+            checks=self._checks(),
         )
         return self._result(found, dry_run=dry_run)
+
+    def rebase(
+        self,
+        onto: DatabaseMerges | None = None,
+        *,
+        on_conflict: OnConflict = "fail",
+        resolutions: Any = None,
+        author: str | None = None,
+    ) -> pd.DataFrame:
+        """Replay the commits of this branch on the head of what it was made from, or of `onto`, one by one.
+
+        Returns a frame with a row a commit: old_lsn, new_lsn, author, message. MergeConflictError, with the `lsn`
+        of the commit that does not fit, leaves the branch as it was; fill in its conflicts and call again with them
+        as `resolutions`. Old states stay in the history: restore() goes back to them.
+        """
+        engine, info = self._scope.engine, self._scope.current()
+        target = rebase.parent_of(engine, info) if onto is None else self._point_of(onto)
+        rules = Rules(on_conflict, Resolutions(resolutions))
+        return listing(rebase.rebase(engine, info, target, rules=rules, author=author))
+
+    # -- what every merge into this database must hold
+
+    def add_check(self, name: str, query: str, *, comment: str = "", replace: bool = False) -> None:
+        """Store a query that must hold for the result of every merge: it gives the one value true, or no rows.
+
+        main.add_check("totals are positive", "SELECT * FROM orders WHERE total <= 0")
+        """
+        from absdb.sql.checks import check_query
+
+        check_query(self._scope, query)
+        self._scope.write(lambda tx: data_checks.add_check(tx, name, query, comment=comment, replace=replace))
+
+    def drop_check(self, name: str) -> None:
+        """Forget a data check; NotFoundError if there is none of that name."""
+        self._scope.write(lambda tx: data_checks.drop_check(tx, name))
+
+    def checks(self) -> pd.DataFrame:
+        """One row a data check: name, query, comment."""
+        return listing(data_checks.listed(self._scope.catalog()))
+
+    def run_checks(self) -> pd.DataFrame:
+        """Run the data checks on this state: name, passed, offending_rows, error."""
+        import pandas as pd
+
+        from absdb.sql.checks import run_checks
+
+        found = run_checks(self._scope)
+        rows = [(one.name, one.passed, 0 if one.passed else one.rows.num_rows, one.error) for one in found]
+        return pd.DataFrame(rows, columns=["name", "passed", "offending_rows", "error"])
+
+    def _checks(self) -> Checks:
+        from absdb.sql.checks import checks_for
+
+        return checks_for(self._scope.engine)
 
     def _point_of(self, source: Any) -> Point:
         if not isinstance(source, DatabaseMerges) or source._scope.engine is not self._scope.engine:

@@ -22,6 +22,7 @@ from absdb.engine.listing import columns, constraints
 from absdb.engine.transaction import Transaction
 from absdb.engine.type_text import as_type
 from absdb.ids import TableId
+from absdb.versioning.policies import policies_of, set_policies
 from absdb.versioning.scope import Scope, find_table
 
 if TYPE_CHECKING:
@@ -168,6 +169,20 @@ class TableColumns:
         self._name = self._write(
             lambda tx, schema: column_changes.rename_table(tx, schema, name), message
         ).full_name
+
+    # -- how its conflicts are met
+
+    def set_merge_policy(self, *, message: str = "", **policies: str | None) -> None:
+        """Say what a merge does with cells that both sides changed, by column: `set_merge_policy(total="sum")`.
+
+        A policy is ours, theirs, max, min, sum (both changes count), newest, or a name given to
+        `absdb.register_merge_policy`; None takes it away. It belongs to the definition, and merges with it.
+        """
+        self._write(lambda tx, schema: set_policies(tx, schema, policies), message)
+
+    def merge_policies(self) -> dict[str, str]:
+        """What was declared with `set_merge_policy`, by the names of columns."""
+        return policies_of(self._definition())
 
     # -- how it is found
 

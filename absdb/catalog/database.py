@@ -102,6 +102,8 @@ class DatabaseCatalog:
         return NotFoundError(f"there is no table {asked!r}", hint=hint, table=asked)
 
 
+_NAMED = ("namespace", "check")
+"""Kinds whose id is their name."""
 EMPTY_CATALOG = DatabaseCatalog({})
 
 
@@ -118,6 +120,6 @@ def changes_from_json(data: Mapping[str, Any]) -> dict[EntityId, Any]:
     changes: dict[EntityId, Any] = {}
     for text, value in data.items():
         kind, _, name = text.partition(":")
-        entity: EntityId = (kind, int(name) if name.isdecimal() and kind != "namespace" else name)
+        entity: EntityId = (kind, int(name) if name.isdecimal() and kind not in _NAMED else name)
         changes[entity] = TableSchema.from_json(value) if kind == "table" and value is not None else value
     return changes

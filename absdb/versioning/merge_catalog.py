@@ -29,7 +29,7 @@ class Rows(Protocol):
         """Whether a side's rows of a table are others than the bases'."""
 
     def changed_values(self, side: str, tables: Tables, column: MergedColumn) -> int:
-        """In how many rows that are still there a side has changed a column since the bases."""
+        """In how many rows that the bases have, and that are still there, a side has changed a column."""
 
 
 @dataclass(slots=True)

@@ -159,7 +159,7 @@ class _Bringing:
         return False
 
     def changed_values(self, side: str, tables: Tables, column: MergedColumn) -> int:
-        """In how many rows that are still there a side has changed a column since the bases."""
+        """In how many rows that are still there a side has changed a column since the bases; new rows do not count."""
         schema = tables.ours if side == "ours" else tables.theirs
         own = column.ours if side == "ours" else column.theirs
         assert schema is not None
@@ -169,7 +169,7 @@ class _Bringing:
         for part in self._compared(side, schema, [asked]):
             rows = np.zeros(len(part), bool)
             for base in range(1, len(part.alive)):
-                rows |= part.differs(0, base, asked) & part.alive[0]
+                rows |= part.differs(0, base, asked) & part.alive[0] & part.alive[base]
             count += int(rows.sum())
         return count
 

@@ -255,13 +255,15 @@ class TransactionScope:
 
     writable = True
 
-    def __init__(self, tx: Transaction) -> None:
+    def __init__(self, tx: Transaction, *, owner: bool = True) -> None:
+        """Without `owner` somebody else ends the transaction."""
         self.tx = tx
         self.engine = tx.engine
         self.database = tx.database
         self._verbs = 0
-        # A transaction that nobody can commit any more would keep history from expiring for ever.
-        weakref.finalize(self, tx.rollback).atexit = False
+        if owner:
+            # A transaction that nobody can commit any more would keep history from expiring for ever.
+            weakref.finalize(self, tx.rollback).atexit = False
 
     def info(self) -> DatabaseInfo:
         return database_info(self.engine, self.database, "")
