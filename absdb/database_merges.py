@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import datetime as dt
+import os
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from absdb.database_tables import DatabaseTables
@@ -10,14 +12,17 @@ from absdb.engine.frames import listing
 from absdb.errors import InvalidInputError
 from absdb.ids import Lsn
 from absdb.merge_result import MergeResult
+from absdb.progress import Progress
 from absdb.versioning import data_checks, merge, rebase, revert
 from absdb.versioning.conflicts import Resolutions
 from absdb.versioning.merge import Checks, Merged
 from absdb.versioning.merge_states import Rules
+from absdb.versioning.scope import point_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from absdb.rehearsal_result import Rehearsal
     from absdb.versioning.as_of import Point
 
 OnConflict = str | Mapping[str, str]
@@ -143,6 +148,34 @@ class DatabaseMerges(DatabaseTables):
         target = rebase.parent_of(engine, info) if onto is None else self._point_of(onto)
         rules = Rules(on_conflict, Resolutions(resolutions))
         return listing(rebase.rebase(engine, info, target, rules=rules, author=author))
+
+    def rehearse(
+        self,
+        statements: str | os.PathLike[str] | Sequence[str],
+        checks: Mapping[str, str] | None = None,
+        *,
+        name: str | None = None,
+        lsn: int | str | None = None,
+        time: str | dt.datetime | None = None,
+        snapshot: str | None = None,
+        progress: Progress = None,
+    ) -> Rehearsal:
+        """Try a migration on a branch: a text of statements, a list of them, or the path of an .sql file.
+
+        Tells how long each statement took and what it changed, what became of definitions and rows, whether the
+        data checks of the database and `checks` (name → query) hold, and replays what was committed here meanwhile.
+        With a point (`lsn=`, `time=`, `snapshot=`) it starts from there, and replays what came after it. Nothing
+        here changes before `apply()`.
+        """
+        from absdb.rehearsal.rehearse import rehearse
+        from absdb.rehearsal_result import Rehearsal
+
+        start = point_of(self._scope, lsn=lsn, time=time, snapshot=snapshot)
+        info = self._scope.current()
+        done = rehearse(
+            self._scope.engine, info, start, statements, checks=checks, name=name, progress=progress
+        )
+        return Rehearsal(done, lambda merged: self._result(merged, dry_run=False))
 
     # -- what every merge into this database must hold
 

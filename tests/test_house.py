@@ -43,6 +43,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "diff",
         "database_merges",
         "merge_result",
+        "rehearsal_result",
     ),
     ("cli", "server", "remote", "panels", "magics", "demo", "dbapi", "sqlalchemy"),
 )
@@ -68,6 +69,8 @@ ACQUAINTED = {
     ("database", "database_merges"),
     ("database_merges", "database_tables"),
     ("database_merges", "merge_result"),
+    ("database_merges", "rehearsal_result"),
+    ("rehearsal_result", "merge_result"),
     ("database", "transaction"),
     ("database", "diff"),
     ("instance", "database"),

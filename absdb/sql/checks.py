@@ -95,19 +95,20 @@ def _said(result: CheckResult) -> str:
     return "1 row offends" if count == 1 else f"{count}{' or more' if count == ROWS_MAX else ''} rows offend"
 
 
-def checks_for(engine: Engine) -> Checks:
-    """What a merge runs on its result before it is published."""
+def checks_for(engine: Engine, *, also: Mapping[str, str] | None = None) -> Checks:
+    """What a merge runs on its result before it is published: the checks of the database, and `also` others."""
 
     def run(result: Transaction | Point) -> None:
         catalog = (
             result.catalog if isinstance(result, Transaction) else engine.history.catalog_at(result.lineage)
         )
-        if not checks_of(catalog):
+        queries = {name: check["query"] for name, check in checks_of(catalog).items()} | dict(also or {})
+        if not queries:
             return
         if isinstance(result, Transaction):
             scope: Scope = TransactionScope(result, owner=False)
         else:
             scope = PastScope(engine, result)
-        raise_failed(run_checks(scope), "a data check does not hold for the result")
+        raise_failed(run_checks(scope, queries), "a data check does not hold for the result")
 
     return run

@@ -1,0 +1,1 @@
+"""Migration rehearsals: run on a branch, watched, with what the parent did meanwhile replayed on top."""
