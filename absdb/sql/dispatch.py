@@ -37,7 +37,7 @@ _MODULES: dict[str, str] = {
     "CHECKPOINT": "checkpoint",
 }
 """First word → module of this room whose `execute` runs the statement."""
-_CREATED = ("TABLE", "VIEW", "SCHEMA", "SEQUENCE", "MACRO", "DATABASE", "SNAPSHOT")
+_CREATED = ("TABLE", "VIEW", "SCHEMA", "SEQUENCE", "MACRO", "DATABASE", "SNAPSHOT", "CHECK")
 _OBJECTS: dict[str, dict[str, str]] = {
     "CREATE": {
         **{kind: f"define.create_{kind.lower()}" for kind in _CREATED},
@@ -48,6 +48,7 @@ _OBJECTS: dict[str, dict[str, str]] = {
         **dict.fromkeys(("TABLE", "VIEW", "SCHEMA", "SEQUENCE", "MACRO", "FUNCTION"), "define.drop"),
         "DATABASE": "define.drop_database",
         "SNAPSHOT": "define.drop_snapshot",
+        "CHECK": "define.drop_check",
     },
     "RESTORE": dict.fromkeys(("DATABASE", "TABLE"), "define.restore"),
     "UNDROP": {"TABLE": "define.undrop"},
@@ -74,6 +75,8 @@ def handler_of(statement: Statement) -> Handler:
     """What runs the statement; QueryError, with a suggestion, if nothing does."""
     verb = verb_of(statement)
     module = _object_module(statement, verb) if verb in _OBJECTS else _MODULES.get(verb)
+    if verb == "MERGE" and statement.tokens[1].upper == "DATABASE":
+        module = "define.merge_database"
     if module is None:
         first = statement.tokens[0]
         reason = REASONS.get(verb)

@@ -27,7 +27,7 @@ from absdb.engine.intake import array_of
 from absdb.engine.prepare import conform, keys_of
 from absdb.errors import ConstraintError, InvalidInputError
 from absdb.pages.key import Keys, equal, length, search, sort_order, take
-from absdb.pages.types import to_logical
+from absdb.pages.types import physical_type, to_logical
 from absdb.versioning.three_way import SchemaConflict
 
 COLUMNS = (
@@ -209,13 +209,22 @@ def _keys_of(schema: TableSchema, given: Sequence[Any]) -> Keys:
         key if isinstance(key, tuple) else tuple(key) if isinstance(key, list) else (key,) for key in given
     ]
     arrays = {
-        column.name: array_of(column, [row[i] for row in rows]) for i, column in enumerate(schema.key_columns)
+        column.name: _given(column, [row[i] for row in rows]) for i, column in enumerate(schema.key_columns)
     }
     return keys_of(schema, conform(schema, pa.table(arrays)))
 
 
+def _given(column: Column, values: list[Any]) -> pa.Array:
+    """Values of a column; a text where it holds something else, as from JSON, is read as its type writes it."""
+    kind = physical_type(column.type)
+    is_text = pa.types.is_string(kind) or pa.types.is_large_string(kind)
+    if not is_text and any(isinstance(value, str) for value in values):
+        return pa.array([None if value is None else str(value) for value in values], pa.string())
+    return array_of(column, values)
+
+
 def _fitted(schema: TableSchema, column: Column, values: list[Any]) -> pa.Array:
-    return conform(schema, pa.table({column.name: array_of(column, values)})).columns[column.page_name]
+    return conform(schema, pa.table({column.name: _given(column, values)})).columns[column.page_name]
 
 
 def shown_keys_of(schema: TableSchema, keys: Keys) -> list[Any]:

@@ -1,13 +1,14 @@
 """The tables and table functions that absdb itself provides: what there is, what happened, what differs.
 
     absdb_databases   absdb_branches   absdb_snapshots   absdb_tables   absdb_log
-    absdb_settings    absdb_pins       absdb_wal_stats
+    absdb_settings    absdb_pins       absdb_wal_stats    absdb_checks
 
     absdb_log('staging', at_snapshot => 'before')                 the same of another database, or point
     absdb_log('main', newest => 10)                               no more of it than that
     absdb_branch_diff('staging', 'main')                          table_name, operation, row_count
     absdb_diff('staging', 'main', 'orders')                       rows, with from_x and to_x
     absdb_schema_diff('main', 'main', from_snapshot => 'before')
+    absdb_conflicts('staging', 'main')                            what stands in the way of merging
     absdb_history('orders', 101)                                  versions of one row
 
 Each is made at the moment a statement names it, and agrees with the Python call of the same name. Those of one
@@ -25,7 +26,7 @@ import pyarrow as pa
 from absdb.catalog.history import DatabaseInfo
 from absdb.engine import listing, statistics
 from absdb.errors import InvalidInputError
-from absdb.sql.listings import duckdb_catalog, information_schema
+from absdb.sql.listings import duckdb_catalog, information_schema, merge_listings
 from absdb.sql.listings.diff_listings import DIFFS, history
 from absdb.sql.query.names import DatabaseView, Moment, Path
 from absdb.sql.query.points import point_of
@@ -103,7 +104,11 @@ def _snapshots(moment: Moment, database: str | None = None) -> pa.Table:
     return instance_listing.snapshots(moment.engine, None if info is None else info.id)
 
 
-_OF_DATABASE: dict[str, Callable[[Moment], pa.Table]] = {"absdb_tables": _tables, "absdb_log": _log}
+_OF_DATABASE: dict[str, Callable[[Moment], pa.Table]] = {
+    "absdb_tables": _tables,
+    "absdb_log": _log,
+    "absdb_checks": merge_listings.checks,
+}
 _OF_INSTANCE: dict[str, Callable[[Moment], pa.Table]] = {
     "absdb_databases": lambda moment: instance_listing.databases(moment.engine),
     "absdb_branches": lambda moment: instance_listing.branches(moment.engine),
@@ -119,6 +124,7 @@ _FUNCTIONS: dict[str, tuple[Callable[..., Any], tuple[str, ...]]] = {
     "absdb_log": (_log, ("database", "newest", *_AT)),
     "absdb_history": (history, ("table", "key")),
     **DIFFS,
+    **merge_listings.FUNCTIONS,
     **{name: (made, ()) for name, made in duckdb_catalog.FUNCTIONS.items()},
 }
 NAMES = (*_OF_DATABASE, *_OF_INSTANCE)
