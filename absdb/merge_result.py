@@ -25,6 +25,11 @@ class MergeResult:
         self._undo = undo
 
     @property
+    def merged(self) -> Merged:
+        """The same as plain values."""
+        return self._merged
+
+    @property
     def kind(self) -> str:
         """nothing, fast-forward, merge or undo."""
         return self._merged.kind
