@@ -25,7 +25,6 @@ from absdb.errors import MergeConflictError
     examples=[
         "absdb merge staging --dry-run",
         'absdb merge staging -d main -m "cleaned countries"',
-        "absdb merge staging --dry-run --json > conflicts.json",
         "absdb merge staging --resolutions conflicts.json",
     ],
 )
