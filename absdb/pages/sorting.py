@@ -131,13 +131,16 @@ class _Columns:
         self._next = _prefix_length(extremes["min"], extremes["max"])
         self._end = self._next + COLUMNS_MAX
         self.exhausted = False
+        self._begun = False
 
     def pack(self, words: Words, members: Order, room: int) -> tuple[Words, bool]:
         """(words with as many of the next columns appended as there is room for, whether there were any)."""
         starts, lengths, table = self._starts, self._lengths, self._table
-        if len(members) < len(starts):
+        # From the second round on they are in another order, also if all keys are still tied.
+        if self._begun:
             starts, lengths = starts[members], lengths[members]
             table = None if table is None else table[members]
+        self._begun = True
         packed = False
         while self._next < min(self._longest, self._end):
             column = self._column(starts, lengths) if table is None else table[:, self._next]

@@ -32,8 +32,16 @@ INTEGERS: dict[str, Callable[[Random], Any]] = {
     "unsigned, small": lambda r: r.integers(2**63 - 9, 2**63 + 9, ROWS, dtype=np.uint64),
 }
 
+
+def _shuffled(r: Random, keys: list[bytes]) -> list[bytes]:
+    return [keys[at] for at in r.permutation(len(keys))]
+
+
 BYTES: dict[str, Callable[[Random], list[bytes]]] = {
     "numbers after a prefix": lambda r: [b"customer-%d" % n for n in r.permutation(ROWS)],
+    "all tied at first": lambda r: _shuffled(
+        r, [prefix + end for prefix in (r.bytes(10) for _ in range(ROWS // 2)) for end in (b"a", b"b")]
+    ),
     "one length": lambda r: [n.tobytes() for n in r.integers(0, 2**63, ROWS)],
     "sixteen random bytes": lambda r: [r.bytes(16) for _ in range(ROWS)],
     "zeros at the end": lambda r: [b"a" * int(n) + b"\x00" * int(m) for n, m in r.integers(0, 5, (ROWS, 2))],

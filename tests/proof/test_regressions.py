@@ -9,9 +9,11 @@ import sys
 import threading
 from decimal import Decimal
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
+import absdb
 from absdb.catalog.manifest import is_chunk_name
 from absdb.catalog.schema import ForeignKey, Unique
 from absdb.clock import ManualClock, to_datetime
@@ -665,3 +667,18 @@ def test_asking_for_a_snapshot_that_is_not_there_while_snapshots_are_made():
         done.set()
         thread.join()
     engine.abandon()
+
+
+def test_rows_changed_twice_in_bulk_are_read_once():
+    chance = np.random.default_rng(5)
+    keys = [prefix + end for prefix in (chance.bytes(10) for _ in range(6_000)) for end in (b"a", b"b")]
+    rows = len(keys)
+    with absdb.connect(":memory:") as shop:
+        main = shop["main"]
+        main.create_table("t", pa.table({"id": keys, "n": np.zeros(rows, np.int64)}), key="id")
+        for n in (1, 2):
+            some = chance.permutation(rows)[: rows - 5]
+            main["t"].update(pa.table({"id": [keys[at] for at in some], "n": np.full(len(some), n)}))
+        read = main["t"].to_arrow()
+        assert (read.num_rows, main["t"].count()) == (rows, rows)
+        assert read["id"].to_pylist() == sorted(keys)
