@@ -220,4 +220,7 @@ class DatabaseMerges(DatabaseTables):
         return source._scope.point()
 
     def _result(self, found: Merged, *, dry_run: bool) -> MergeResult:
-        return MergeResult(found, dry_run=dry_run, undo=lambda lsn: self.revert(lsn=lsn))
+        def undo(lsn: Lsn, on_conflict: OnConflict, resolutions: Any) -> MergeResult:
+            return self.revert(lsn=lsn, on_conflict=on_conflict, resolutions=resolutions)
+
+        return MergeResult(found, dry_run=dry_run, undo=undo)

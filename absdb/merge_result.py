@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from absdb.ids import Lsn
 from absdb.reprs import counted, grid, html, page, plain
@@ -14,12 +14,15 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+Undo = Callable[[Lsn, str | Mapping[str, str], Any], "MergeResult"]
+
+
 class MergeResult:
     """What came in, and how to take it back. `bool(result)` says whether anything did, or would."""
 
     __slots__ = ("_dry_run", "_merged", "_undo")
 
-    def __init__(self, merged: Merged, *, dry_run: bool, undo: Callable[[Lsn], MergeResult]) -> None:
+    def __init__(self, merged: Merged, *, dry_run: bool, undo: Undo) -> None:
         self._merged = merged
         self._dry_run = dry_run
         self._undo = undo
@@ -71,14 +74,15 @@ class MergeResult:
 
         return pd.DataFrame(self._merged.summary, columns=["table_name", "operation", "row_count"])
 
-    def undo(self) -> MergeResult:
+    def undo(self, *, on_conflict: str | Mapping[str, str] = "fail", resolutions: Any = None) -> MergeResult:
         """Take it back and keep what was committed since, as a new commit; undone by its own undo().
 
-        What is undone counts as not merged: merging again brings it back.
+        MergeConflictError if what came in was changed since, as in `merge`. What is undone counts as not merged:
+        merging again brings it back.
         """
         if self._merged.lsn is None:
             return self
-        return self._undo(self._merged.lsn)
+        return self._undo(self._merged.lsn, on_conflict, resolutions)
 
     def __bool__(self) -> bool:
         return self._merged.kind != "nothing"
