@@ -92,7 +92,7 @@ def plan(
         added=~_any([part.alive[side] for side in sides], len(part)),
     )
     if rewrite_ours:
-        result.write |= touched[OUR] & ~touched[THEIR] & ours
+        result.write |= ours & ~result.delete
     whole = both & (ours != theirs) if not strict else both
     _decide_rows(result, part, np.flatnonzero(whole), decide, strict=strict)
     each = both & ~whole

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -22,6 +22,7 @@ import pyarrow.types as pt
 
 from absdb.catalog.schema import Column, TableSchema
 from absdb.engine.ddl_checks import put
+from absdb.engine.intake import array_of
 from absdb.errors import InvalidInputError, NotFoundError
 from absdb.ids import ColumnId
 from absdb.pages.types import describe_type, is_orderable, physical_type, to_logical, to_physical
@@ -35,12 +36,15 @@ if TYPE_CHECKING:
 
 OPTION = "merge_policies"
 BUILT_IN = ("ours", "theirs", "max", "min", "sum", "newest")
-Merger = Callable[[pa.Array, pa.Array, pa.Array], pa.Array]
+Merger = Callable[[pa.Array, pa.Array, pa.Array], Any]
 _registered: dict[str, Merger] = {}
 
 
 def register(name: str, merger: Merger) -> None:
-    """Make a function of yours a policy in this process: (base, ours, theirs) → values, NULL to leave a conflict."""
+    """Make a function of yours a policy in this process: (base, ours, theirs) → values, NULL to leave a conflict.
+
+    It is called with Arrow arrays of one length, and gives an array or a list of that length.
+    """
     if name in BUILT_IN:
         raise InvalidInputError(f"{name!r} is a policy already", hint="take another name")
     _registered[name] = merger
@@ -120,6 +124,8 @@ def _by_values(merger: Merger, *, logical: bool) -> Policy:
         if logical:
             base, ours, theirs = (to_logical(values, column.merged.type) for values in (base, ours, theirs))
         made = merger(base, ours, theirs)
+        if not isinstance(made, pa.Array | pa.ChunkedArray):
+            made = array_of(column.merged, made)
         if isinstance(made, pa.ChunkedArray):
             made = made.combine_chunks()
         values = to_physical(made, made.type) if logical else made
