@@ -39,7 +39,10 @@ from absdb.testing.crash_states import CrashState
 from absdb.testing.recording import OperationLog, RecordingFileSystem
 from absdb.versioning.as_of import Point, resolve
 from absdb.versioning.branch import create_branch, drop_database
+from absdb.versioning.merge import merge
+from absdb.versioning.merge_states import Rules
 from absdb.versioning.restore import restore
+from absdb.versioning.revert import revert
 from absdb.versioning.snapshot import create_snapshot, drop_snapshot
 from tests.proof.scene import in_one_thread
 
@@ -99,6 +102,7 @@ class Stage:
         self.engine = start(fs)
         self.model: Model = {"main": {}}
         self.kept: dict[str, tuple[int, dict[str, ModelTable]]] = {}
+        self.merged: tuple[int, dict[str, ModelTable]] = (0, {})
 
     def state(self) -> State:
         """What the model says an engine has to show."""
@@ -152,6 +156,7 @@ class Stage:
             create_branch(self.engine, name, self.point())
             tables = self.model["main"]
         self.model[name] = copy.deepcopy(tables)
+        self.kept[name] = (self.engine.published, copy.deepcopy(tables))
 
     def drop(self, name: str) -> None:
         drop_database(self.engine, self.engine.history.database(name))
@@ -173,6 +178,30 @@ class Stage:
             self.model["main"] = copy.deepcopy(then)
         else:
             self.model["main"].update({name: copy.deepcopy(then[name]) for name in tables})
+
+    def merge(self, source: str, *, kind: str) -> None:
+        """Bring a branch into `main`. Rows of both sides differ in other keys or columns than each other's."""
+        before = copy.deepcopy(self.model["main"])
+        made = merge(
+            self.engine, self.engine.history.database("main"), self.point(source), rules=Rules("theirs")
+        )
+        assert made.kind == kind
+        self.merged = int(made.lsn or 0), before
+        theirs, base = self.model[source], self.kept[source][1]
+        for name, table in theirs.items():
+            ours = self.model["main"][name]
+            for at in {*table.rows, *base[name].rows}:
+                if table.rows.get(at) != base[name].rows.get(at):
+                    ours.rows.pop(at, None)
+                    if at in table.rows:
+                        ours.rows[at] = {**ours.columns, **table.rows[at]}
+        self.kept[source] = (self.engine.published, copy.deepcopy(theirs))
+
+    def undo_merge(self) -> None:
+        """Take back the last merge, right after it was made."""
+        lsn, before = self.merged
+        revert(self.engine, self.engine.history.database("main"), lsn, rules=Rules())
+        self.model["main"] = before
 
     # upkeep
 
@@ -345,6 +374,21 @@ LINKED: list[Step] = [
 ]
 """Index runs of bulk loads, flushed, merged and compacted runs come and go."""
 
+MERGES: list[Step] = [
+    ("branch to merge", lambda stage: stage.branch("feature")),
+    _rows("t", range(30, 45), "feature", database="feature", how="arrow"),
+    _rows("t", [7000], "feature", database="feature"),
+    ("fast-forward", lambda stage: stage.merge("feature", kind="fast-forward")),
+    _rows("t", range(60, 64), "ours"),
+    _rows("t", range(7001, 7200), "many", database="feature", how="load"),
+    ("merge", lambda stage: stage.merge("feature", kind="merge")),
+    CHECKPOINT,
+    ("undo the merge", Stage.undo_merge),
+    _rows("t", [1, 2], "after"),
+    ("drop the merged branch", lambda stage: stage.drop("feature")),
+]
+"""Branches that come together again, by a new era and by a commit."""
+
 STEPS: list[Step] = [
     ("create tables", lambda stage: _create(stage, "t", "u", "loose")),
     ("create linked tables", _create_linked),
@@ -396,6 +440,7 @@ STEPS: list[Step] = [
     ("drop column", _drop_column),
     ("drop snapshot", lambda stage: stage.drop_snapshot("first")),
     ("drop the other branch", lambda stage: stage.drop("old")),
+    *MERGES,
     ("compact", lambda stage: stage.compact("t")),
     ("compact again", lambda stage: stage.compact("v")),
     CHECKPOINT,
