@@ -128,7 +128,7 @@ class _Terms:
 
     def _meet_all(self, column: Column, values: Sequence[Any]) -> None:
         """The column is among these; it says nothing if one of them is not of the column's kind."""
-        physical = _physicals(column)
+        physical = physicals(column)
         found = [physical(value) for value in values]
         if all(known for known, _ in found):
             self.bounds.setdefault(column.name, _Bounds()).meet_any({value for _, value in found})
@@ -161,7 +161,7 @@ class _Terms:
     def _value(self, node: Mapping[str, Any], column: Column) -> tuple[bool, Any]:
         """(whether the node is a constant that compares with the column by plain order, its physical value)."""
         known, value = self._constant(node, column)
-        return _physicals(column)(value) if known else (False, None)
+        return physicals(column)(value) if known else (False, None)
 
     def _constant(self, node: Mapping[str, Any], column: Column) -> tuple[bool, Any]:
         """(whether the node is a constant or a parameter, its value)."""
@@ -175,8 +175,8 @@ class _Terms:
         ), value
 
 
-def _physicals(column: Column) -> Callable[[Any], tuple[bool, Any]]:
-    """From a value to (whether the column could hold it, the value as pages hold it)."""
+def physicals(column: Column) -> Callable[[Any], tuple[bool, Any]]:
+    """From a value of a column's own kind to (whether the column could hold it, the value as pages hold it)."""
     kind = physical_type(column.type)
     moment, fits = _is_moment(kind), _fitting(kind)
     convert = Converter.of(column.type, column.name).to_physical

@@ -21,7 +21,7 @@ from absdb.engine.frames import to_pandas
 from absdb.errors import AbsdbError, StateError
 from absdb.reprs import counted, grid, html, page, text_grid
 from absdb.sql.duck.result_values import python_values
-from absdb.sql.query.run import Running
+from absdb.sql.query.run import Ready, Running
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,7 +42,7 @@ class Result:
 
     def __init__(
         self,
-        running: Running | None = None,
+        running: Running | Ready | None = None,
         *,
         table: pa.Table | None = None,
         rowcount: int = -1,
@@ -67,8 +67,7 @@ class Result:
         self._schema = pa.schema([]) if table is None else table.schema
         self._exact = [False] * len(self._schema)
         if running is not None:
-            kinds = [str(kind) for kind in running.relation.types]
-            self._exact = [kind in ("HUGEINT", "UHUGEINT") for kind in kinds]
+            self._exact = [kind in ("HUGEINT", "UHUGEINT") for kind in running.kinds()]
             self._reader = running.reader()
             self._schema = self._reader.schema
 

@@ -87,7 +87,7 @@ class Rewriter:
 
     def query(self, text: str) -> Edited:
         """The text with every name replaced. QueryError points at a name that means nothing."""
-        query = self.backend.kept.get(Query, text, lambda: _read(self.backend, text))
+        query = read_query(self.backend, text)
         self.leaves_types |= query.pivots
         return Edited(text, _Names(self, query).edits())
 
@@ -169,6 +169,11 @@ class Rewriter:
             name = f"{label} ({number})"
         self.objects[name] = value
         return quoted(name)
+
+
+def read_query(backend: Backend, text: str) -> Query:
+    """What a query refers to, read once per text. QueryError if it is none."""
+    return backend.kept.get(Query, text, lambda: _read(backend, text))
 
 
 def _read(backend: Backend, text: str) -> Query:

@@ -65,7 +65,7 @@ class Running:
         """All rows."""
         try:
             raw = interruptible(self._cursor, self.relation.to_arrow_table)
-            found = Export(raw.schema, self._kinds()).table(raw)
+            found = Export(raw.schema, self.kinds()).table(raw)
         except Exception as error:
             self.close()
             raise self.error(error) from error
@@ -86,12 +86,13 @@ class Running:
         except BaseException:
             self.close()
             raise
-        export = Export(raw.schema, self._kinds())
+        export = Export(raw.schema, self.kinds())
         if export.schema is raw.schema:
             return raw
         return pa.RecordBatchReader.from_batches(export.schema, map(export.batch, raw))
 
-    def _kinds(self) -> list[str]:
+    def kinds(self) -> list[str]:
+        """DuckDB's types of the columns."""
         return [str(kind) for kind in self.relation.types]
 
     def finish(self) -> None:
@@ -121,6 +122,34 @@ class Running:
         cursor = self._cursor
         if cursor is not None:
             cursor.interrupt()
+
+
+class Ready:
+    """Rows that are there, handed on like those of a query that has begun."""
+
+    def __init__(self, rows: pa.Table) -> None:
+        self._rows = rows
+
+    def kinds(self) -> list[str]:
+        """DuckDB's types of the columns; "" for those that need no care."""
+        return [""] * self._rows.num_columns
+
+    def reader(self) -> pa.RecordBatchReader:
+        """The rows as they come."""
+        return self._rows.to_reader()
+
+    def next_batch(self, reader: pa.RecordBatchReader) -> pa.RecordBatch | None:
+        """The next rows of its reader, None after the last ones."""
+        return next(reader, None)
+
+    def error(self, error: Exception) -> Exception:
+        """What to raise for an error while the rows are read."""
+        return error
+
+    def finish(self) -> None:
+        """All rows have come."""
+
+    close = interrupt = finish
 
 
 def table(backend: Backend, prepared: Prepared, values: Mapping[str, Any]) -> pa.Table:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from absdb.sql.text.edits import char_offset
+from absdb.sql.text.plain import PlainSelect, plain_select
 
 UNKNOWN = -1
 """The place of something that the parser gives no place for."""
@@ -71,6 +72,8 @@ class Syntax:
     names: set[str] = field(default_factory=set)
     """Every part of a column's name, casefolded: no other column is needed unless `star`."""
     star: bool = False
+    plain: PlainSelect | None = None
+    """What the query is if it asks for rows of one table by the values of columns."""
 
 
 class NotASelect(Exception):
@@ -92,6 +95,8 @@ def parse(connection: Any, text: str) -> Syntax:
     reader = _Reader(text)
     for statement in tree["statements"]:
         reader.node(statement["node"], frozenset())
+    if len(tree["statements"]) == 1:
+        reader.found.plain = plain_select(tree["statements"][0]["node"])
     return reader.found
 
 
