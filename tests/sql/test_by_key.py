@@ -186,7 +186,7 @@ def test_rows_are_those_of_duckdb(main: Any, text: str, values: Any) -> None:
         ("SELECT ? + FROM t WHERE id = ?", [1, 2]),
         ("SELECT id FROM t JOIN days ON true WHERE id = 7", None),
         ("SELECT id FROM t TABLESAMPLE 100% WHERE id = 7", None),
-        ("SELECT id FROM t WHERE id = 7 UNION SELECT 8", None),
+        ("SELECT id FROM t WHERE id = 7 UNION ALL SELECT 8", None),
         ("WITH t AS (SELECT 7 AS id) SELECT id FROM t WHERE id = 7", None),
         ("SELECT * EXCLUDE (wait) FROM t WHERE id = 7", None),
         ("SELECT COLUMNS('id') FROM t WHERE id = 7", None),

@@ -273,3 +273,49 @@ def with_frames(database: Any, text: str) -> list[Selection | None]:
         expected, key=str
     )
     return found
+
+
+MANY = ", ".join(map(str, range(900, 1100)))
+TEXTS = ", ".join(f"'n{number:04}'" for number in range(450, 550))
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        (f"FROM orders WHERE id IN ({MANY})", 100),
+        (f"SELECT count(*) FROM orders o WHERE o.id in ( {MANY}\n) AND total % 2 = 0", 50),
+        (f"SELECT count(*) FROM orders WHERE id NOT IN ({MANY})", 900),
+        (f"SELECT count(*) FROM orders WHERE NOT (id IN ({MANY}))", 900),
+        (f"SELECT count(*) FROM orders WHERE id IN ({MANY}) OR id = 1", 101),
+        (f"SELECT count(*) FROM orders WHERE (main.orders.id IN ({MANY})) = false", 900),
+        (f"SELECT count(*) FROM orders WHERE id IN ({MANY}) AND id IN ({MANY}, 5)", 100),
+        (f"SELECT count(*) FROM orders WHERE total IN ({MANY})", 100),
+        (f"SELECT count(*) FROM orders WHERE id + 1 IN ({MANY})", 101),
+        (f"SELECT count(*) FROM orders WHERE id IN ({MANY}, 99999999999999999999)", 100),
+        (f"SELECT count(*) FROM orders WHERE id IN ({MANY}) AND 'absdb list 0' <> ''", 100),
+        (f"SELECT count(*) FROM log l LEFT JOIN orders o ON o.id = l.id AND o.id IN ({MANY})", 10),
+        (f"SELECT count(o.id) FROM orders o, log WHERE o.id IN ({MANY})", 1000),
+        (f"SELECT count(*) FROM people WHERE name IN ({TEXTS})", 50),
+        (f"SELECT count(*) FROM people WHERE name IN ({TEXTS}, 'it''s')", 50),
+        (f"SELECT count(*) FROM flights WHERE flight IN ({MANY}, 7) AND carrier IN ('AA', 'ÿ')", 2),
+        (f"SELECT count(*) FROM flights WHERE carrier = 'AA' AND flight IN ({MANY}, 7)", 1),
+        (f"SELECT count(*) FROM orders WHERE 'IN (' || id IN ('IN (1, 2)', {TEXTS})", 0),
+        (f"SELECT count(*) FROM orders WHERE id IN ({MANY}) AND id < 950 -- IN ({MANY})", 50),
+    ],
+)
+def test_long_lists_mean_what_short_ones_do(main: Any, text: str, count: int) -> None:
+    found = main.sql(text).to_arrow()
+    assert (found.num_rows if text.startswith("FROM") else found.column(0)[0].as_py()) == count
+
+
+def test_a_long_list_is_not_read_again_by_duckdb(main: Any) -> None:
+    selected = chosen(main, f"FROM orders WHERE id IN ({MANY})")[0]
+    assert selected is not None
+    assert selected.keys == tuple(range(900, 1100))
+    assert [literals.values for literals in selected.implied] == [tuple(range(900, 1100))]
+
+
+def test_an_error_behind_a_long_list_has_its_place(main: Any) -> None:
+    with pytest.raises(absdb.QueryError) as caught:
+        main.sql(f"SELECT *\nFROM orders WHERE id IN ({MANY})\nAND nope = 1")
+    assert "LINE 3: AND nope = 1" in str(caught.value)

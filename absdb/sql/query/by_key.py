@@ -29,12 +29,12 @@ from absdb.sql.duck.scan import as_stored, readable
 from absdb.sql.query import run
 from absdb.sql.query.names import Moment, NamedTable
 from absdb.sql.query.prepared import Prepared
-from absdb.sql.query.prune import KEYS_MAX, physicals
-from absdb.sql.query.rewrite import read_query
+from absdb.sql.query.prune import KEYS_MAX, compares_exactly, physicals
+from absdb.sql.query.reading import read_query
 from absdb.sql.query.run import Ready
 from absdb.sql.text.parsed import Query
 from absdb.sql.text.plain import Node, Path, PlainSelect
-from absdb.sql.text.syntax import cast_type_of, constant_of
+from absdb.sql.text.syntax import Literals, cast_type_of, constant_of
 from absdb.sql.text.tokens import Kind
 
 if TYPE_CHECKING:
@@ -167,15 +167,23 @@ def _among(column: Column, nodes: Sequence[Node], values: Mapping[str, Any]) -> 
     """The physical values among which a column must be; None unless each compares with it as it is."""
     if isinstance(column.type, pa.BaseExtensionType) or len({_kind(node) for node in nodes}) > 1:
         return None
-    kind, physical = physical_type(column.type), physicals(column)
+    physical = physicals(column)
     found = set()
-    for node in nodes:
-        value = _exact(kind, node, values)
+    for value in _values(column, nodes, values):
         known, stored = physical(value)
         if not known:
             return None
         found.add(stored)
     return found
+
+
+def _values(column: Column, nodes: Sequence[Node], values: Mapping[str, Any]) -> Sequence[Any]:
+    """What the column may be; None stands for what does not compare with it as it is."""
+    listed: Literals | None = nodes[0].get("listed")
+    if listed is not None:
+        return listed.values if compares_exactly(column.type, listed) else [None]
+    kind = physical_type(column.type)
+    return [_exact(kind, node, values) for node in nodes]
 
 
 def _kind(node: Node) -> tuple[str, str]:

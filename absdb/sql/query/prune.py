@@ -33,7 +33,7 @@ from absdb.pages.values import Converter
 from absdb.sql.duck.scan import as_stored
 from absdb.sql.query.joined import Frames, frame_column, is_only_owner, only_column, values_of
 from absdb.sql.query.names import NamedTable
-from absdb.sql.text.syntax import TableRef, cast_type_of, constant_of
+from absdb.sql.text.syntax import Literals, TableRef, cast_type_of, constant_of
 
 KEYS_MAX = 100_000
 _LAST_INTEGERS = (2**63 - 1, 2**64 - 1)
@@ -53,6 +53,8 @@ class Selection:
 
     keys: tuple[Key, ...] | None = None
     key_range: KeyRange = (None, None)
+    implied: tuple[Literals, ...] = ()
+    """Lists of literals that hold nothing but what is equal to the column in one of these rows."""
 
 
 @dataclass(slots=True)
@@ -89,6 +91,8 @@ class _Terms:
     schema: TableSchema
     frames: Frames
     bounds: dict[str, _Bounds] = field(default_factory=dict)
+    lists: list[Literals] = field(default_factory=list)
+    """Long lists that the bounds hold exactly."""
 
     def read(self) -> None:
         for using in self.ref.using:
@@ -126,16 +130,23 @@ class _Terms:
         if values is not None:
             self._meet_all(column, values)
 
-    def _meet_all(self, column: Column, values: Sequence[Any]) -> None:
-        """The column is among these; it says nothing if one of them is not of the column's kind."""
+    def _meet_all(self, column: Column, values: Sequence[Any]) -> bool:
+        """The column is among these; it says nothing if one of them is not of the column's kind. Whether it does."""
         physical = physicals(column)
         found = [physical(value) for value in values]
-        if all(known for known, _ in found):
+        met = all(known for known, _ in found)
+        if met:
             self.bounds.setdefault(column.name, _Bounds()).meet_any({value for _, value in found})
+        return met
 
     def _among(self, left: dict[str, Any], listed: Sequence[dict[str, Any]]) -> None:
         column = self._column(left)
         if column is None:
+            return
+        if listed[0].get("class") == "LITERALS":
+            literals: Literals = listed[0]["listed"]
+            if self._meet_all(column, literals.values) and compares_exactly(column.type, literals):
+                self.lists.append(literals)
             return
         constants = [self._constant(node, column) for node in listed]
         if all(known for known, _ in constants):
@@ -209,6 +220,14 @@ def _fitting(kind: pa.DataType) -> Callable[[Any], bool]:
     return lambda value: False
 
 
+def compares_exactly(kind: pa.DataType, literals: Literals) -> bool:
+    """Whether a column is equal to those of the literals that it holds, and to no other."""
+    if isinstance(kind, pa.BaseExtensionType):
+        return False
+    whole = isinstance(literals.values[0], int)
+    return bool(pt.is_integer(kind) if whole else pt.is_string(physical_type(kind)))
+
+
 def _is_moment(kind: pa.DataType) -> bool:
     return bool(pt.is_date32(kind) or pt.is_timestamp(kind))
 
@@ -254,9 +273,8 @@ def selection(
         for choice in choices:
             count *= len(choice)
         if count <= KEYS_MAX:
-            return Selection(
-                tuple(sorted({schema.key_spec.encode_one(values) for values in product(*choices)}))
-            )
+            keys = {schema.key_spec.encode_one(values) for values in product(*choices)}
+            return Selection(tuple(sorted(keys)), implied=tuple(terms.lists))
     return Selection(key_range=_range(schema, bounds))
 
 
@@ -304,18 +322,8 @@ def _behind(prefix: bytes) -> bytes | None:
     return cut[:-1] + bytes([cut[-1] + 1]) if cut else None
 
 
-def selected(
-    reader: TableReader,
-    ref: TableRef,
-    named: Mapping[int, NamedTable],
-    values: Mapping[str, Any],
-    columns: Sequence[str] | None,
-    frames: Frames,
-) -> pa.Table | None:
-    """A part of the table that has every row the query can use; None if that may be all of it."""
-    found = selection(reader.schema, ref, named, values, frames)
-    if found is None:
-        return None
+def selected(reader: TableReader, found: Selection, columns: Sequence[str] | None) -> pa.Table:
+    """A part of the table that has every row the query can use."""
     stored = as_stored(reader)
     if found.keys is not None:
         return stored.part(columns, keys=found.keys)

@@ -30,13 +30,14 @@ from absdb.sql.query.joined import Frame
 from absdb.sql.query.names import DatabaseView, Moment, NamedTable, NamedView, find_entity
 from absdb.sql.query.own_files import file_edits, query_of, refuse_file
 from absdb.sql.query.prepared import Frames, Prepared, StandIn, TableRead
-from absdb.sql.query.prune import selected
+from absdb.sql.query.prune import selected, selection
+from absdb.sql.query.reading import read_query
 from absdb.sql.query.sequence_values import Drawn, Draws, currval_macro
 from absdb.sql.text.cursor import TokenCursor
 from absdb.sql.text.edits import Edit, Edited, outermost
 from absdb.sql.text.parsed import Query, ShowRef
 from absdb.sql.text.source import error_at, placed
-from absdb.sql.text.syntax import UNKNOWN, Call, NotASelect, TableRef
+from absdb.sql.text.syntax import UNKNOWN, Call, Literals, TableRef
 from absdb.sql.text.time_travel import TravelRef, When, placeholder, point_arguments
 from absdb.sql.text.tokens import Kind, quoted
 from absdb.versioning.as_of import resolve
@@ -171,20 +172,6 @@ class Rewriter:
         return quoted(name)
 
 
-def read_query(backend: Backend, text: str) -> Query:
-    """What a query refers to, read once per text. QueryError if it is none."""
-    return backend.kept.get(Query, text, lambda: _read(backend, text))
-
-
-def _read(backend: Backend, text: str) -> Query:
-    try:
-        with backend.registered({}) as connection:
-            return Query.read(connection, text)
-    except NotASelect as error:
-        message = "a query is expected here" if str(error).startswith("Only SELECT") else str(error)
-        raise error_at(text, 0 if error.at == UNKNOWN else error.at, message, parser=True) from error
-
-
 class _Names:
     """The edits that one query needs."""
 
@@ -198,6 +185,8 @@ class _Names:
         self.named: dict[int, NamedTable] = {}
         self.stands_for: dict[int, tuple[str, ...]] = {}
         self.frames: dict[int, Frame] = {}
+        self.implied: list[Literals] = []
+        """Long lists that the rows found by key make true, so that DuckDB need not read them."""
 
     def edits(self) -> list[Edit]:
         edits = file_edits(self.rewriter, self.query)
@@ -223,6 +212,7 @@ class _Names:
             replacement = self._replacement(ref, travel, target, place)
             if replacement is not None:
                 edits.append(Edit(*place, replacement))
+        edits += map(self._holding, self.implied)
         edits += self._columns()
         edits += self._table_calls()
         edits += functions.edits(self.rewriter, self.query)
@@ -322,9 +312,10 @@ class _Names:
         if self.rewriter.types_only:
             return readable(target.schema.arrow_schema.empty_table())
         reader = target.view.reader(target.schema)
-        rows = selected(reader, ref, self.named, self.rewriter.values, columns, self.frames)
-        if rows is not None:
-            return readable(rows)
+        found = selection(reader.schema, ref, self.named, self.rewriter.values, self.frames)
+        if found is not None:
+            self.implied += found.implied
+            return readable(selected(reader, found, columns))
         # A table that is named several times is read once.
         known = (target.label, None if columns is None else tuple(columns))
         if known not in self.rewriter.scanned:
@@ -335,6 +326,11 @@ class _Names:
         """Whether the table's own name or alias is used like a column, which means the whole row."""
         name = (ref.alias or ref.path[-1]).casefold()
         return any(len(path) == 1 and path[0].casefold() == name for path, _ in self.query.syntax.columns)
+
+    def _holding(self, literals: Literals) -> Edit:
+        """`IN (1, 2, …)`, which is a term of its own and true of every row that has a value there."""
+        at = self.query.starts[literals.start]
+        return Edit(self.query.tokens[at - 2].start, self.query.tokens[at + 1].stop, "IS NOT NULL")
 
     def _columns(self) -> list[Edit]:
         """Columns qualified with database or schema: the qualifier becomes the table's alias."""

@@ -17,9 +17,9 @@ from typing import Any, TypeVar
 from absdb.sql.text.edits import Edit, Edited, outermost
 from absdb.sql.text.parameters import parameter_edits
 from absdb.sql.text.pivots import pivot_edits
-from absdb.sql.text.syntax import UNKNOWN, NotASelect, Syntax, TableRef, parse
+from absdb.sql.text.syntax import UNKNOWN, Literals, NotASelect, Syntax, TableRef, parse
 from absdb.sql.text.time_travel import TravelRef, matching, travel_edits, travel_refs
-from absdb.sql.text.tokens import Kind, Token, tokenize
+from absdb.sql.text.tokens import Kind, Token, listed_values, literal, tokenize
 
 T = TypeVar("T")
 SHOWING = ("DESCRIBE", "DESC", "SHOW")
@@ -72,17 +72,19 @@ class Query:
         tokens = tokenize(text)
         travels = travel_refs(text, tokens)
         shows = show_refs(text, tokens)
-        edits = [*travel_edits(travels), *(show.edit for show in shows)]
+        lists = long_lists(text, tokens)
+        left_out = [Edit(each.start, each.stop, literal(name)) for name, each in lists.items()]
+        edits = [*travel_edits(travels), *(show.edit for show in shows), *left_out]
         probe = Edited(text, outermost(edits))
         pivots: list[Edit] = []
         try:
-            syntax = parse(connection, probe.text)
+            syntax = parse(connection, probe.text, lists)
         except NotASelect:
             pivots = pivot_edits(text, tokens)
             if not pivots:
                 raise
             probe = Edited(text, outermost([*edits, *pivots]))
-            syntax = parse(connection, probe.text)
+            syntax = parse(connection, probe.text, lists)
         starts = {token.start: number for number, token in enumerate(tokens)}
         return cls(text, tokens, travels, shows, bool(pivots), probe, syntax, starts)
 
@@ -132,6 +134,18 @@ def show_refs(text: str, tokens: Sequence[Token]) -> list[ShowRef]:
                 edit = Edit(token.start, tokens[close].start, f'FROM "{name}"')
                 found.append(ShowRef(at, edit, name))
     return found
+
+
+def long_lists(text: str, tokens: Sequence[Token]) -> dict[str, Literals]:
+    """The long lists of literals, each by a string that stands for it in the probe and nowhere in the text."""
+    name = "absdb list"
+    if name in text:
+        return {}
+    lists = [token for token in tokens if token.kind is Kind.LITERALS]
+    return {
+        f"{name} {number}": Literals(token.start, token.stop, listed_values(token))
+        for number, token in enumerate(lists)
+    }
 
 
 class Kept:

@@ -84,20 +84,48 @@ class NotASelect(Exception):
         self.at = at
 
 
-def parse(connection: Any, text: str) -> Syntax:
-    """The references of a query; NotASelect if it is none, or if DuckDB cannot read it."""
+@dataclass(frozen=True, slots=True)
+class Literals:
+    """A long list behind IN: its place in the text, and its values. In a tree it is all that the column may be."""
+
+    start: int
+    stop: int
+    values: tuple[Any, ...]
+
+
+def parse(connection: Any, text: str, lists: Mapping[str, Literals]) -> Syntax:
+    """The references of a query; NotASelect if it is none, or if DuckDB cannot read it.
+
+    `lists` are those that are left out of the text, by the string that stands there.
+    """
     answer = connection.execute("SELECT json_serialize_sql($1)", [text]).fetchall()[0][0]
     tree = json.loads(answer)
     if tree.get("error"):
         position = tree.get("position")
         at = UNKNOWN if position is None else char_offset(text, int(position))
         raise NotASelect(str(tree.get("error_message", "")), at)
+    if lists:
+        _put_back(tree, lists)
     reader = _Reader(text)
     for statement in tree["statements"]:
         reader.node(statement["node"], frozenset())
     if len(tree["statements"]) == 1:
         reader.found.plain = plain_select(tree["statements"][0]["node"])
     return reader.found
+
+
+def _put_back(value: Any, lists: Mapping[str, Literals]) -> None:
+    """Put the lists where their strings are in a tree."""
+    if isinstance(value, list):
+        for item in value:
+            _put_back(item, lists)
+    elif isinstance(value, dict):
+        known, text = constant_of(value)
+        if known and text in lists:
+            value.clear()
+            value.update({"class": "LITERALS", "listed": lists[text]})
+        for each in value.values():
+            _put_back(each, lists)
 
 
 class _Reader:

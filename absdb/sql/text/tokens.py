@@ -6,6 +6,7 @@
     number      12  1_000  1.5e3  0xFF
     parameter   ?  $1  $name              value: "", "1", "name"
     symbol      (  )  ,  ;  .  ::  =>  <= …
+    literals    1, 2, 3 …                 value: the text; a long list behind IN, of whole numbers or of strings
 
 Comments (`-- …`, `/* … */`, which nest) and blanks separate tokens. Offsets count characters. What is inside the
 tokens is DuckDB's affair; this is only as exact as it takes to find statements, names and clauses. Called by
@@ -16,6 +17,7 @@ from __future__ import annotations
 
 import re
 from enum import StrEnum
+from typing import Any
 
 from absdb.sql.text.source import error_at
 
@@ -29,6 +31,7 @@ class Kind(StrEnum):
     NUMBER = "number"
     PARAMETER = "parameter"
     SYMBOL = "symbol"
+    LITERALS = "literals"
     END = "end"
 
 
@@ -69,6 +72,11 @@ _COMMON = re.compile(
     r"(?:([^\W\d]\w*+)(?![$'])|(\d++)(?![\w.])|([(),;])|'([^']*+)'(?!')|\"([^\"]++)\"(?!\"))"
 )
 """Blanks and one of the tokens that most of a statement consists of; what it does not match is read with care."""
+_IN_LIST = re.compile(
+    r"(?<!\w)[iI][nN]\s*+\((?:\s*+)"
+    r"((?:-?\d++\s*+,\s*+){49,}+-?\d++|(?:'[^']*+'\s*+,\s*+){49,}+'[^']*+')(?=\s*+\))"
+)
+"""A list behind IN that is long enough to be one token; inside of other tokens it means nothing."""
 _COMMON_KINDS = (Kind.END, Kind.WORD, Kind.NUMBER, Kind.SYMBOL, Kind.STRING, Kind.NAME)
 _FIRST_QUOTED = 4
 
@@ -84,6 +92,7 @@ def tokenize(text: str) -> list[Token]:
             hint="pass it in a parameter",
         )
     tokens: list[Token] = []
+    lists = {found.start(1): found.end(1) for found in _IN_LIST.finditer(text)}
     at, common = 0, _COMMON.match
     while True:
         while found := common(text, at):
@@ -91,6 +100,11 @@ def tokenize(text: str) -> list[Token]:
             value = found.group(group)
             quotes = group >= _FIRST_QUOTED
             tokens.append(Token(_COMMON_KINDS[group], value, at - len(value) - 2 * quotes, at))
+            if lists and found.group(3) == "(":
+                at = _skip(text, at)
+                if at in lists:
+                    start, at = at, lists[at]
+                    tokens.append(Token(Kind.LITERALS, text[start:at], start, at))
         at = _skip(text, at)
         if at >= len(text):
             tokens.append(Token(Kind.END, "", len(text), len(text)))
@@ -168,6 +182,13 @@ def _dollar_quoted(text: str, opening: re.Match[str]) -> Token:
     if end < 0:
         raise error_at(text, opening.start(), f"text that begins with {opening.group()} does not end with it")
     return Token(Kind.STRING, text[opening.end() : end], opening.start(), end + len(opening.group()))
+
+
+def listed_values(token: Token) -> tuple[Any, ...]:
+    """The values of a list of literals."""
+    if token.value.startswith("'"):
+        return tuple(_STRING.findall(token.value))
+    return tuple(map(int, token.value.split(",")))
 
 
 def statements_of(text: str, tokens: list[Token] | None = None) -> list[str]:
