@@ -1,6 +1,7 @@
 """INSERT: rows of VALUES, of a query, or of defaults.
 
     only literals and parameters that fit the columns as they are     straight to the engine
+    other literals and parameters, many rows of them                  DuckDB casts each column (value_columns.py)
     everything else                                                   DuckDB computes and casts the rows
 
 Rows of a query stream into the table with bounded memory unless something about each of them is asked for
@@ -33,6 +34,7 @@ from absdb.sql.change.target import (
     writable_columns,
     written_column,
 )
+from absdb.sql.change.value_columns import cast_in_columns
 from absdb.sql.query import run
 from absdb.sql.query.prepared import Prepared
 from absdb.sql.query.result import Result
@@ -130,17 +132,24 @@ def given_rows(call: Call, plan: InsertPlan, schema: TableSchema, scope: Transac
         return no_columns(1)
     columns = _columns(call, plan, schema)
     _check_width(call, plan, columns, len(plan.rows[0]))
-    text = _values_text(call, plan, schema, columns)
-    if plan.constant:
-        bare = Prepared(text.text, [call.statement.named, text], {}, [], [])
-        found = run.table(call.session.backend, bare, call.values)
-    else:
-        found = call.table(text.text, scope=scope, edits=[text])
+    found = cast_in_columns(call, schema, columns, plan.rows) if plan.constant else None
+    if found is None:
+        found = _cast_one_by_one(call, plan, schema, scope, columns)
     defaults = {
         column.name: np.array([row[at].kind == "default" for row in plan.rows])
         for at, column in enumerate(columns)
     }
     return with_cells(scope.tx, schema, found, defaults)
+
+
+def _cast_one_by_one(
+    call: Call, plan: InsertPlan, schema: TableSchema, scope: TransactionScope, columns: Sequence[Column]
+) -> pa.Table:
+    text = _values_text(call, plan, schema, columns)
+    if plan.constant:
+        bare = Prepared(text.text, [call.statement.named, text], {}, [], [])
+        return run.table(call.session.backend, bare, call.values)
+    return call.table(text.text, scope=scope, edits=[text])
 
 
 def _columns(call: Call, plan: InsertPlan, schema: TableSchema) -> list[Column]:

@@ -21,7 +21,7 @@ from absdb.sql.text.cursor import TokenCursor
 from absdb.sql.text.parsed import Statement
 from absdb.sql.text.source import error_at
 from absdb.sql.text.time_travel import matching
-from absdb.sql.text.tokens import Kind
+from absdb.sql.text.tokens import Kind, Token
 
 _AFTER_TARGET = (
     "VALUES",
@@ -37,6 +37,9 @@ _AFTER_TARGET = (
     "UNPIVOT",
 )
 _DATED = ("DATE", "TIME", "TIMESTAMP", "TIMESTAMPTZ")
+_BEHIND = (",", ")")
+_SINGLE = (Kind.NUMBER, Kind.STRING, Kind.PARAMETER, Kind.WORD)
+_CONSTANTS = {"NULL": None, "TRUE": True, "FALSE": False}
 _QUERY = ("SELECT", "WITH", "FROM", "VALUES", "TABLE", "(", "PIVOT", "UNPIVOT")
 
 
@@ -170,8 +173,10 @@ def read_row(cursor: TokenCursor) -> list[Cell]:
     """(1, DEFAULT, x)"""
     cursor.expect("(")
     cells = [read_cell(cursor)]
-    while cursor.accept(","):
-        if cursor.ahead(")"):
+    tokens = cursor.tokens
+    while tokens[cursor.at].upper == ",":
+        cursor.at += 1
+        if tokens[cursor.at].upper == ")":
             break
         cells.append(read_cell(cursor))
     cursor.expect(")")
@@ -180,6 +185,10 @@ def read_row(cursor: TokenCursor) -> list[Cell]:
 
 def read_cell(cursor: TokenCursor) -> Cell:
     """One value up to the comma or bracket behind it."""
+    only = cursor.token
+    if only.kind in _SINGLE and cursor.tokens[cursor.at + 1].upper in _BEHIND:
+        cursor.at += 1
+        return _read_single(cursor.text, only, Span(only.start, only.stop), 1)
     start = cursor.at
     cursor.until(",", ")")
     taken = cursor.tokens[start : cursor.at]
@@ -192,10 +201,14 @@ def read_cell(cursor: TokenCursor) -> Cell:
     if len(taken) > 1:
         dated = len(taken) == 2 and taken[0].upper in _DATED and taken[1].kind is Kind.STRING
         return Cell(span, "constant" if dated else "")
-    only = taken[0]
+    return _read_single(cursor.text, taken[0], span, sign)
+
+
+def _read_single(text: str, only: Token, span: Span, sign: int) -> Cell:
+    """A value of one token, but for its sign."""
     if only.kind is Kind.PARAMETER:
         return Cell(span, "parameter", only.value)
-    if only.kind is Kind.STRING and cursor.text[only.start] == "'":
+    if only.kind is Kind.STRING and text[only.start] == "'":
         return Cell(span, "literal", only.value)
     if only.kind is Kind.NUMBER and only.value.isdecimal():
         return Cell(span, "literal", sign * int(only.value))
@@ -203,9 +216,8 @@ def read_cell(cursor: TokenCursor) -> Cell:
         return Cell(span, "constant")
     if only.upper == "DEFAULT":
         return Cell(span, "default")
-    constants = {"NULL": None, "TRUE": True, "FALSE": False}
-    if only.upper in constants:
-        return Cell(span, "literal", constants[only.upper])
+    if only.upper in _CONSTANTS:
+        return Cell(span, "literal", _CONSTANTS[only.upper])
     return Cell(span, "")
 
 

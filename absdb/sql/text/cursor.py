@@ -38,6 +38,8 @@ class TokenCursor:
 
     def ahead(self, *words: str) -> bool:
         """Whether these keywords or symbols come next."""
+        if len(words) == 1:
+            return self.tokens[self.at].upper == words[0]
         following = self.tokens[self.at : self.at + len(words)]
         return [token.upper for token in following] == list(words)
 

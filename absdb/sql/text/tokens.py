@@ -69,7 +69,7 @@ _SYMBOL = re.compile(r"::|=>|:=|<=|>=|<>|!=|->>|->|\|\||==|\*\*|//|<<|>>|@>|<@|&
 _COMMENT_EDGE = re.compile(r"/\*|\*/")
 _COMMON = re.compile(
     r"(?:\s++|--[^\n]*+)*+"
-    r"(?:([^\W\d]\w*+)(?![$'])|(\d++)(?![\w.])|([(),;])|'([^']*+)'(?!')|\"([^\"]++)\"(?!\"))"
+    r"(?:([^\W\d]\w*+)(?![$'])|(\d++(?:\.\d++)?)(?![\w.])|([(),;])|'([^']*+)'(?!')|\"([^\"]++)\"(?!\"))"
 )
 """Blanks and one of the tokens that most of a statement consists of; what it does not match is read with care."""
 _IN_LIST = re.compile(
