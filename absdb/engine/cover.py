@@ -25,7 +25,7 @@ from absdb.engine.buffer import SEAL_ROWS, OpenBuffer
 from absdb.engine.rowcodec import Row
 from absdb.errors import StateError
 from absdb.ids import EraId, TableId
-from absdb.pages.key import Keys, KeySpec, concat, empty, runs_of_equal, sort_order, take
+from absdb.pages.key import Keys, KeySpec, empty, union
 from absdb.pages.run import Run, build_run, merge_runs
 from absdb.pages.section import DELETE, LSN, Key, Page, Section
 
@@ -225,9 +225,7 @@ def union_of(spec: KeySpec, parts: Sequence[Keys]) -> Keys:
         return empty(spec)
     if len(parts) == 1:
         return parts[0]
-    keys = concat(list(parts))
-    keys = take(keys, sort_order(keys))
-    return take(keys, runs_of_equal(keys).nonzero()[0])
+    return union(parts)
 
 
 def hit_of(page: Page, at: int) -> Hit:

@@ -234,6 +234,13 @@ def sort_order(keys: Keys) -> npt.NDArray[np.int64]:
     return sort_integers(keys) if isinstance(keys, np.ndarray) else sort_binary(keys)
 
 
+def union(parts: Sequence[Keys]) -> Keys:
+    """The keys of all parts, sorted, each once. There must be at least one part."""
+    keys = concat(parts)
+    keys = np.sort(keys, kind="stable") if isinstance(keys, np.ndarray) else take(keys, sort_order(keys))
+    return take(keys, np.flatnonzero(runs_of_equal(keys)))
+
+
 def search(keys: Keys, probes: Keys, side: Side = "left") -> npt.NDArray[np.int64]:
     """For each probe, the first position in the sorted keys at or after it ("right": after it)."""
     if isinstance(keys, np.ndarray):

@@ -29,6 +29,8 @@ from absdb.pages.projection import Ints, Projection
 from absdb.pages.section import Key, Page, Section
 
 BATCH_ROWS = 65_536
+ALIGNED_MIN = 64
+"""From so many probes in a page on it is tried whether they are a stretch of its keys."""
 FINDER_DICT_ROWS = 4_096
 FINDER_FENCES = 1_024
 
@@ -36,11 +38,15 @@ FINDER_FENCES = 1_024
 class Found:
     """Where each probe was found. Positions are those of the probes as they were passed in."""
 
-    __slots__ = ("_dead", "_pages", "_part", "_row")
+    __slots__ = ("_dead", "_layers", "_pages", "_part", "_row")
 
-    def __init__(self, pages: list[Page], part: Ints, row: Ints, dead: Ints) -> None:
-        """Probe i is row `row[i]` of `pages[part[i]]`, a tombstone if `dead[i]`; absent if that is -1."""
+    def __init__(self, pages: list[Page], layers: list[int], part: Ints, row: Ints, dead: Ints) -> None:
+        """Probe i is row `row[i]` of `pages[part[i]]`, a tombstone if `dead[i]`; absent if `part[i]` is -1.
+
+        `layers` are the numbers of the layers the pages are of, 0 the newest.
+        """
         self._pages = pages
+        self._layers = layers
         self._part = part
         self._row = row
         self._dead = dead
@@ -60,7 +66,16 @@ class Found:
 
     def some(self, at: Ints) -> Found:
         """What was found for the probes at some positions, in their order."""
-        return Found(self._pages, self._part[at], self._row[at], self._dead[at])
+        return Found(self._pages, self._layers, self._part[at], self._row[at], self._dead[at])
+
+    @property
+    def layers(self) -> Ints:
+        """Per probe the number of the layer that decided, 0 being the newest; -1 where none did.
+
+        Of probes in key order, those of one layer lie in its pages one after the other.
+        """
+        numbers: Ints = np.array([*self._layers, -1], np.int16)[self._part]
+        return numbers
 
     def lsns(self) -> Ints:
         """Per probe, the LSN of the row or tombstone that decided, 0 where there is none."""
@@ -84,10 +99,10 @@ class Found:
 
         For more rows than fit in memory, or more than 2 GiB in one string column, use `batches`.
         """
-        parts = list(self.batches(projection.physical))
-        if not parts:
-            return projection.empty()
-        return projection.finish(parts[0] if len(parts) == 1 else pa.concat_batches(parts))
+        at = np.flatnonzero(self.alive)
+        whole = len(at) == len(self._part)
+        part, row = (self._part, self._row) if whole else (self._part[at], self._row[at])
+        return projection.gather(self._pages, part, row)
 
 
 def lookup(spec: KeySpec, layers: Sequence[Section], keys: Keys) -> Found:
@@ -103,26 +118,28 @@ def lookup(spec: KeySpec, layers: Sequence[Section], keys: Keys) -> Found:
         unique = np.cumsum(starts) - 1
         keys = keyed.take(keys, np.flatnonzero(starts))
     search = _Search(keys)
-    for section in layers:
+    for number, section in enumerate(layers):
         if search.open:
             search.visit(section)
+            search.layers += [number] * (len(search.pages) - len(search.layers))
     found = search.part, search.row, search.dead
     if order is not None:
         place = np.empty(len(order), np.int64)
         place[order] = unique
         found = search.part[place], search.row[place], search.dead[place]
-    return Found(search.pages, *found)
+    return Found(search.pages, search.layers, *found)
 
 
 class _Search:
     """The state of one lookup: strictly increasing probes and what is known about each so far."""
 
-    __slots__ = ("dead", "keys", "open", "pages", "part", "row")
+    __slots__ = ("dead", "keys", "layers", "open", "pages", "part", "row")
 
     def __init__(self, keys: Keys) -> None:
         count = keyed.length(keys)
         self.keys = keys
         self.pages: list[Page] = []
+        self.layers: list[int] = []
         self.part = np.full(count, -1, np.int32)
         self.row = np.zeros(count, np.int64)
         self.dead = np.zeros(count, np.bool_)
@@ -135,16 +152,47 @@ class _Search:
             return
         starts = keyed.search(self.keys, section.firsts, "left")
         stops = keyed.search(self.keys, section.lasts, "right")
-        for number in np.flatnonzero(starts < stops).tolist():
+        touched = np.flatnonzero(starts < stops)
+        dense = section.dense[touched]
+        if dense.any():
+            self._visit_dense(section, touched[dense], starts, stops)
+            touched = touched[~dense]
+        for number in touched.tolist():
             start, stop = int(starts[number]), int(stops[number])
             undecided = self.part[start:stop] < 0
             if undecided.any():
                 self._visit_page(section.pages[number], start, stop, undecided)
 
+    def _visit_dense(self, section: Section, numbers: Ints, starts: Ints, stops: Ints) -> None:
+        """Pages that hold every integer between their fences: a row's place follows from its key."""
+        counts = stops[numbers] - starts[numbers]
+        ends = np.cumsum(counts)
+        probes = np.arange(ends[-1]) + np.repeat(starts[numbers] - (ends - counts), counts)
+        page_of = np.repeat(numbers, counts)
+        if self.open < len(self.part):
+            new = self.part[probes] < 0
+            probes, page_of = probes[new], page_of[new]
+            if not len(probes):
+                return
+        begins = np.ones(len(page_of), np.bool_)
+        np.not_equal(page_of[1:], page_of[:-1], out=begins[1:])
+        self.row[probes] = self.keys[probes] - section.firsts[page_of]
+        self.part[probes] = np.cumsum(begins) + (len(self.pages) - 1)
+        self.pages += [section.pages[number] for number in page_of[begins].tolist()]
+        self.open -= len(probes)
+
     def _visit_page(self, page: Page, start: int, stop: int, undecided: Ints) -> None:
-        probes, rows = _matches(keyed.slice(self.keys, start, stop), page)
-        new = undecided[probes]
-        probes, rows = probes[new] + start, rows[new]
+        left = int(np.count_nonzero(undecided))
+        if 2 * left < len(undecided):
+            asked = np.flatnonzero(undecided)
+            found, rows = _matches(keyed.take(self.keys, asked + start), page)
+            probes = asked[found] + start
+        else:
+            probes, rows = _matches(keyed.slice(self.keys, start, stop), page)
+            if left < len(undecided):
+                new = undecided[probes]
+                probes, rows = probes[new], rows[new]
+            probes = probes + start
         if not len(probes):
             return
         self.part[probes] = len(self.pages)
@@ -158,14 +206,26 @@ class _Search:
 
 def _matches(probes: Keys, page: Page) -> tuple[Ints, Ints]:
     """Which probes are which rows of the page. All probes lie between its first and its last key."""
-    keys = page.keys()
-    if page.rows < keyed.length(probes):
-        at = np.minimum(keyed.search(probes, keys, "left"), keyed.length(probes) - 1)
+    keys, count = page.keys(), keyed.length(probes)
+    if count >= ALIGNED_MIN and (start := _aligned(probes, keys)) >= 0:
+        return np.arange(count), np.arange(start, start + count)
+    if page.rows < count:
+        at = np.minimum(keyed.search(probes, keys, "left"), count - 1)
         rows = np.flatnonzero(keyed.equal(keyed.take(probes, at), keys))
         return at[rows], rows
     at = keyed.search(keys, probes, "left")
     hits = np.flatnonzero(keyed.equal(keyed.take(keys, at), probes))
     return hits, at[hits]
+
+
+def _aligned(probes: Keys, keys: Keys) -> int:
+    """Where the probes stand in the keys one after the other, as those of what a run wrote do; -1 if they do not."""
+    count = keyed.length(probes)
+    start = keyed.search_one(keys, keyed.first(probes))
+    stop = start + count
+    if stop > keyed.length(keys) or keyed.at(keys, stop - 1) != keyed.last(probes):
+        return -1
+    return start if bool(keyed.equal(keyed.slice(keys, start, stop), probes).all()) else -1
 
 
 def lookup_one(spec: KeySpec, layers: Sequence[Section], key: Key) -> tuple[Page, int] | None:

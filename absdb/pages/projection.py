@@ -37,6 +37,8 @@ from absdb.pages.types import to_logical
 
 Ints = np.ndarray[Any, np.dtype[Any]]
 CONSTANT_ROWS_MAX = 65_536
+PIECES_A_PAGE = 2
+"""Rows are sorted by page, and back, only if they change from page to page more often than so."""
 _EXTRA_TYPES = {LSN: pa.int64(), KEY: pa.binary()}
 
 
@@ -57,14 +59,12 @@ class OutputColumn:
         """A page column as pages hold it, under its own name."""
         return cls(source, source, physical, physical, initial)
 
-    def physical_of(self, batch: pa.RecordBatch, rows: pa.Array | None = None) -> pa.Array:
-        """The physical column of a page's batch, or of the given rows of it."""
+    def physical_of(self, batch: pa.RecordBatch) -> pa.Array:
+        """The physical column of a page's batch, or of rows of it."""
         at = batch.schema.get_field_index(self.source)
         if at < 0:
-            return self.constant(batch.num_rows if rows is None else len(rows))
+            return self.constant(batch.num_rows)
         column = batch.column(at)
-        if rows is not None:
-            column = column.take(rows)
         if column.type == self.physical:
             return column
         # A page written since the column was widened is read as of before as well. Its newer rows may not fit
@@ -181,16 +181,18 @@ class Projection:
     def gather(self, pages: Sequence[Page], part: Ints, rows: Ints) -> pa.RecordBatch:
         """Picked rows of several pages in the order given: row `rows[i]` of `pages[part[i]]`.
 
-        Costs what it picks, not what the pages hold; cheapest where `part` is sorted.
+        Costs what it picks, not what the pages hold; cheapest where `part` changes as rarely as there are pages.
         """
         if not len(part):
             return self.empty()
         order: Ints | None = None
-        if bool((part[1:] < part[:-1]).any()):
+        cuts = np.flatnonzero(part[1:] != part[:-1])
+        if len(cuts) > PIECES_A_PAGE * len(pages) and bool((part[1:] < part[:-1]).any()):
             order = np.argsort(part, kind="stable")
             part, rows = part[order], rows[order]
-        cuts = [0, *(np.flatnonzero(part[1:] != part[:-1]) + 1).tolist(), len(part)]
-        pieces = [self._picked(pages[int(part[i])], rows[i:j]) for i, j in pairwise(cuts)]
+            cuts = np.flatnonzero(part[1:] != part[:-1])
+        ends = [0, *(cuts + 1).tolist(), len(part)]
+        pieces = [self._picked(pages[int(part[i])], rows[i:j]) for i, j in pairwise(ends)]
         arrays = pieces[0] if len(pieces) == 1 else [pa.concat_arrays(of) for of in zip(*pieces, strict=True)]
         if order is not None:
             back = np.empty(len(order), np.int64)
@@ -217,14 +219,26 @@ class Projection:
         return made
 
     def _picked(self, page: Page, rows: Ints) -> list[pa.Array]:
-        batch, wanted = page.batch(), pa.array(rows)
-        picked = [column.physical_of(batch, wanted) for column in self.columns]
+        """The arrays of some rows of a page, as they are in its memory if the rows are neighbours."""
+        batch, start, count = page.batch(), int(rows[0]), len(rows)
+        neighbours = int(rows[-1]) - start == count - 1 and bool((rows[1:] > rows[:-1]).all())
+        wanted = None if neighbours else pa.array(rows)
+        some = batch.slice(start, count) if wanted is None else self._taken(batch, wanted)
+        picked = [column.physical_of(some) for column in self.columns]
         for name in self.extra:
             if name == LSN:
                 picked.append(pa.array(page.lsns()[rows]))
+            elif wanted is None:
+                picked.append(_extra(some, name, None))
             else:
                 picked.append(_extra(batch, name, None).take(wanted))
         return picked
+
+    def _taken(self, batch: pa.RecordBatch, rows: pa.Array) -> pa.RecordBatch:
+        """Rows of the columns that a page has of those wanted; of any one if it has none of them."""
+        names = batch.schema.names
+        places = {names.index(column.source) for column in self.columns if column.source in names}
+        return batch.select(sorted(places) or [0]).take(rows)
 
     def _assembled(self, arrays: Sequence[pa.Array]) -> pa.RecordBatch:
         """Physical arrays as a batch of the output."""

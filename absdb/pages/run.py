@@ -28,7 +28,7 @@ import pyarrow as pa
 from absdb.errors import InvalidInputError
 from absdb.pages.builder import ROWS_PER_PAGE, paginate
 from absdb.pages.cuts import CUTS
-from absdb.pages.key import Key, Keys, KeySpec, concat, empty, runs_of_equal, sort_order, take
+from absdb.pages.key import Key, Keys, KeySpec, concat, empty, take, union
 from absdb.pages.key import slice as slice_keys
 from absdb.pages.run_merge import Fills, Layout, merge_ranges
 from absdb.pages.run_versions import cut_page, one_batch, split_versions
@@ -113,9 +113,7 @@ class Run:
         parts += _keys_written(self.superseded, after, upto, key_range, everything=False)
         if not parts:
             return empty(self.spec)
-        keys = concat(parts)
-        keys = take(keys, sort_order(keys))
-        return take(keys, np.flatnonzero(runs_of_equal(keys)))
+        return union(parts)
 
     def versions(self, key: Key) -> list[Version]:
         """Every version of one row, oldest first."""

@@ -252,7 +252,9 @@ class Page:
 class Section:
     """Pages in key order. Cheap to make; never changes."""
 
-    __slots__ = ("__weakref__", "_first_keys", "_firsts", "_last_keys", "_lasts", "deletes", "pages", "rows")
+    __slots__ = (
+        "__weakref__", "_dense", "_first_keys", "_firsts", "_last_keys", "_lasts", "deletes", "pages", "rows",
+    )  # fmt: skip
 
     EMPTY: ClassVar[Section]
 
@@ -264,6 +266,7 @@ class Section:
         self._lasts: list[Any] = [page.last for page in self.pages]
         self._first_keys: Keys | None = None
         self._last_keys: Keys | None = None
+        self._dense: np.ndarray[Any, Any] | None = None
 
     @classmethod
     def of(cls, batches: Iterable[pa.RecordBatch], spec: KeySpec, lsn: int | None = None) -> Section:
@@ -287,6 +290,16 @@ class Section:
         if self._last_keys is None:
             self._last_keys = self._as_keys(self._lasts)
         return self._last_keys
+
+    @property
+    def dense(self) -> np.ndarray[Any, Any]:
+        """Of each page whether it has a row for every integer from its first key to its last, and no tombstone.
+
+        For a section of newest versions, in which no key comes twice. Reads no page.
+        """
+        if self._dense is None:
+            self._dense = np.array([_is_dense(page) for page in self.pages], np.bool_)
+        return self._dense
 
     def page_for(self, key: Key) -> int:
         """The first page that ends at or after the key, where it starts if it is there; else len(pages)."""
@@ -350,6 +363,10 @@ class Section:
 
 
 Section.EMPTY = Section()
+
+
+def _is_dense(page: Page) -> bool:
+    return isinstance(page.first, int) and not page.deletes and page.last - page.first == page.rows - 1
 
 
 def decode_lsns(column: pa.Array) -> np.ndarray[Any, Any]:

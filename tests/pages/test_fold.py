@@ -17,6 +17,8 @@ from hypothesis import strategies as st
 from absdb.errors import InvalidInputError
 from absdb.pages import fold as folding
 from absdb.pages import key as keyed
+from absdb.pages import lookup as looking
+from absdb.pages import projection as projecting
 from absdb.pages.fold import Fold, fold, fold_pages, fold_table
 from absdb.pages.key import KeyKind, KeySpec
 from absdb.pages.lookup import lookup, lookup_one, row_values
@@ -222,12 +224,21 @@ def test_a_key_range_cuts_the_fold(
 
 
 @thorough
-@given(keying=keyings, layers=layer_lists(), probes=st.lists(st.integers(0, KEYS + 3), max_size=60))
-def test_lookup_and_fold_agree_with_the_model(keying: Keying, layers: list[Layer], probes: list[int]) -> None:
+@given(
+    keying=keyings,
+    layers=layer_lists(),
+    probes=st.lists(st.integers(0, KEYS + 3), max_size=60),
+    aligned=st.sampled_from([1, 64]),
+    pieces=st.sampled_from([0, 2]),
+)
+def test_lookup_and_fold_agree_with_the_model(
+    keying: Keying, layers: list[Layer], probes: list[int], aligned: int, pieces: int
+) -> None:
     """Goal: keys in any order, repeated too, find the rows the fold has and tell tombstones from nothing."""
     newest_first = [section(keying, layer) for layer in reversed(layers)]
     model, projection = model_of(layers), projection_of(keying)
-    found = lookup(keying.spec, newest_first, keying.spec.encode(keying.arrays(probes)))
+    with patch.object(looking, "ALIGNED_MIN", aligned):
+        found = lookup(keying.spec, newest_first, keying.spec.encode(keying.arrays(probes)))
     assert found.alive.tolist() == [number in model for number in probes]
     assert found.known.tolist() == [any(number in layer.rows for layer in layers) for number in probes]
     deciding = [
@@ -236,8 +247,13 @@ def test_lookup_and_fold_agree_with_the_model(keying: Keying, layers: list[Layer
     assert found.lsns().tolist() == [
         layer.lsn_of(number) if layer else 0 for number, layer in zip(probes, deciding, strict=True)
     ]
+    assert [newest_first[number] if number >= 0 else None for number in found.layers.tolist()] == [
+        newest_first[len(layers) - 1 - layers.index(layer)] if layer else None for layer in deciding
+    ]
     rows = dict(zip(sorted(model), expected_rows(keying, model), strict=True))
-    assert rows_of(found.take(projection)) == [rows[number] for number in probes if number in model]
+    with patch.object(projecting, "PIECES_A_PAGE", pieces):
+        taken = found.take(projection)
+    assert rows_of(taken) == [rows[number] for number in probes if number in model]
     for number in probes:
         one = lookup_one(keying.spec, newest_first, keying.key(number))
         assert (one is not None) == (number in model)

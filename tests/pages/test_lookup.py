@@ -105,6 +105,33 @@ def test_few_rows_are_searched_in_many_probes_and_the_other_way_round() -> None:
         ]
 
 
+def test_rows_of_a_page_without_gaps_are_placed_without_reading_it() -> None:
+    """Goal: not so where a tombstone or a gap lies between its fences, and not above a newer layer."""
+    pages, loaded = counted(
+        [page(range(0, 10), 1), page([10, 12], 1), page(range(20, 30), 1, dead=[25]), page(range(30, 40), 1)]
+    )
+    layers = [Section([page([3, 33], 2)]), Section(pages)]
+    found = lookup(INTEGER, layers, np.array([3, 4, 9, 11, 12, 24, 25, 33, 39, 40]))
+    assert loaded == [pages[1], pages[2]]
+    assert found.alive.tolist() == [True] * 3 + [False, True, True, False, True, True, False]
+    assert found.layers.tolist() == [0, 1, 1, -1, 1, 1, 1, 0, 1, -1]
+    assert found.take(PROJECTION)["id"].to_pylist() == [3, 4, 9, 12, 24, 33, 39]
+
+
+@pytest.mark.parametrize("spec", [INTEGER, STRING])
+@pytest.mark.parametrize(
+    ("start", "step", "count"), [(0, 2, 300), (100, 2, 150), (101, 2, 150), (100, 4, 70)]
+)
+def test_a_stretch_of_a_page_is_found_as_it_is(spec: KeySpec, start: int, step: int, count: int) -> None:
+    section = Section([page(range(0, 600, 2), 1, spec=spec)])
+    wanted = range(start, start + step * count, step)
+    keys = np.array(wanted) if spec is INTEGER else keyed.from_list(spec, [b"k%05d" % one for one in wanted])
+    found = lookup(spec, [section], keys)
+    assert found.alive.tolist() == [one % 2 == 0 and one < 600 for one in wanted]
+    rows = found.take(Projection([OutputColumn.plain("c1", spec.types[0])]))
+    assert keyed.to_list(spec.keys_of(rows)) == keyed.to_list(keyed.take(keys, np.flatnonzero(found.alive)))
+
+
 def test_rows_come_in_batches_of_bounded_size() -> None:
     found = lookup(INTEGER, [Section([page(range(10), 1)])], np.arange(3, 20))
     batches = list(found.batches(PROJECTION, 3))
