@@ -20,6 +20,7 @@ import pyarrow as pa
 
 from absdb.pages.key import Keys, take
 from absdb.pages.lookup import Found
+from absdb.pages.projection import Projection
 from absdb.pages.types import physical_type, to_logical
 from absdb.versioning.table_diff import DiffSlice, Shared, TableDiff
 
@@ -27,6 +28,7 @@ ADDED, MODIFIED, REMOVED = range(3)
 DIFF_TYPES = ("added", "modified", "removed")
 
 Ints = np.ndarray[Any, np.dtype[Any]]
+Bools = np.ndarray[Any, np.dtype[np.bool_]]
 
 
 def diff_rows(diff: TableDiff) -> pa.RecordBatchReader:
@@ -65,8 +67,7 @@ def _chosen(part: DiffSlice) -> tuple[Ints, Ints]:
 
 def _arrays(diff: TableDiff, part: DiffSlice, kinds: Ints, at: Ints) -> list[pa.Array]:
     keys = take(part.keys, at)
-    before = _side(diff, diff.source.lookup(keys), "source")
-    after = _side(diff, diff.target.lookup(keys), "target")
+    before, after = _sides(diff, part, kinds, at)
     arrays = [pa.array(DIFF_TYPES, pa.string()).take(pa.array(kinds)), *_keys(diff, keys)]
     for number, shared in enumerate(diff.columns):
         old, new = _logical(shared)
@@ -84,13 +85,37 @@ def _keys(diff: TableDiff, keys: Keys) -> list[pa.Array]:
     return [to_logical(part, column.type) for part, column in zip(parts, _key_columns(diff), strict=False)]
 
 
-def _side(diff: TableDiff, found: Found, side: str) -> list[pa.Array]:
-    """The columns of one side for every key, NULL where it is not there."""
+def _sides(diff: TableDiff, part: DiffSlice, kinds: Ints, at: Ints) -> tuple[list[pa.Array], list[pa.Array]]:
+    """The columns of both sides for every row that differs, NULL where it is not there."""
     if not diff.columns:
-        return []
-    alive = found.alive
-    place = pa.array(np.cumsum(alive) - 1, mask=~alive)
-    return [column.take(place) for column in found.take(diff.projection(side)).columns]
+        return [], []
+    place, old, new = np.full(len(part.in_target), -1, np.int64), None, None
+    if part.compared is not None:
+        old, new, order = part.compared.old, part.compared.new, part.compared.order
+        place[order] = np.arange(len(order))
+    place = np.where(kinds == MODIFIED, place[at], -1)
+    return (
+        _side(part.before, diff.projection("source"), old, place, at, kinds == REMOVED),
+        _side(part.after, diff.projection("target"), new, place, at, kinds == ADDED),
+    )
+
+
+def _side(
+    found: Found, projection: Projection, compared: pa.RecordBatch | None, place: Ints, at: Ints, alone: Bools
+) -> list[pa.Array]:
+    """Rows that are on both sides have been read, and have a `place` among those compared; those that are on
+    this side `alone` are read now."""
+    batches = [] if compared is None else [compared]
+    if alone.any():
+        read = sum(batch.num_rows for batch in batches)
+        place = place.copy()
+        place[alone] = read + np.arange(np.count_nonzero(alone))
+        batches.append(found.some(at[alone]).take(projection))
+    rows = pa.concat_batches(batches) if batches else projection.empty()
+    if rows.num_rows == len(place) and np.array_equal(place, np.arange(len(place))):
+        return rows.columns
+    wanted = pa.array(place, mask=place < 0)
+    return [column.take(wanted) for column in rows.columns]
 
 
 def _logical(shared: Shared) -> tuple[pa.DataType, pa.DataType]:

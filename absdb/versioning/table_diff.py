@@ -11,7 +11,7 @@ candidate, a page at a time. Memory is bounded by SLICE_ROWS rows and SLICE_BYTE
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,14 +29,18 @@ from absdb.pages.compare import changed_matrix
 from absdb.pages.fold import fold
 from absdb.pages.key import Keys, length, take
 from absdb.pages.key import slice as slice_keys
+from absdb.pages.lookup import Found
 from absdb.pages.projection import OutputColumn, Projection
 from absdb.pages.types import can_widen, physical_type
 from absdb.versioning.retyped import changed_values, descends, origin_of
 
 SLICE_ROWS = 262_144
 SLICE_BYTES = 64 << 20
+SAMPLE_BLOCKS, SAMPLE_BLOCK_ROWS = 4, 16
+"""Rows that tell in which column most differ: neighbours, since those of one page come cheaper."""
 
 Bools = np.ndarray[Any, np.dtype[np.bool_]]
+Ints = np.ndarray[Any, np.dtype[Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,16 @@ class Shared:
 
 
 @dataclass(frozen=True, slots=True)
+class Compared:
+    """The compared columns of the rows that are on both sides, in the order in which they lie on disk."""
+
+    old: pa.RecordBatch
+    new: pa.RecordBatch
+    order: Ints
+    """Row i is that of the key `order[i]` of the slice."""
+
+
+@dataclass(frozen=True, slots=True)
 class DiffSlice:
     """Candidate keys in key order: which are there on each side, and in which columns those on both differ."""
 
@@ -61,6 +75,11 @@ class DiffSlice:
     in_target: Bools
     changed: dict[str, Bools]
     """Per shared column, over the keys that are on both sides."""
+    before: Found
+    """Where the rows are on the source's side; `after` is the target's."""
+    after: Found
+    compared: Compared | None = None
+    """None if nothing had to be compared."""
 
     @property
     def both(self) -> Bools:
@@ -91,25 +110,36 @@ class TableDiff:
         self._lineages = lineages
         self.columns = shared_columns(source.schema, target.schema, by_id=lineages is not None)
 
+    @property
+    def _is_one_state(self) -> bool:
+        return self._lineages is not None and self._lineages[0] == self._lineages[1]
+
     def slices(self) -> Iterator[DiffSlice]:
         """Candidates and what became of them, in slices; in key order unless everything had to be compared."""
-        if self._lineages is not None and self._lineages[0] == self._lineages[1]:
+        if self._is_one_state:
             return
         for keys, only_new in self._candidates():
-            found = self._compare(keys)
+            before, after = self.source.lookup(keys), self.target.lookup(keys)
             if only_new:
                 # The other pass has compared what is on both sides.
-                new = np.flatnonzero(found.in_target & ~found.in_source)
-                found = DiffSlice(take(keys, new), found.in_source[new], found.in_target[new], {})
-            yield found
+                new = np.flatnonzero(after.alive & ~before.alive)
+                before, after = before.some(new), after.some(new)
+                yield DiffSlice(take(keys, new), before.alive, after.alive, {}, before, after)
+            else:
+                yield self._compare(keys, before, after)
 
     def counts(self) -> tuple[int, int, int]:
-        """Rows (added, modified, removed)."""
+        """Rows (added, modified, removed). Cheaper than `slices`: one column that differs tells of a row."""
+        if self._is_one_state:
+            return 0, 0, 0
         added = modified = removed = 0
-        for part in self.slices():
-            added += int((part.in_target & ~part.in_source).sum())
-            removed += int((part.in_source & ~part.in_target).sum())
-            modified += int(part.modified().sum())
+        for keys, only_new in self._candidates():
+            before, after = self.source.lookup(keys), self.target.lookup(keys)
+            both = before.alive & after.alive
+            added += int(np.count_nonzero(after.alive & ~both))
+            if not only_new:
+                removed += int(np.count_nonzero(before.alive & ~both))
+                modified += self._count_modified(before, after, np.flatnonzero(both))
         return added, modified, removed
 
     def _candidates(self) -> Iterator[tuple[Keys, bool]]:
@@ -148,34 +178,85 @@ class TableDiff:
             covers.check_kept(table, lineage, intervals)
         return found
 
-    def _compare(self, keys: Keys) -> DiffSlice:
-        before, after = self.source.lookup(keys), self.target.lookup(keys)
-        both = before.alive & after.alive
-        changed: dict[str, Bools] = {}
-        if self.columns and both.any():
-            old = before.take(self.projection("source"))
-            new = after.take(self.projection("target"))
-            old = old.filter(pa.array(both[before.alive]))
-            new = new.filter(pa.array(both[after.alive]))
-            changed = self._changed(old, new)
-        return DiffSlice(keys, before.alive, after.alive, changed)
+    def _compare(self, keys: Keys, before: Found, after: Found) -> DiffSlice:
+        both = np.flatnonzero(before.alive & after.alive)
+        if not self.columns or not len(both):
+            return DiffSlice(keys, before.alive, after.alive, {}, before, after)
+        place = _as_stored(before, after, both)
+        order = both[place]
+        old, new = self._rows(self.columns, before, after, order)
+        changed = {
+            name: _placed(column, place) for name, column in self._changed(self.columns, old, new).items()
+        }
+        compared = Compared(old, new, order)
+        return DiffSlice(keys, before.alive, after.alive, changed, before, after, compared)
 
-    def _changed(self, old: pa.RecordBatch, new: pa.RecordBatch) -> dict[str, Bools]:
-        retyped = {shared.name: shared for shared in self.columns if shared.kind is None}
-        changed = changed_matrix(old, new, [name for name in old.schema.names if name not in retyped])
-        for name, shared in retyped.items():
-            sides = (old.column(name), new.column(name))
-            changed[name] = changed_values(*(reversed(sides) if shared.backwards else sides))
+    def _count_modified(self, before: Found, after: Found, both: Ints) -> int:
+        """How many of the keys on both sides differ in any column, each looked at until one does."""
+        rows = both[_as_stored(before, after, both)]
+        for shared in self._most_telling_first(before, after, rows):
+            if not len(rows):
+                break
+            sides = self._rows([shared], before, after, rows)
+            rows = rows[~self._changed([shared], *sides)[shared.name]]
+        return len(both) - len(rows)
+
+    def _most_telling_first(self, before: Found, after: Found, rows: Ints) -> list[Shared]:
+        """The compared columns, the one in which most of a few rows differ first."""
+        if len(rows) <= SAMPLE_BLOCKS * SAMPLE_BLOCK_ROWS or len(self.columns) < 2:
+            return self.columns
+        starts = np.linspace(0, len(rows) - SAMPLE_BLOCK_ROWS, SAMPLE_BLOCKS).astype(np.int64)
+        sample = rows[(starts[:, None] + np.arange(SAMPLE_BLOCK_ROWS)).ravel()]
+        changed = self._changed(self.columns, *self._rows(self.columns, before, after, sample))
+        return sorted(self.columns, key=lambda shared: -int(changed[shared.name].sum()))
+
+    def _rows(
+        self, columns: Sequence[Shared], before: Found, after: Found, rows: Ints
+    ) -> tuple[pa.RecordBatch, pa.RecordBatch]:
+        """Compared columns of keys that are on both sides, as they are on each."""
+        sides = ((before, "source"), (after, "target"))
+        old, new = (found.some(rows).take(self._projection(side, columns)) for found, side in sides)
+        return old, new
+
+    def _changed(
+        self, columns: Sequence[Shared], old: pa.RecordBatch, new: pa.RecordBatch
+    ) -> dict[str, Bools]:
+        changed = changed_matrix(old, new, [shared.name for shared in columns if shared.kind is not None])
+        for shared in columns:
+            if shared.kind is None:
+                sides = (old.column(shared.name), new.column(shared.name))
+                changed[shared.name] = changed_values(*(reversed(sides) if shared.backwards else sides))
         return changed
 
     def projection(self, side: str) -> Projection:
         """The compared columns of one side, "source" or "target", in the type they are compared in or their own."""
-        sides = [(shared, getattr(shared, side)) for shared in self.columns]
+        return self._projection(side, self.columns)
+
+    def _projection(self, side: str, columns: Sequence[Shared]) -> Projection:
+        sides = [(shared, getattr(shared, side)) for shared in columns]
         return Projection(
             OutputColumn(shared.name, column.page_name, kind, kind, column.initial_default)
             for shared, column in sides
             for kind in [physical_type(column.type) if shared.kind is None else shared.kind]
         )
+
+
+def _as_stored(before: Found, after: Found, rows: Ints) -> Ints:
+    """What brings rows in key order together by the layers in which they are found on both sides.
+
+    Within a layer they lie in key order, so that each page is read in few stretches, on either side.
+    """
+    one, two = before.layers[rows], after.layers[rows]
+    if not len(rows) or ((one == one[0]).all() and (two == two[0]).all()):
+        return np.arange(len(rows))
+    return np.argsort(one * (int(two.max()) + 1) + two, kind="stable")
+
+
+def _placed(values: Bools, place: Ints) -> Bools:
+    """Each value at its place."""
+    found = np.empty_like(values)
+    found[place] = values
+    return found
 
 
 def shared_columns(source: TableSchema, target: TableSchema, *, by_id: bool) -> list[Shared]:

@@ -17,6 +17,7 @@ from absdb.versioning import table_diff
 from absdb.versioning.as_of import Point
 from absdb.versioning.branch import create_branch, create_database
 from absdb.versioning.diff import Diff
+from absdb.versioning.diff_rows import diff_rows
 from absdb.versioning.restore import restore
 from tests.versioning.conftest import SCHEMA, World
 
@@ -35,6 +36,24 @@ def expected(old: dict[Any, Any], new: dict[Any, Any]) -> dict[str, int]:
         "removed": len(old.keys() - new.keys()),
     }
     return {name: count for name, count in counts.items() if count}
+
+
+def row_diff(world: World, source: Point, target: Point) -> list[tuple[Any, ...]]:
+    rows = diff_rows(Diff(world.engine, source=source, target=target).table("t")).read_all().to_pylist()
+    return [tuple(row.values()) for row in rows]
+
+
+def expected_rows(old: dict[Any, Any], new: dict[Any, Any]) -> list[tuple[Any, ...]]:
+    """(diff_type, id, from_v, to_v, from_s, to_s, changed) of the rows that differ, by id."""
+    found = []
+    for key in sorted(old.keys() | new.keys()):
+        one, two = old.get(key, (None, None)), new.get(key, (None, None))
+        kind = "modified" if key in old and key in new else "added" if key in new else "removed"
+        changed = [name for name, x, y in zip("vs", one, two, strict=True) if x != y]
+        if kind != "modified" or changed:
+            names = changed if kind == "modified" else None
+            found.append((kind, key, one[0], two[0], one[1], two[1], names))
+    return found
 
 
 def test_a_branch_differs_by_what_it_changed(world: World) -> None:
@@ -107,6 +126,7 @@ def test_random_histories_agree_with_a_full_comparison(seed: int, monkeypatch: p
         (source, old), (target, new) = chance.choice(states), chance.choice(states)
         assert world.rows(source) == old
         assert summary(world, source, target) == expected(old, new)
+        assert row_diff(world, source, target) == expected_rows(old, new)
     world.engine.close()
 
 
