@@ -2,8 +2,8 @@
 
 A cover is a list of Sections, newest first: the first layer that has a key decides, and if its row there is a
 tombstone the key is absent. `lookup` answers many keys at once, layer by layer and page by page, without a
-loop over rows; it opens only pages whose fences hold a probe that no newer layer has decided. `lookup_one`
-answers one key in microseconds.
+loop over rows; it opens only pages whose fences hold a probe that no newer layer has decided, and of those none
+that has every integer between its fences. `lookup_one` answers one key in microseconds.
 
     layers (newest first)         probes  3  5  9  12          Found
     run    5 upsert, 9 delete                                  known  . x x x
@@ -83,8 +83,9 @@ class Found:
         order = np.argsort(self._part, kind="stable")
         cuts = np.searchsorted(self._part[order], np.arange(len(self._pages) + 1))
         for page, start, stop in zip(self._pages, cuts, cuts[1:], strict=False):
-            at = order[start:stop]
-            lsns[at] = page.lsns()[self._row[at]]
+            if start < stop:
+                at = order[start:stop]
+                lsns[at] = page.lsns()[self._row[at]]
         return lsns
 
     def batches(self, projection: Projection, rows: int = BATCH_ROWS) -> Iterator[pa.RecordBatch]:
@@ -155,7 +156,8 @@ class _Search:
         touched = np.flatnonzero(starts < stops)
         dense = section.dense[touched]
         if dense.any():
-            self._visit_dense(section, touched[dense], starts, stops)
+            for numbers in _stretches(touched[dense], starts, stops):
+                self._visit_dense(section, numbers, starts, stops)
             touched = touched[~dense]
         for number in touched.tolist():
             start, stop = int(starts[number]), int(stops[number])
@@ -165,21 +167,16 @@ class _Search:
 
     def _visit_dense(self, section: Section, numbers: Ints, starts: Ints, stops: Ints) -> None:
         """Pages that hold every integer between their fences: a row's place follows from its key."""
+        start, stop = int(starts[numbers[0]]), int(stops[numbers[-1]])
         counts = stops[numbers] - starts[numbers]
-        ends = np.cumsum(counts)
-        probes = np.arange(ends[-1]) + np.repeat(starts[numbers] - (ends - counts), counts)
-        page_of = np.repeat(numbers, counts)
-        if self.open < len(self.part):
-            new = self.part[probes] < 0
-            probes, page_of = probes[new], page_of[new]
-            if not len(probes):
-                return
-        begins = np.ones(len(page_of), np.bool_)
-        np.not_equal(page_of[1:], page_of[:-1], out=begins[1:])
-        self.row[probes] = self.keys[probes] - section.firsts[page_of]
-        self.part[probes] = np.cumsum(begins) + (len(self.pages) - 1)
-        self.pages += [section.pages[number] for number in page_of[begins].tolist()]
-        self.open -= len(probes)
+        part, row = self.part[start:stop], self.row[start:stop]
+        new = part < 0
+        places = np.arange(len(self.pages), len(self.pages) + len(numbers), dtype=part.dtype)
+        rows = (self.keys[start:stop] - np.repeat(section.firsts[numbers], counts)).view(row.dtype)
+        np.copyto(row, rows, where=new)
+        np.copyto(part, np.repeat(places, counts), where=new)
+        self.open -= int(np.count_nonzero(new))
+        self.pages += [section.pages[number] for number in numbers.tolist()]
 
     def _visit_page(self, page: Page, start: int, stop: int, undecided: Ints) -> None:
         left = int(np.count_nonzero(undecided))
@@ -202,6 +199,11 @@ class _Search:
             self.dead[probes] = ops[rows] != 0
         self.pages.append(page)
         self.open -= len(probes)
+
+
+def _stretches(numbers: Ints, starts: Ints, stops: Ints) -> list[Ints]:
+    """Numbers of pages, cut where there are probes between the last key of one and the first of the next."""
+    return np.split(numbers, np.flatnonzero(starts[numbers[1:]] != stops[numbers[:-1]]) + 1)
 
 
 def _matches(probes: Keys, page: Page) -> tuple[Ints, Ints]:

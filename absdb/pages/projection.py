@@ -236,8 +236,8 @@ class Projection:
 
     def _taken(self, batch: pa.RecordBatch, rows: pa.Array) -> pa.RecordBatch:
         """Rows of the columns that a page has of those wanted; of any one if it has none of them."""
-        names = batch.schema.names
-        places = {names.index(column.source) for column in self.columns if column.source in names}
+        schema = batch.schema
+        places = {schema.get_field_index(column.source) for column in self.columns} - {-1}
         return batch.select(sorted(places) or [0]).take(rows)
 
     def _assembled(self, arrays: Sequence[pa.Array]) -> pa.RecordBatch:

@@ -52,6 +52,8 @@ def _batches(diff: TableDiff, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
         kinds, at = _chosen(part)
         if len(at):
             yield pa.RecordBatch.from_arrays(_arrays(diff, part, kinds, at), schema=schema)
+        # Its rows need not be there beside those of the next one.
+        del part
 
 
 def _chosen(part: DiffSlice) -> tuple[Ints, Ints]:

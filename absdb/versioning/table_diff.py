@@ -1,7 +1,7 @@
 """The rows in which two states of one table differ, found from what was changed rather than from what is there.
 
     lineages      drop the common prefix; keys written in what remains of *both* are the candidates
-    candidates    look both sides up, compare the columns both have
+    candidates    look both sides up, compare the columns both have; to count them, until one differs
 
 so the cost follows the change. A column that one side added reads as its initial default on the other; one that a
 side dropped is left to the schema diff; one that was given another type is compared by value (retyped.py). Where
