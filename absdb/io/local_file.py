@@ -59,6 +59,14 @@ class LocalFile:
 
         All of them, or StorageError; an unknown part of them may then be in the file.
         """
+        if len(chunks) == 1 and type(chunks[0]) is bytes:
+            try:
+                if os.pwrite(self._fd, chunks[0], offset) == len(chunks[0]):
+                    return len(chunks[0])
+            except InterruptedError:
+                pass
+            except OSError as error:
+                raise self._failure("write", error) from error
         views = [view for view in (memoryview(chunk).cast("B") for chunk in chunks) if view.nbytes]
         start, first = offset, 0
         try:

@@ -124,9 +124,12 @@ class GroupCommit(Generic[R]):
         KeyboardInterrupt while waiting leaves the queue, unless the request is being worked on by then:
         that is waited for, and `request.done` tells.
         """
-        with HeldInterrupts() as held:
-            if self._enter(request) or self._wait(request, held):
-                self._run(request)
+        if threading.get_ident() == threading.main_thread().ident:
+            with HeldInterrupts() as held:
+                if self._enter(request) or self._wait(request, held):
+                    self._run(request)
+        elif self._enter(request) or self._wait(request, None):  # nothing interrupts other threads
+            self._run(request)
         if request.error is not None:
             raise request.error
 
@@ -172,12 +175,12 @@ class GroupCommit(Generic[R]):
                 self._full.release()
             return False
 
-    def _wait(self, request: Request, held: HeldInterrupts) -> bool:
+    def _wait(self, request: Request, held: HeldInterrupts | None) -> bool:
         """Wait until the request is done, or its thread is to lead: then True."""
         gate = request._gate
         assert gate is not None
         try:
-            if held.main:
+            if held is not None:
                 while not gate.acquire(timeout=_POLL_S):
                     held.deliver()
             else:
@@ -188,11 +191,11 @@ class GroupCommit(Generic[R]):
                 self._wake_next(request)
             raise
         self._wake_next(request)
-        with self._mutex:
-            if request._place is _LEADING:
-                self._leader = threading.get_ident()
-                return True
+        if request._place is _DONE:  # which is its last place, so that it needs no mutex
             return False
+        with self._mutex:
+            self._leader = threading.get_ident()
+        return True
 
     def _withdraw(self, request: Request) -> bool:
         """Leave the queue, passing leadership on if it has just arrived; False if its gate is going to open."""
