@@ -12,16 +12,18 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from absdb.engine import intake
+from absdb.engine import intake, small
 from absdb.engine.frames import to_pandas
 from absdb.engine.get import get
-from absdb.engine.intake import SyncCounts
+from absdb.engine.intake import SyncCounts, few_keys, few_rows
 from absdb.engine.reader import TableReader
+from absdb.engine.small_commit import Take, Verb, commit_small
 from absdb.pages.types import describe_type
 from absdb.progress import Progress, reporting
 from absdb.reprs import ROWS_SHOWN, counted, grid, html, page, plain, rows_of
 from absdb.table_columns import TableColumns
 from absdb.versioning.row_read import first_rows, named, stream, table_history
+from absdb.versioning.scope import HeadScope
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -104,6 +106,10 @@ class Table(TableColumns):
 
             orders.insert({"id": 1, "status": "new"})
         """
+        if progress is None:
+            count = self._at_once(small.insert, few_rows, rows, author, message)
+            if count is not None:
+                return count
         with reporting(progress, f"insert into {self._name}") as report:
             return self._write(lambda tx, schema: intake.insert(tx, schema, rows, report), message, author)
 
@@ -116,6 +122,10 @@ class Table(TableColumns):
         that are there, and get their default in new ones. Rows that equal what is there count in the number, but
         are not written: no diff, log or history shows them, and if all are so, nothing is committed.
         """
+        if progress is None:
+            count = self._at_once(small.upsert, few_rows, rows, author, message)
+            if count is not None:
+                return count
         with reporting(progress, f"upsert into {self._name}") as report:
             return self._write(lambda tx, schema: intake.upsert(tx, schema, rows, report), message, author)
 
@@ -126,6 +136,8 @@ class Table(TableColumns):
 
             orders.update({"id": 1, "status": "paid"})
         """
+        if (count := self._at_once(small.update, few_rows, rows, author, message)) is not None:
+            return count
         return self._write(lambda tx, schema: intake.update(tx, schema, rows), message, author)
 
     def delete(self, keys: Any, *, message: str = "", author: str | None = None) -> int:
@@ -136,6 +148,8 @@ class Table(TableColumns):
 
             orders.delete([1, 2, 3])
         """
+        if (count := self._at_once(small.delete, few_keys, keys, author, message)) is not None:
+            return count
         return self._write(lambda tx, schema: intake.delete(tx, schema, keys), message, author)
 
     def replace(
@@ -164,6 +178,15 @@ class Table(TableColumns):
     def truncate(self, *, message: str = "", author: str | None = None) -> int:
         """Remove all rows in one commit; returns how many there were."""
         return self._write(intake.truncate, message, author)
+
+    def _at_once(self, verb: Verb, take: Take, rows: Any, author: str | None, message: str) -> int | None:
+        """What a verb of a few rows returns, committed without a transaction; None if this takes one."""
+        scope = self._scope
+        if type(scope) is not HeadScope:
+            return None
+        return commit_small(
+            scope.engine, scope.database, self._id, verb, take, rows, author=author, message=message
+        )
 
     # -- what Python and notebooks ask
 

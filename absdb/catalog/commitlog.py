@@ -77,15 +77,23 @@ class CommitLog:
 
     def append(self, entry: CommitEntry) -> None:
         """Add the newest commit, visible at once; InvalidInputError unless LSN and time have grown."""
+        self.extend((entry,))
+
+    def extend(self, entries: Iterable[CommitEntry]) -> None:
+        """Add the newest commits, in order."""
         with self._appending:
-            if entry.lsn <= self.last_lsn or entry.time_us <= self.last_time_us:
-                last = f"{self.last_lsn} at {self.last_time_us} µs"
-                raise InvalidInputError(f"commit {entry.lsn} at {entry.time_us} µs is not after {last}")
             _, fresh, by_era = self._state
-            # Its era first: readers take the last of `fresh` as their bound and must find all up to there.
-            by_era.setdefault(entry.era, []).append(entry)
-            fresh.append(entry)
-            self.last_lsn, self.last_time_us = entry.lsn, entry.time_us
+            for entry in entries:
+                if entry.lsn <= self.last_lsn or entry.time_us <= self.last_time_us:
+                    last = f"{self.last_lsn} at {self.last_time_us} µs"
+                    raise InvalidInputError(f"commit {entry.lsn} at {entry.time_us} µs is not after {last}")
+                # Its era first: readers take the last of `fresh` as their bound and must find all up to there.
+                of_era = by_era.get(entry.era)
+                if of_era is None:
+                    of_era = by_era[entry.era] = []
+                of_era.append(entry)
+                fresh.append(entry)
+                self.last_lsn, self.last_time_us = entry.lsn, entry.time_us
 
     def in_use(self) -> set[str]:
         """Names of the chunk files that this log or any iterator over it reads from: none of them may go."""

@@ -209,6 +209,11 @@ class History:
                 return self._versions[era][at - 1]
         return EMPTY_CATALOG
 
+    def redefined_after(self, era: EraId, lsn: int) -> bool:
+        """Whether the schema changed in an era after `lsn`."""
+        lsns = self._version_lsns[era]
+        return bool(lsns) and lsns[-1] > lsn
+
     def catalog_versions(self, era: EraId) -> Iterator[tuple[int, DatabaseCatalog]]:
         """(LSN, catalog) of every schema change of an era, oldest first."""
         return zip(list(self._version_lsns[era]), list(self._versions[era]), strict=False)

@@ -19,6 +19,7 @@ from absdb.catalog.database import Changes, changes_from_json
 from absdb.catalog.history import DatabaseInfo, Era, Snapshot
 from absdb.catalog.schema import TableSchema
 from absdb.engine.changeset import TableChange, decode, decode_table
+from absdb.engine.cover import EraCover
 from absdb.engine.rowcodec import Row
 from absdb.engine.rows import key_positions
 from absdb.errors import CorruptionError, CorruptLogError
@@ -47,13 +48,7 @@ def apply_changes(
     for change in tables:
         cover = engine.covers.era(era, change.schema)
         if change.rows is not None:
-            schema = change.schema
-            for item in change.rows:
-                if item.row is None:
-                    assert item.before is not None
-                    cover.append_row(schema, item.key, tombstone(change, item.before), DELETE, at.lsn)
-                else:
-                    cover.append_row(schema, item.key, item.row, UPSERT, at.lsn)
+            apply_rows(cover, change, at.lsn)
         elif change.batch is not None:
             cover.append_batch(change.schema, change.batch, at.lsn)
         else:
@@ -61,6 +56,18 @@ def apply_changes(
     if schema_changes:
         lineage = (*engine.history.eras[era].base, (era, at.lsn))
         engine.history.put_catalog(era, at.lsn, engine.history.catalog_at(lineage).apply(schema_changes))
+
+
+def apply_rows(cover: EraCover, change: TableChange, lsn: int) -> None:
+    """Put a change in the form of rows into the cover of its table."""
+    assert change.rows is not None
+    schema = change.schema
+    for item in change.rows:
+        if item.row is None:
+            assert item.before is not None
+            cover.append_row(schema, item.key, tombstone(change, item.before), DELETE, lsn)
+        else:
+            cover.append_row(schema, item.key, item.row, UPSERT, lsn)
 
 
 def tombstone(change: TableChange, row: Row) -> Row:

@@ -106,24 +106,32 @@ def encode(
     used: Mapping[str, int],
 ) -> bytes:
     """The body of a COMMIT record."""
-    sections: list[tuple[int, int, bytes]] = []
-    if meta:
-        sections.append((META, 0, _meta(tuple(meta.items()))))
+    parts = [_opening(era, tuple(meta.items()))]
     if schema_changes:
-        sections.append((SCHEMA, 0, _json(changes_to_json(schema_changes))))
+        _add_section(parts, SCHEMA, 0, _json(changes_to_json(schema_changes)))
     for change in tables:
         if change.rows is not None:
-            sections.append((ROWS, change.schema.id, _encode_rows(change.schema, change.rows)))
+            _add_section(parts, ROWS, change.schema.id, _encode_rows(change.schema, change.rows))
         elif change.batch is not None:
-            sections.append((BATCH, change.schema.id, _stream(change.batch) + _stream(change.before)))
+            _add_section(parts, BATCH, change.schema.id, _stream(change.batch) + _stream(change.before))
         else:
             data = _json({"pages": change.pages, "counts": _counts(change)})
-            sections.append((PAGES, change.schema.id, data))
+            _add_section(parts, PAGES, change.schema.id, data)
     if used:
-        sections.append((USED, 0, _json(used)))
+        _add_section(parts, USED, 0, _json(used))
+    return b"".join(parts)
+
+
+def _add_section(parts: list[bytes], kind: int, table: int, data: bytes) -> None:
+    parts += (_SECTION.pack(kind, table, len(data)), data)
+
+
+@lru_cache(maxsize=64)
+def _opening(era: EraId, meta: tuple[tuple[str, str], ...]) -> bytes:
+    """The head, and META if there is any. Kept, since one author makes many commits alike."""
     parts = [_HEAD.pack(FORMAT, era)]
-    for kind, table, data in sections:
-        parts += (_SECTION.pack(kind, table, len(data)), data)
+    if meta:
+        _add_section(parts, META, 0, _json(dict(meta)))
     return b"".join(parts)
 
 
@@ -253,12 +261,6 @@ def _decode_rows(schema: TableSchema, data: bytes) -> list[RowChange]:
             raise CorruptionError(f"a deletion in table {schema.full_name!r} names no row")
         rows.append(RowChange(key_of(schema, known), row, before))
     return rows
-
-
-@lru_cache(maxsize=64)
-def _meta(items: tuple[tuple[str, str], ...]) -> bytes:
-    """Kept, since one author makes many commits alike."""
-    return _json(dict(items))
 
 
 def _json(data: Any) -> bytes:

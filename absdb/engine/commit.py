@@ -6,16 +6,19 @@ committed since that transaction's snapshot: a key written by both is a WriteCon
 a serializable one fails with a ReadConflictError if what it read has changed; constraints are checked again only
 where tables they look at have changed. Accepted ones get their record and are applied to the covers, so that the
 next request in the group sees them; one flush makes all of them durable; only then are they published. Readers
-cut at the published LSN and never see a commit that is not durable.
+cut at the published LSN and never see a commit that is not durable. Commits of one small verb have a shorter way
+to the queue (small_commit.py).
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from absdb.catalog.commit_entries import CommitEntry
+from absdb.catalog.database import Changes
 from absdb.engine.apply import Applied, apply_changes, entry_of
 from absdb.engine.candidates import KEYS_AT_ONCE, runs_of, written_keys
 from absdb.engine.changeset import TableChange, encode
@@ -24,7 +27,7 @@ from absdb.engine.definition_conflicts import check_definitions
 from absdb.engine.refusals import shown_keys
 from absdb.engine.rows import logical_key
 from absdb.errors import InvalidInputError, StateError, StorageError, WriteConflictError
-from absdb.ids import EraId
+from absdb.ids import DatabaseId, EraId
 from absdb.pages.key import take, to_list
 from absdb.pages.lookup import lookup
 from absdb.pages.section import Section
@@ -38,62 +41,113 @@ if TYPE_CHECKING:
 CONFLICT_KEYS_SHOWN = 5
 
 
-class CommitRequest(Request):
-    """One transaction on its way through the queue, its record's body encoded already."""
+class Commit(Request):
+    """A change of one database on its way through the queue, its record's body encoded already."""
 
-    __slots__ = ("body", "changes", "entry", "lsn", "meta", "tx")
+    __slots__ = ("body", "database", "entry", "lsn")
 
-    def __init__(self, tx: Transaction, changes: list[TableChange]) -> None:
+    def __init__(self, database: DatabaseId) -> None:
         super().__init__()
-        self.tx = tx
-        self.changes = changes
-        self.meta = _meta(tx)
-        self.body = encode(tx.era, changes, meta=self.meta, schema_changes=tx.schema_changes, used=tx.used)
+        self.database = database
+        self.body = b""
+        self.lsn = 0
+        self.entry: CommitEntry | None = None
+
+    def encode(
+        self,
+        era: EraId,
+        changes: list[TableChange],
+        *,
+        meta: Mapping[str, str],
+        schema_changes: Changes,
+        used: Mapping[str, int],
+    ) -> None:
+        """Make the body; InvalidInputError if it is too long for a log record."""
+        self.body = encode(era, changes, meta=meta, schema_changes=schema_changes, used=used)
         if len(self.body) > BODY_BYTES_MAX:
             raise InvalidInputError(
                 f"a commit of {len(self.body)} bytes does not fit into one log record, at most "
                 f"{BODY_BYTES_MAX} do",
                 hint="a smaller bulk_threshold writes more of it into page files",
             )
-        self.lsn = 0
-        self.entry: CommitEntry | None = None
+
+    def check(self, engine: Engine) -> None:
+        """Raise why it may not be, in its turn. For the leader."""
+        raise NotImplementedError
+
+    def write(self, engine: Engine, undo: Undo) -> None:
+        """Append its record and apply it. For the leader, after `check`."""
+        raise NotImplementedError
 
 
-def _meta(tx: Transaction) -> dict[str, str]:
+class CommitRequest(Commit):
+    """A transaction's net change."""
+
+    __slots__ = ("changes", "meta", "tx")
+
+    def __init__(self, tx: Transaction, changes: list[TableChange]) -> None:
+        super().__init__(tx.database)
+        self.tx = tx
+        self.changes = changes
+        self.meta = meta_of(tx.author, tx.message, tx.kind)
+        self.encode(tx.era, changes, meta=self.meta, schema_changes=tx.schema_changes, used=tx.used)
+
+    def check(self, engine: Engine) -> None:
+        _check(engine, self.tx, self.changes)
+
+    def write(self, engine: Engine, undo: Undo) -> None:
+        tx = self.tx
+        at = Applied(*append(engine, self), tx.database)
+        for change in self.changes:
+            undo.cover(engine.covers.era(tx.era, change.schema))
+        if tx.schema_changes:
+            undo.catalog(tx.era)
+        apply_changes(engine, tx.era, at, self.changes, tx.schema_changes)
+        self.entry = entry_of(tx.era, at, self.changes, tx.schema_changes, self.meta)
+
+
+def append(engine: Engine, commit: Commit) -> tuple[int, int, int]:
+    """Put a commit's record into the log's batch; its LSN, time and transaction id. For the leader."""
+    time_us, txid, database = engine.next_time(), engine.next_txid(), commit.database
+    _, lsn = engine.wal.append(RecordKind.COMMIT, database, txid, time_us, commit.body)
+    engine.newest[database] = commit.lsn = lsn
+    return lsn, time_us, txid
+
+
+def meta_of(author: str | None, message: str, kind: str = "commit") -> dict[str, str]:
     """What a commit says about itself; empty things are left out."""
     meta = {}
-    if tx.author:
-        meta["author"] = tx.author
-    if tx.message:
-        meta["message"] = tx.message
-    if tx.kind != "commit":
-        meta["kind"] = tx.kind
+    if author:
+        meta["author"] = author
+    if message:
+        meta["message"] = message
+    if kind != "commit":
+        meta["kind"] = kind
     return meta
 
 
-def lead(engine: Engine, batch: list[CommitRequest]) -> None:
+def lead(engine: Engine, batch: list[Commit]) -> None:
     """What the leader does for a group; errors of single requests are left in them."""
-    accepted: list[CommitRequest] = []
+    entries: list[CommitEntry] = []
     undo = Undo(engine)
-    for request in batch:
+    for commit in batch:
         try:
-            _check(engine, request)
+            commit.check(engine)
         except Exception as error:  # nothing of it has been written yet: the others need not suffer
-            request.error = error
+            commit.error = error
             continue
-        _write(engine, request, undo)
-        accepted.append(request)
-    if not accepted:
+        commit.write(engine, undo)
+        assert commit.entry is not None
+        entries.append(commit.entry)
+    if not entries:
         return
     try:
         engine.wal.flush()
     except StorageError as error:
         undo.run()
         raise Undone(error) from error
-    for request in accepted:
-        assert request.entry is not None
-        engine.log.append(request.entry)
-    engine.publish(accepted[-1].lsn)
+    engine.log.extend(entries)
+    engine.publish(entries[-1].lsn)
 
 
 class Undone(Exception):
@@ -127,8 +181,7 @@ class Undo:
         self._engine.newest = self._newest
 
 
-def _check(engine: Engine, request: CommitRequest) -> None:
-    tx = request.tx
+def _check(engine: Engine, tx: Transaction, changes: list[TableChange]) -> None:
     engine.check_writable()
     engine.check_unprotected(tx)
     info = engine.history.databases.get(tx.database)
@@ -145,12 +198,12 @@ def _check(engine: Engine, request: CommitRequest) -> None:
     if newest == tx.lineage:
         return
     catalog = engine.history.catalog_at(newest)
-    check_definitions(engine, tx, request.changes, catalog)
-    for change in request.changes:
+    check_definitions(engine, tx, changes, catalog)
+    for change in changes:
         cover = engine.covers.eras.get((tx.era, change.schema.id))
         if cover is not None and cover.hi > tx.snapshot_lsn:
             check_keys(change, cover, tx.snapshot_lsn)
-    engine.constraints.recheck(tx, request.changes, newest, catalog)
+    engine.constraints.recheck(tx, changes, newest, catalog)
 
 
 def check_keys(change: TableChange, cover: EraCover, snapshot_lsn: int) -> None:
@@ -178,19 +231,3 @@ def check_keys(change: TableChange, cover: EraCover, snapshot_lsn: int) -> None:
             table=change.schema.full_name,
             keys=keys,
         )
-
-
-def _write(engine: Engine, request: CommitRequest, undo: Undo) -> None:
-    tx = request.tx
-    time_us = engine.next_time()
-    txid = engine.next_txid()
-    _, lsn = engine.wal.append(RecordKind.COMMIT, tx.database, txid, time_us, request.body)
-    at = Applied(lsn, time_us, txid, tx.database)
-    for change in request.changes:
-        undo.cover(engine.covers.era(tx.era, change.schema))
-    if tx.schema_changes:
-        undo.catalog(tx.era)
-    apply_changes(engine, tx.era, at, request.changes, tx.schema_changes)
-    engine.newest[tx.database] = lsn
-    request.lsn = lsn
-    request.entry = entry_of(tx.era, at, request.changes, tx.schema_changes, request.meta)

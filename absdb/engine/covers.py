@@ -268,6 +268,10 @@ class Covers:
                         floor=hi,
                     )
 
+    def expired_since(self, era: EraId, table: TableId, lsn: int) -> bool:
+        """Whether changes of a table after `lsn` have been dropped, so that nobody knows which keys they wrote."""
+        return any(hi > lsn for _, hi in self.expired.get((era, table), ()))
+
     def of_table(self, table: TableId) -> Iterator[EraCover]:
         """Every era's cover of one table."""
         return (cover for (_, table_id), cover in list(self.eras.items()) if table_id == table)

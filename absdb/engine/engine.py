@@ -27,7 +27,7 @@ from absdb.clock import Clock
 from absdb.engine.allocator import Allocator
 from absdb.engine.apply import Applied
 from absdb.engine.bulk import Bulk
-from absdb.engine.commit import CommitRequest, Undone, lead
+from absdb.engine.commit import Commit, CommitRequest, Undone, lead
 from absdb.engine.constraints import Constraints
 from absdb.engine.covers import Covers
 from absdb.engine.expressions import Evaluator
@@ -109,7 +109,7 @@ class Engine:
         self._heads: dict[DatabaseId, Head] = {}
         self._last_time_us = -(2**62)
         self._last_txid = 0
-        self._group: GroupCommit[CommitRequest] = GroupCommit(
+        self._group: GroupCommit[Commit] = GroupCommit(
             self._lead, batch_limit=settings.wal_group_commit, wait_s=settings.wal_group_wait
         )
 
@@ -187,13 +187,17 @@ class Engine:
         self.check_writable()
         self.check_unprotected(tx)
         self.constraints.check(tx, changes)
-        request = CommitRequest(tx, changes)
-        self.turnstile.wait_to_pass(tx.database)
-        self._group.submit(request)
+        commit = CommitRequest(tx, changes)
+        self.submit(commit)
         self.bulk.leave_runs(changes)
-        return Lsn(request.lsn)
+        return Lsn(commit.lsn)
 
-    def _lead(self, batch: list[CommitRequest]) -> None:
+    def submit(self, commit: Commit) -> None:
+        """Queue and wait until the commit is durable, or raise why it is not."""
+        self.turnstile.wait_to_pass(commit.database)
+        self._group.submit(commit)
+
+    def _lead(self, batch: list[Commit]) -> None:
         try:
             lead(self, batch)
         except Undone as undone:
@@ -250,8 +254,9 @@ class Engine:
 
     def next_time(self) -> int:
         """The time of the next record: now, but always above the last one."""
-        self._last_time_us = max(self.clock.now_us(), self._last_time_us + 1)
-        return self._last_time_us
+        now_us, last_us = self.clock.now_us(), self._last_time_us
+        self._last_time_us = now_us = now_us if now_us > last_us else last_us + 1
+        return now_us
 
     def latest_time(self) -> int:
         """Now, or the time of the last record if the clock is behind it."""
@@ -294,9 +299,14 @@ class Engine:
                 hint="a fork can read what it has; to write or to refresh, connect in the process itself",
             )
 
+    @property
+    def writable(self) -> bool:
+        """Whether anything can be written now; `check_writable` says why not."""
+        return not (self.closed or self.read_only or self._poison is not None or os.getpid() != self._pid)
+
     def check_writable(self) -> None:
         """StateError or EnginePoisonedError if nothing can be written now."""
-        if not (self.closed or self.read_only or self._poison is not None or os.getpid() != self._pid):
+        if self.writable:
             return
         self.check_open()
         self.check_process()

@@ -11,6 +11,9 @@ whoever holds a transaction: tables, SQL, imports.
 
 from __future__ import annotations
 
+import datetime as dt
+import decimal
+import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
     from absdb.engine.transaction import Transaction
 
 _SINGLE = (str, bytes, int, float, type(None))
+_PLAIN = (str, bytes, int, float, dt.date, dt.time, dt.timedelta, decimal.Decimal, uuid.UUID)
 Progress = Callable[[int], None]
 Dicts = list[Mapping[str, Any]]
 Given = Any
@@ -96,9 +100,11 @@ def delete(tx: Transaction, schema: TableSchema, keys: Any) -> int:
     columns; other columns are ignored.
     """
     require_key(schema, "delete")
-    given = _keys_of(tx, schema, keys)
+    if isinstance(keys, pa.RecordBatchReader):
+        tx.repeatable = False
+    given = _keys_of(schema, keys)
     if type(given) is list:
-        given = [{name: row[name] for name in schema.key_names if name in row} for row in given]
+        given = [_its_key(schema, row) for row in given]
         if small.is_small(schema, given):
             return small.delete(tx, schema, given)
     return _in_shapes(
@@ -138,6 +144,31 @@ def sync(tx: Transaction, schema: TableSchema, rows: Any, progress: Progress | N
 def truncate(tx: Transaction, schema: TableSchema) -> int:
     """Remove all rows. Returns their number."""
     return load.truncate(tx, schema)
+
+
+def few_rows(schema: TableSchema, rows: Any) -> Dicts | None:
+    """Rows given as one dict or a few, None if they are anything else or engine/small.py does not take them."""
+    if type(rows) is dict:
+        given: Dicts = [] if _is_columns(schema, rows) else [rows]
+    elif type(rows) is list and len(rows) <= small.SMALL_MAX and all(isinstance(r, Mapping) for r in rows):
+        given = rows
+    else:
+        return None
+    return given if given and small.is_small(schema, given) else None
+
+
+def few_keys(schema: TableSchema, keys: Any) -> Dicts | None:
+    """The same for one key, or a list of a few, as `delete` takes them."""
+    several = type(keys) in (list, tuple) and len(keys) <= small.SMALL_MAX
+    if not schema.key_names or not (several or isinstance(keys, _PLAIN)):
+        return None
+    given = [_its_key(schema, row) for row in _keys_of(schema, keys)]
+    return given if given and small.is_small(schema, given) else None
+
+
+def _its_key(schema: TableSchema, row: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A row without the columns that do not belong to the key."""
+    return {name: row[name] for name in schema.key_names if name in row}
 
 
 def _in_shapes(
@@ -286,11 +317,9 @@ def _one_shape(schema: TableSchema, given: Given, verb: str) -> Given:
     return tables[0]
 
 
-def _keys_of(tx: Transaction, schema: TableSchema, keys: Any) -> Given:
+def _keys_of(schema: TableSchema, keys: Any) -> Given:
     """What `delete` was given, as rows with key columns."""
     names = schema.key_names
-    if isinstance(keys, pa.RecordBatchReader):
-        tx.repeatable = False
     if isinstance(keys, Mapping) or hasattr(keys, "column_names") or hasattr(keys, "columns"):
         return _key_columns(schema, keys)
     column = isinstance(keys, pa.ChunkedArray) or type(keys).__name__ == "Series"

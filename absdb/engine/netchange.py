@@ -7,7 +7,7 @@ as it was, unless the transaction `keeps_equal`: neither a diff nor a history sh
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -33,7 +33,7 @@ def net_change(tx: Transaction, schema: TableSchema, writes: TableWrites) -> Tab
     """The net change of one table, None if there is none."""
     pending = None if tx.keeps_equal else _few_rows(schema, writes)
     if pending is not None and codec_of(schema) is not None:
-        return _as_rows(tx, schema, writes.befores, pending) if pending else None
+        return row_changes(schema, pending, writes.befores, lambda key: tx.base_reader(schema).row(key))
     writes.cover.seal()
     runs = writes.cover.view[0]
     if not any(run.rows for run in runs):
@@ -70,15 +70,16 @@ def _few_rows(schema: TableSchema, writes: TableWrites) -> Mapping[Key, tuple[Ro
     return {key: (buffer.rows[at], buffer.ops[at]) for key, at in buffer.newest.items()}
 
 
-def _as_rows(
-    tx: Transaction,
+def row_changes(
     schema: TableSchema,
+    written: Mapping[Key, tuple[Row, int]],
     befores: Mapping[Key, Row | None],
-    pending: Mapping[Key, tuple[Row, int]],
+    find: Callable[[Key], Row | None],
 ) -> TableChange | None:
+    """The net change that some versions of rows make, None if there is none; `find` gives befores not known yet."""
     changes = []
-    for key, (row, op) in pending.items():
-        before = befores[key] if key in befores else tx.base_reader(schema).row(key)
+    for key, (row, op) in written.items():
+        before = befores[key] if key in befores else find(key)
         if op == DELETE:
             if before is not None:
                 changes.append(RowChange(key, None, before))

@@ -86,12 +86,8 @@ def _constant(value: Any) -> Reader:
 
 def key_of(schema: TableSchema, row: Row) -> Key:
     """The encoded key of a stored row."""
-    return schema.key_spec.encode_one(key_values(schema, row))
-
-
-def key_values(schema: TableSchema, row: Row) -> list[Any]:
-    """The key columns' values of a stored row."""
-    return [row[at] for at in key_positions(schema)]
+    positions = schema.__dict__.get("_key_positions") or key_positions(schema)
+    return schema.key_spec.encode_one([row[at] for at in positions])
 
 
 def logical_key(schema: TableSchema, key: Key) -> tuple[Any, ...]:

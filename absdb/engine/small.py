@@ -1,6 +1,7 @@
 """The verbs that change rows, for a few rows given as dicts: plain tuples all the way, no Arrow.
 
-The same results as engine/writes.py, at microseconds a row. Tables whose columns have no row form, or that need
+The same results as engine/writes.py, at microseconds a row, in a transaction or as a commit of its own
+(engine/small_commit.py). Tables whose columns have no row form, or that need
 SQL to fill or check a row, go the other way.
 """
 
@@ -27,7 +28,10 @@ from absdb.pages.section import DELETE, UPSERT, Key
 from absdb.pages.values import Convert, Converter
 
 if TYPE_CHECKING:
+    from absdb.engine.small_commit import SmallCommit
     from absdb.engine.transaction import Transaction
+
+    Writer = Transaction | SmallCommit
 
 SMALL_MAX = 100
 """More rows than this are worth an Arrow batch."""
@@ -67,7 +71,7 @@ def plan_of(schema: TableSchema) -> RowPlan | None:
     return plan
 
 
-def insert(tx: Transaction, schema: TableSchema, rows: Sequence[Mapping[str, Any]]) -> int:
+def insert(tx: Writer, schema: TableSchema, rows: Sequence[Mapping[str, Any]]) -> int:
     """Add rows that are not there; ConstraintError names keys that are."""
     stored = [_stored(tx, schema, row, None) for row in rows]
     keys = [key_of(schema, row) for row in stored]
@@ -75,67 +79,65 @@ def insert(tx: Transaction, schema: TableSchema, rows: Sequence[Mapping[str, Any
     if len(made) < len(keys):
         refuse_duplicates_of(schema, keys)
     if schema.hidden_key is None:
-        reader = tx.reader(schema)
-        there = [key for key in made if reader.exists(key)]
+        exists = tx.reader(schema).exists
+        there = [key for key in made if exists(key)]
         if there:
             refuse_existing_keys(schema, there)
-        if not tx.has_written(schema):
-            tx.remember(schema, dict.fromkeys(made))
-    tx.write_rows(schema, made)
+    tx.write_rows(schema, made, dict.fromkeys(made))
     return len(made)
 
 
-def upsert(tx: Transaction, schema: TableSchema, rows: Sequence[Mapping[str, Any]]) -> int:
+def upsert(tx: Writer, schema: TableSchema, rows: Sequence[Mapping[str, Any]]) -> int:
     """Add rows or change those that are there; columns left out keep their value."""
     require_key(schema, "upsert")
     keys = [key_given(schema, row) for row in rows]
     if len(set(keys)) < len(keys):
         refuse_duplicates_of(schema, keys)
+    there = _rows_there(tx, schema, keys)
     made = {
         key: (_stored(tx, schema, row, old), UPSERT)
-        for key, row, old in zip(keys, rows, _rows_there(tx, schema, keys), strict=True)
+        for key, row, old in zip(keys, rows, there.values(), strict=True)
     }
-    tx.write_rows(schema, made)
+    tx.write_rows(schema, made, there)
     return len(made)
 
 
-def update(tx: Transaction, schema: TableSchema, rows: Sequence[Mapping[str, Any]]) -> int:
+def update(tx: Writer, schema: TableSchema, rows: Sequence[Mapping[str, Any]]) -> int:
     """Change rows that are there, by key; others are left out."""
     require_key(schema, "update")
     keys = [key_given(schema, row) for row in rows]
     if len(set(keys)) < len(keys):
         refuse_duplicates_of(schema, keys)
     made = {}
-    for key, row, old in zip(keys, rows, _rows_there(tx, schema, keys), strict=True):
+    there = _rows_there(tx, schema, keys)
+    for (key, old), row in zip(there.items(), rows, strict=True):
         if old is not None:
             made[key] = (_stored(tx, schema, row, old), UPSERT)
-    tx.write_rows(schema, made)
+    tx.write_rows(schema, made, there)
     return len(made)
 
 
-def delete(tx: Transaction, schema: TableSchema, rows: Sequence[Mapping[str, Any]]) -> int:
+def delete(tx: Writer, schema: TableSchema, rows: Sequence[Mapping[str, Any]]) -> int:
     """Remove rows by key; unknown keys are ignored."""
     require_key(schema, "delete")
     positions = set(key_positions(schema))
     made = {}
-    keys = list(dict.fromkeys(key_given(schema, row) for row in rows))
-    for key, old in zip(keys, _rows_there(tx, schema, keys), strict=True):
+    there = _rows_there(tx, schema, [key_given(schema, row) for row in rows])
+    for key, old in there.items():
         if old is not None:
-            empty = tuple(value if at in positions else None for at, value in enumerate(old))
+            empty = tuple([value if at in positions else None for at, value in enumerate(old)])
             made[key] = (empty, DELETE)
-    tx.write_rows(schema, made)
+    tx.write_rows(schema, made, there)
     return len(made)
 
 
-def _rows_there(tx: Transaction, schema: TableSchema, keys: Sequence[Key]) -> list[Row | None]:
-    reader = tx.reader(schema)
-    rows = [reader.row(key) for key in keys]
-    if not tx.has_written(schema):
-        tx.remember(schema, dict(zip(keys, rows, strict=True)))
-    return rows
+def _rows_there(tx: Writer, schema: TableSchema, keys: Sequence[Key]) -> dict[Key, Row | None]:
+    """For each key, in order, the row that is there."""
+    find = tx.reader(schema).row
+    return {key: find(key) for key in keys}
 
 
-def _stored(tx: Transaction, schema: TableSchema, given: Mapping[str, Any], old: Row | None) -> Row:
+def _stored(tx: Writer, schema: TableSchema, given: Mapping[str, Any], old: Row | None) -> Row:
     plan = plan_of(schema)
     assert plan is not None
     if plan.names == given.keys():
@@ -162,14 +164,14 @@ def _stored(tx: Transaction, schema: TableSchema, given: Mapping[str, Any], old:
     return tuple(values)
 
 
-def _skip_values(tx: Transaction, plan: RowPlan, given: Mapping[str, Any], values: list[Any]) -> None:
+def _skip_values(tx: Writer, plan: RowPlan, given: Mapping[str, Any], values: list[Any]) -> None:
     """Values of an identity column that the user chose are not handed out again."""
     for value, (name, _) in zip(values, plan.plain, strict=True):
         if value is not None and name in given and name in plan.identities:
             tx.skip_values(plan.identities[name], value, value)
 
 
-def _default(tx: Transaction, convert: Convert, column: Column) -> Any:
+def _default(tx: Writer, convert: Convert, column: Column) -> Any:
     default = column.default
     if default is None:
         return None

@@ -11,7 +11,7 @@ Not safe for use from several threads at once; many transactions may be open in 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -24,10 +24,11 @@ from absdb.catalog.schema import TableSchema
 from absdb.engine.changeset import TableChange
 from absdb.engine.cover import EraCover, Mark
 from absdb.engine.netchange import net_change
+from absdb.engine.numbers import Numbers
 from absdb.engine.read_conflicts import Reads, RecordingReader
 from absdb.engine.reader import TableReader
 from absdb.engine.rowcodec import Row
-from absdb.errors import ConstraintError, NotFoundError, StateError
+from absdb.errors import NotFoundError, StateError
 from absdb.ids import DatabaseId, EraId, Lsn, TableId
 from absdb.pages.section import Key
 from absdb.paths import check_text
@@ -99,7 +100,7 @@ class _Savepoint:
     schema_changes: dict[EntityId, Any]
 
 
-class Transaction:
+class Transaction(Numbers):
     """One transaction on one database. Made by `Engine.begin`; ends with `commit` or `rollback`."""
 
     def __init__(
@@ -179,9 +180,19 @@ class Transaction:
 
     # what it writes
 
-    def write_rows(self, schema: TableSchema, changes: Mapping[Key, tuple[Row, int]]) -> None:
-        """Versions of single rows, key → (stored row, op); a tombstone's row has its key columns only."""
+    def write_rows(
+        self,
+        schema: TableSchema,
+        changes: Mapping[Key, tuple[Row, int]],
+        befores: Mapping[Key, Row | None],
+    ) -> None:
+        """Versions of single rows, key → (stored row, op); a tombstone's row has its key columns only.
+
+        `befores` is what `reader` found under the keys that were looked up. Neither mapping may change any more.
+        """
         writes, sequence = self._writing(schema)
+        if writes.empty:  # then what was found is what the snapshot has
+            writes.befores = {**writes.befores, **befores} if writes.befores else befores
         writes.add(changes, sequence)
 
     def write_batch(self, schema: TableSchema, batch: pa.RecordBatch) -> None:
@@ -194,16 +205,6 @@ class Transaction:
         """A bulk change in page files already; `make(sequence)` gives its run."""
         writes, sequence = self._writing(schema)
         writes.cover.append_run(schema, make(sequence))
-
-    def has_written(self, schema: TableSchema) -> bool:
-        """Whether there are rows of its own in the table; if not, what `reader` finds is what the snapshot has."""
-        writes = self.writes.get(schema.id)
-        return writes is not None and not writes.empty
-
-    def remember(self, schema: TableSchema, befores: Mapping[Key, Row | None]) -> None:
-        """Keep before images that were looked up in the snapshot. The mapping must not change any more."""
-        writes = self._table_writes(schema)
-        writes.befores = {**writes.befores, **befores} if writes.befores else befores
 
     def _table_writes(self, schema: TableSchema) -> TableWrites:
         writes = self.writes.get(schema.id)
@@ -218,40 +219,6 @@ class Transaction:
         self.engine.check_writable()
         self._sequence += 1
         return self._table_writes(schema), self._sequence
-
-    def next_values(self, sequence: int, count: int) -> Sequence[int]:
-        """The next `count` values of a sequence; handed out once, whether this commits or not."""
-        definition = self._catalog.entities[("sequence", sequence)]
-        first = self._take(f"seq:{sequence}", count)
-        step = definition["increment"]
-        start = definition["start"] + (first - 1) * step
-        _check_bounds(definition, start + (count - 1) * step)
-        return range(start, start + count * step, step)
-
-    def next_row_ids(self, schema: TableSchema, count: int) -> int:
-        """The first of `count` adjacent row ids for a table without a key."""
-        return self._take(f"row:{schema.id}", count)
-
-    def skip_values(self, sequence: int, low: int, high: int) -> None:
-        """Hand out no value up to `high` (down to `low`, if it counts down) any more: rows have them."""
-        definition = self._catalog.entities[("sequence", sequence)]
-        step = definition["increment"]
-        number = ((high if step > 0 else low) - definition["start"]) // step + 1
-        if number > 0:
-            space = f"seq:{sequence}"
-            following = self.engine.allocator.advance(self.engine, space, self.database, number)
-            self._use(space, following)
-
-    def _take(self, space: str, count: int) -> int:
-        if count == 0:
-            return 1
-        first = self.engine.allocator.take(self.engine, space, self.database, count)
-        self._use(space, first + count)
-        return first
-
-    def _use(self, space: str, following: int) -> None:
-        if following > self.used.get(space, 0):
-            self.used[space] = following
 
     def change_schema(self, changes: Changes) -> None:
         """Add, replace or (None) remove entities of the catalog."""
@@ -370,16 +337,3 @@ class Transaction:
             self.commit()
         else:
             self.rollback()
-
-
-def _check_bounds(sequence: Mapping[str, Any], last: int) -> None:
-    """ConstraintError if a sequence does not reach as far."""
-    low, high = sequence.get("minimum"), sequence.get("maximum")
-    if (low is not None and last < low) or (high is not None and last > high):
-        raise ConstraintError(
-            f"sequence {sequence['name']!r} has come to its end: {last} is not within {low} and {high}",
-            hint="make another one with wider bounds",
-            table="",
-            constraint="sequence",
-            keys=[],
-        )

@@ -203,14 +203,14 @@ def test_a_request_that_cannot_be_checked_fails_alone(world: World, monkeypatch:
     world.create()
     requests = [transaction(world, {n: (n, "x")}) for n in (1, 2)]
     batch = [CommitRequest(tx, tx.net_changes()) for tx in requests]
-    real = commit_module._check
+    real = CommitRequest.check
 
-    def check(engine: Any, request: CommitRequest) -> None:
+    def check(request: CommitRequest, engine: Engine) -> None:
         if request is batch[1]:
             raise RuntimeError("a defect")
-        real(engine, request)
+        real(request, engine)
 
-    monkeypatch.setattr(commit_module, "_check", check)
+    monkeypatch.setattr(CommitRequest, "check", check)
     world.engine._lead(batch)
     assert isinstance(batch[1].error, RuntimeError)
     assert world.rows() == {1: (1, "x")}
