@@ -6,6 +6,7 @@ Kept are, for every table, whatever it takes to yield
     every state of a live database since the horizon (now minus history_retention), also one that was undone since
     the changes by which two live related databases differ from their latest common state: diffs and merges
     the merge bases of such databases, and what some of them have merged in and others have not
+    the changes since an open transaction began: what it must not conflict with
 
 Runs, images and reverse runs that none of this needs are dropped from the covers; which LSN intervals are gone
 is remembered, so that a read that would need them is an error that says so. A horizon that has moved back, into what
@@ -132,6 +133,9 @@ def _spans(engine: Engine, horizon: int) -> Iterable[Span]:
             end = history.cut((*history.eras[era].base, (era, engine.published)), engine.published, last)
             yield history.cut(end, horizon, last), end
         yield history.cut(head, horizon, last), head
+    for lineage, kind in engine.pins.held():
+        if kind == "transaction":
+            yield from ((lineage, head) for head in heads.values() if extends(head, lineage))
     for family in _families(engine):
         pairs = len(family) * (len(family) - 1) // 2
         groups = combinations(family, 2) if pairs <= PAIRS_MAX else [tuple(family)]

@@ -13,11 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from absdb.engine import ddl, intake, load, small, writes
+from absdb.engine.expiry import expire
 from absdb.errors import (
     AlreadyExistsError,
     ConflictError,
     ConstraintError,
     NotFoundError,
+    ReadConflictError,
     StateError,
     WriteConflictError,
 )
@@ -189,6 +191,30 @@ def test_a_conflict_is_seen_through_checkpoint_and_compaction(stage: Stage) -> N
     stage.compact("t")
     with pytest.raises(WriteConflictError):
         one.commit()
+
+
+@pytest.mark.parametrize("serializable", [False, True])
+def test_a_conflict_is_seen_though_history_expires_at_once(serializable: bool) -> None:
+    stage = Stage(history_retention="0 s")
+    stage.create("t", {"id": INT, "v": TEXT})
+    stage.create("u", {"id": INT})
+    stage.insert("t", [{"id": 1, "v": "a"}])
+    stage.checkpoint()
+    tx = stage.begin()
+    if serializable:
+        tx.record_reads()
+        assert tx.reader(tx.catalog.table("t")).exists(1)
+        intake.insert(tx, tx.catalog.table("u"), [{"id": 1}])
+    else:
+        intake.update(tx, tx.catalog.table("t"), [{"id": 1, "v": "ours"}])
+    stage.update("t", [{"id": 1, "v": "theirs"}])
+    stage.checkpoint()
+    stage.compact("t")
+    expire(stage.engine)
+    with pytest.raises(ReadConflictError if serializable else WriteConflictError):
+        tx.commit()
+    assert stage.rows("t") == [{"id": 1, "v": "theirs"}]
+    stage.close()
 
 
 def test_rows_without_a_key_never_conflict(stage: Stage) -> None:
