@@ -6,7 +6,7 @@
         alike                         ours stays
         one side deleted it           conflict: delete/modify
         cells changed by one side     that side's value
-        by both, to one value         that value
+        by both, to one value         that value; both changes where the policy is sum
         by both, to two values        the column's policy; else conflict: cell, or add/add where no base has the row
 
 NULL equals NULL and NaN equals NaN. In strict mode any row that both sides changed differently is a conflict as a
@@ -15,7 +15,7 @@ whole. A generated column is never in dispute: it is computed from the merged ro
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -71,9 +71,10 @@ def plan(
     strict: bool,
     decide: Decide,
     policies: Mapping[ColumnId, Policy],
+    sums: Container[ColumnId],
     rewrite_ours: bool,
 ) -> Plan:
-    """Decide every key of a slice."""
+    """Decide every key of a slice. In columns of `sums` both changes count, also if they come to one value."""
     cells = [c for c in columns if c.merged is not None and c.merged.generated is None]
     sides = range(FIRST_BASE, FIRST_BASE + bases)
     changed = {side: [_changed(part, side, column, sides) for column in cells] for side in (OUR, THEIR)}
@@ -82,7 +83,12 @@ def plan(
     differ = [part.differs(OUR, THEIR, column) for column in cells]
     unequal = (ours != theirs) | _any(differ, len(part))
     incoming = touched[THEIR] & ~touched[OUR] & unequal
-    both = touched[THEIR] & touched[OUR] & unequal
+    summed = [
+        mine & their
+        for column, mine, their in zip(cells, changed[OUR], changed[THEIR], strict=True)
+        if column.merged is not None and column.merged.id in sums
+    ]
+    both = touched[THEIR] & touched[OUR] & (unequal | _any(summed, len(part)))
     result = Plan(
         write=incoming & theirs,
         delete=incoming & ~theirs,
@@ -102,7 +108,7 @@ def plan(
         taken = each & their & ~mine
         cell.side[taken] = THEIRS
         result.write |= taken & different
-        clash = np.flatnonzero(each & their & mine & different)
+        clash = np.flatnonzero(each & their & mine & (different | (column.merged.id in sums)))
         _decide_cells(result, cell, part, column, clash, decide, policies.get(column.merged.id))
     _refuse_misfits(result, part, cells)
     result.write &= ~_positions(result.disputed_rows, len(part))

@@ -8,7 +8,7 @@ conflict stays as ours has it. Called by merge_states.py.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -53,6 +53,8 @@ class RowRules:
     """What holds for a table where nothing was decided: OPEN, OURS or THEIRS."""
     resolutions: Resolutions
     policies: Mapping[ColumnId, Policy]
+    sums: Container[ColumnId]
+    """Columns in which both changes count."""
 
 
 class RowMerge:
@@ -83,6 +85,7 @@ class RowMerge:
                 strict=rules.strict,
                 decide=partial(self._decided, rules, part),
                 policies=rules.policies,
+                sums=rules.sums,
                 rewrite_ours=rewrite,
             )
             _note(conflicts, self._table.schema, part, found, self._columns)

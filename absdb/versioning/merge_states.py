@@ -26,7 +26,7 @@ from absdb.versioning.merge_catalog import Tables, merge_catalogs
 from absdb.versioning.merge_rows import RowMerge, RowRules
 from absdb.versioning.merge_sides import Side, Slice, candidates, side_of, table_in
 from absdb.versioning.merge_tables import MergedColumn, MergedTable, aliases_of
-from absdb.versioning.policies import mergers_of
+from absdb.versioning.policies import mergers_of, summed_columns
 from absdb.versioning.three_way import Decider, SchemaConflict
 
 if TYPE_CHECKING:
@@ -131,6 +131,7 @@ class _Bringing:
             default=lambda name: CHOICES[self._rules.of(name)],
             resolutions=self._rules.resolutions,
             policies=mergers_of(table.schema),
+            sums=summed_columns(table.schema),
         )
         RowMerge(tx, table, ours, theirs, bases).run(
             rules, self._found.conflicts, self._found.violations.append

@@ -2,7 +2,7 @@
 
     ours, theirs     that side's value
     max, min         the larger or smaller one; NULL counts as absent
-    sum              ours and theirs added up, less the base: both changes count (numbers only)
+    sum              ours and theirs added up, less the base: both changes count, equal ones too (numbers only)
     newest           the value of the row that was written last
     a name           a function registered with `register`, called with three Arrow arrays: base, ours, theirs
 
@@ -99,6 +99,13 @@ def mergers_of(schema: TableSchema) -> dict[ColumnId, Policy]:
     """What decides conflicts in which column."""
     by_name = policies_of(schema)
     return {schema.column(name).id: _policy(schema, name, policy) for name, policy in by_name.items()}
+
+
+def summed_columns(schema: TableSchema) -> frozenset[ColumnId]:
+    """The columns in which both sides' changes count, also if they come to one value."""
+    return frozenset(
+        schema.column(name).id for name, policy in policies_of(schema).items() if policy == "sum"
+    )
 
 
 def _policy(schema: TableSchema, column: str, name: str) -> Policy:
