@@ -304,6 +304,18 @@ def test_savepoints(connection):
     assert rows(connection, "SELECT count(*) FROM orders") == [(3,)]
 
 
+@pytest.mark.parametrize("name", ["database", "snapshot", "branch"])
+def test_tables_that_are_called_like_whole_things_are_part_of_the_transaction(shop, name):
+    with dbapi.connect(shop) as connection:
+        connection.execute(f"CREATE TABLE {name} (id INTEGER PRIMARY KEY)")
+        connection.execute(f"ALTER TABLE {name} ADD COLUMN a INTEGER")
+        one = "(SELECT 1 AS id, 2 AS a)"
+        connection.execute(f"MERGE INTO {name} USING {one} s USING (id) WHEN NOT MATCHED THEN INSERT")
+        connection.rollback()
+        with pytest.raises(dbapi.ProgrammingError):
+            connection.execute(f"SELECT * FROM {name}")
+
+
 def test_statements_about_databases_belong_to_no_transaction(shop):
     with absdb.connect(shop) as instance:
         instance["main"].branch("staging")

@@ -290,9 +290,8 @@ class Connection:
         first = words[0] if words else ""
         if first in _BY_ITSELF and not (first == "ROLLBACK" and "TO" in words):
             return False
-        if first in _ABOUT_DATABASES or (
-            first in ("CREATE", "DROP", "ALTER", "MERGE") and _WHOLE & {*words[1:4]}
-        ):
+        kind = next((word for word in words[1:] if word not in ("OR", "REPLACE")), "")
+        if first in _ABOUT_DATABASES or (first in ("CREATE", "DROP", "ALTER", "MERGE") and kind in _WHOLE):
             if self._read_only and first != "USE":
                 raise _refused(first)
             if self._begun_here:
