@@ -11,6 +11,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pandas as pd
 import pytest
 import sqlalchemy as sa
@@ -281,6 +282,14 @@ def test_isolation_levels(library):
         assert connection.get_isolation_level() == "SNAPSHOT"
 
 
+def test_intervals_and_quotients_come_as_python_has_them(engine):
+    with engine.connect() as connection:
+        month = sa.literal_column("INTERVAL '1 month 2 hours'", sa.Interval())
+        assert connection.scalar(sa.select(month)) == dt.timedelta(30, hours=2)
+        third = sa.cast(1, sa.Numeric(4, 2)) / sa.cast(3, sa.Numeric(4, 2))
+        assert connection.scalar(sa.select(third)) == Decimal("0.3333333333333333")
+
+
 # --- definitions and reflection -------------------------------------------------------------------
 
 
@@ -395,6 +404,43 @@ def test_identities_sequences_and_defaults(engine):
     metadata.drop_all(engine)
     assert sa.inspect(engine).get_table_names() == []
     assert sa.inspect(engine).get_sequence_names() == []
+
+
+def test_every_word_of_sql_can_be_a_name(engine):
+    words = duckdb.sql(
+        "SELECT DISTINCT keyword_name FROM duckdb_keywords() WHERE keyword_category <> 'unreserved'"
+    )
+    names = sorted(name for (name,) in words.fetchall())
+    wide = sa.Table("wide", sa.MetaData(), *(sa.Column(name, sa.Integer) for name in names))
+    with engine.begin() as connection:
+        wide.create(connection)
+        connection.execute(sa.insert(wide), [dict.fromkeys(names, 1)])
+        connection.execute(sa.update(wide).values(dict.fromkeys(names, 2)).where(wide.c[names[0]] == 1))
+        assert connection.execute(sa.select(wide)).one() == (2,) * len(names)
+        for name in (*names, "snapshot", "database"):
+            table = sa.Table(name, sa.MetaData(), sa.Column("a", sa.Integer))
+            table.create(connection)
+            assert connection.execute(sa.select(table)).all() == []
+            table.drop(connection)
+
+
+def test_reflected_identity_has_its_bounds(engine):
+    counting = sa.Identity(start=4, increment=2, minvalue=2, maxvalue=8)
+    sa.Table("t", sa.MetaData(), sa.Column("id", sa.Integer, counting)).create(engine)
+    [column] = sa.inspect(engine).get_columns("t")
+    assert column["identity"] == {"always": False, "start": 4, "increment": 2, "minvalue": 2, "maxvalue": 8}
+
+
+def test_reflected_expressions_are_without_the_cast_to_their_column(engine):
+    with engine.begin() as connection:
+        connection.exec_driver_sql(
+            "CREATE TABLE t (a VARCHAR, half INTEGER AS (length(a) / 2), at TIMESTAMP DEFAULT now(),"
+            " sum INTEGER AS (CAST(a AS INTEGER) + CAST(a AS INTEGER)))"
+        )
+    _, half, at, total = sa.inspect(engine).get_columns("t")
+    assert half["computed"]["sqltext"] == "length(a) / 2"
+    assert at["default"] == "now()"
+    assert total["computed"]["sqltext"] == "CAST(a AS INTEGER) + CAST(a AS INTEGER)"
 
 
 def test_indexes_are_left_out_with_a_warning_unless_unique(engine):

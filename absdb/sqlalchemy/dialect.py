@@ -12,7 +12,6 @@ from types import ModuleType
 from typing import Any
 
 from sqlalchemy import URL, pool, util
-from sqlalchemy.dialects.postgresql.base import PGIdentifierPreparer
 from sqlalchemy.dialects.sqlite.json import JSONIndexType, JSONPathType
 from sqlalchemy.engine import Connection, default
 from sqlalchemy.engine.interfaces import ConnectArgsType, DBAPIConnection, IsolationLevel
@@ -20,9 +19,16 @@ from sqlalchemy.exc import ArgumentError
 from sqlalchemy.sql import sqltypes
 from sqlalchemy.sql.compiler import InsertmanyvaluesSentinelOpts
 
+from absdb.paths import NAME_MAX
 from absdb.sql.text.tokens import literal
-from absdb.sqlalchemy.compilers import AbsdbCompiler, AbsdbDDLCompiler, AbsdbTypeCompiler
+from absdb.sqlalchemy.compilers import (
+    AbsdbCompiler,
+    AbsdbDDLCompiler,
+    AbsdbIdentifierPreparer,
+    AbsdbTypeCompiler,
+)
 from absdb.sqlalchemy.reflection import Reflection
+from absdb.sqlalchemy.types import AbsdbInterval, AbsdbNumeric
 
 _FLAGS = ("read_only", "autocommit", "create")
 _LEVELS = ("AUTOCOMMIT", "READ UNCOMMITTED", "READ COMMITTED", "REPEATABLE READ", "SNAPSHOT", "SERIALIZABLE")
@@ -50,13 +56,18 @@ class AbsdbDialect(Reflection, default.DefaultDialect):  # type: ignore[misc]  #
     statement_compiler = AbsdbCompiler
     ddl_compiler = AbsdbDDLCompiler
     type_compiler_cls = AbsdbTypeCompiler
-    preparer = PGIdentifierPreparer
+    preparer = AbsdbIdentifierPreparer
     _backslash_escapes = False
     colspecs = {  # noqa: RUF012  # as SQLAlchemy declares it
         sqltypes.JSON.JSONIndexType: JSONIndexType,
         sqltypes.JSON.JSONPathType: JSONPathType,
+        sqltypes.Interval: AbsdbInterval,
+        sqltypes.Numeric: AbsdbNumeric,
+        sqltypes.Float: sqltypes.Float,
     }
     """Keys and positions as JSON paths: `$."a"[1]`."""
+
+    max_identifier_length = NAME_MAX
 
     supports_statement_cache = True
     supports_comments = True
@@ -69,6 +80,7 @@ class AbsdbDialect(Reflection, default.DefaultDialect):  # type: ignore[misc]  #
     supports_native_decimal = True
     supports_native_uuid = True
     supports_sequences = True
+    sequences_optional = True
     supports_sane_rowcount = True
     supports_sane_multi_rowcount = True
     returns_native_bytes = True
@@ -82,9 +94,9 @@ class AbsdbDialect(Reflection, default.DefaultDialect):  # type: ignore[misc]  #
     insertmanyvalues_implicit_sentinel = InsertmanyvaluesSentinelOpts.ANY_AUTOINCREMENT
     """Rows are numbered, and given back, in the order of VALUES."""
 
+    # SQLAlchemy finds the arguments of create_engine() among those that can be given by position.
     def __init__(
         self,
-        *,
         json_serializer: Callable[[Any], str] | None = None,
         json_deserializer: Callable[[str], Any] | None = None,
         **options: Any,
@@ -141,6 +153,12 @@ class AbsdbDialect(Reflection, default.DefaultDialect):  # type: ignore[misc]  #
         ours: Any = dbapi_connection
         level: IsolationLevel = "AUTOCOMMIT" if ours.autocommit else ours.isolation_level
         return level
+
+    def detect_autocommit_setting(self, dbapi_conn: DBAPIConnection) -> bool:
+        """Whether every statement is a commit of its own."""
+        ours: Any = dbapi_conn
+        on: bool = ours.autocommit
+        return on
 
     def get_default_isolation_level(self, dbapi_conn: DBAPIConnection) -> IsolationLevel:
         return self.get_isolation_level(dbapi_conn)

@@ -15,14 +15,19 @@ from absdb.sql.listings.catalog_rows import (
     ColumnRow,
     ConstraintRow,
     TableRow,
-    column_rows,
-    constraint_rows,
+    columns_within,
+    constraints_of,
     sequence_rows,
     table_rows,
     view_rows,
 )
 from absdb.sql.query.names import Moment, alike, same
+from absdb.sql.text.time_travel import matching
+from absdb.sql.text.tokens import tokenize
 from absdb.sqlalchemy.types import reflected_type
+
+_COUNTING = {"start": "start", "increment": "increment", "minimum": "minvalue", "maximum": "maxvalue"}
+"""What the catalog says of a sequence, in SQLAlchemy's words."""
 
 
 def moment_of(connection: Connection) -> Moment:
@@ -49,12 +54,12 @@ class Reflection:
     def _constraints(
         self, connection: Connection, name: str, schema: str | None, kind: str
     ) -> list[ConstraintRow]:
+        """Those of one kind, by name."""
         moment, table = self._found(connection, name, schema)
-        return [
-            row
-            for row in constraint_rows(moment)
-            if (row.namespace, row.table, row.kind) == (table.namespace, table.name, kind)
-        ]
+        if table.schema is None:
+            return []
+        found = [row for row in constraints_of(moment, table.schema) if row.kind == kind]
+        return sorted(found, key=lambda row: row.name)
 
     # -- what there is
 
@@ -121,18 +126,15 @@ class Reflection:
         self, connection: Connection, table_name: str, schema: str | None = None, **kw: Any
     ) -> list[dict[str, Any]]:
         moment, table = self._found(connection, table_name, schema)
-        rows = [
-            row for row in column_rows(moment) if (row.namespace, row.table) == (table.namespace, table.name)
-        ]
-        return [_column(moment, table, row) for row in rows]
+        return [_column(moment, table, row) for row in columns_within(moment, table)]
 
     @reflection.cache
     def get_pk_constraint(
         self, connection: Connection, table_name: str, schema: str | None = None, **kw: Any
     ) -> dict[str, Any]:
         for row in self._constraints(connection, table_name, schema, "PRIMARY KEY"):
-            return {"name": row.name, "constrained_columns": list(row.columns), "comment": None}
-        return {"name": None, "constrained_columns": [], "comment": None}
+            return {"name": row.name, "constrained_columns": list(row.columns)}
+        return {"name": None, "constrained_columns": []}
 
     @reflection.cache
     def get_foreign_keys(
@@ -149,7 +151,6 @@ class Reflection:
                 "referred_table": row.referenced_table,
                 "referred_columns": list(row.referenced_columns or ()),
                 "options": {},
-                "comment": None,
             }
             for row in self._constraints(connection, table_name, schema, "FOREIGN KEY")
         ]
@@ -159,18 +160,14 @@ class Reflection:
         self, connection: Connection, table_name: str, schema: str | None = None, **kw: Any
     ) -> list[dict[str, Any]]:
         rows = self._constraints(connection, table_name, schema, "UNIQUE")
-        return [{"name": row.name, "column_names": list(row.columns), "comment": None} for row in rows]
+        return [{"name": row.name, "column_names": list(row.columns)} for row in rows]
 
     @reflection.cache
     def get_check_constraints(
         self, connection: Connection, table_name: str, schema: str | None = None, **kw: Any
     ) -> list[dict[str, Any]]:
         rows = self._constraints(connection, table_name, schema, "CHECK")
-        return [
-            {"name": row.name, "sqltext": row.expression, "comment": None}
-            for row in rows
-            if row.definition != "NOT NULL"
-        ]
+        return [{"name": row.name, "sqltext": row.expression} for row in rows if row.definition != "NOT NULL"]
 
     @reflection.cache
     def get_indexes(
@@ -191,7 +188,7 @@ def _column(moment: Moment, table: TableRow, row: ColumnRow) -> dict[str, Any]:
         "name": row.name,
         "type": reflected_type(row.type),
         "nullable": row.nullable,
-        "default": row.default,
+        "default": None if row.default is None else _uncast(row.default, row.type),
         "autoincrement": row.identity,
         "comment": row.comment or None,
     }
@@ -199,11 +196,23 @@ def _column(moment: Moment, table: TableRow, row: ColumnRow) -> dict[str, Any]:
         default = table.schema.by_name[row.name].default
         assert default is not None, "an identity is a default"
         sequence = moment.current.catalog.entities[("sequence", default.value)]
-        numbers = {name: sequence[name] for name in ("start", "increment")}
-        found["identity"] = {"always": False, **numbers}
+        found["identity"] = {
+            "always": False,
+            **{word: sequence[name] for name, word in _COUNTING.items() if name in sequence},
+        }
     if row.generated is not None:
-        found["computed"] = {"sqltext": row.generated, "persisted": True}
+        found["computed"] = {"sqltext": _uncast(row.generated, row.type), "persisted": True}
     return found
+
+
+def _uncast(text: str, kind: str) -> str:
+    """An expression without the cast to the type of its column, which assigning it implies."""
+    if not (text.startswith("CAST(") and text.endswith(f" AS {kind})")):
+        return text
+    tokens = tokenize(text)
+    if tokens[matching(text, tokens, 1)].stop < len(text):
+        return text
+    return text.removeprefix("CAST(").removesuffix(f" AS {kind})")
 
 
 def _missing(name: str, schema: str | None) -> NoReturn:

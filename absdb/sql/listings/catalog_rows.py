@@ -119,13 +119,12 @@ def table_rows(moment: Moment) -> list[TableRow]:
 
 def column_rows(moment: Moment) -> list[ColumnRow]:
     """The columns of all tables, and of all views that can be read."""
-    found: list[ColumnRow] = []
-    for row in table_rows(moment):
-        if row.schema is not None:
-            found += columns_of(moment, row.schema)
-        else:
-            found += _of_view(moment, row)
-    return found
+    return [column for row in table_rows(moment) for column in columns_within(moment, row)]
+
+
+def columns_within(moment: Moment, row: TableRow) -> list[ColumnRow]:
+    """The columns of one table or view; none of a view that cannot be read."""
+    return _of_view(moment, row) if row.schema is None else columns_of(moment, row.schema)
 
 
 def columns_of(moment: Moment, table: TableSchema) -> list[ColumnRow]:
