@@ -12,6 +12,9 @@ from hypothesis import HealthCheck, settings
 
 DEEP = os.environ.get("ABSDB_DEEP", "") not in ("", "0")
 
+# It needs a process of its own: test_sqlalchemy_suite.py starts it.
+collect_ignore = ["sqlalchemy_suite"]
+
 # No deadlines: a shared machine is slow at times, and a benchmark measures, not a test. Where CI is set the
 # examples are the same each time, so that a red run speaks of the change it ran on.
 settings.register_profile(
