@@ -14,7 +14,7 @@ from typing import Any
 
 import duckdb
 import pytest
-from hypothesis import HealthCheck, given, note, settings
+from hypothesis import HealthCheck, given, note, reject, settings
 from hypothesis import strategies as st
 
 import absdb
@@ -25,6 +25,7 @@ MEANT = {
     "many matches in MERGE": "a row that several rows of the source match is refused; DuckDB 1.5 takes one of them",
     "OR REPLACE of all columns in the key": "RETURNING gives the rows that are there; DuckDB 2.0 leaves them out",
     "NULL in UNIQUE": "never conflicts; DuckDB's ON CONFLICT takes the first of several rows with NULL",
+    "NULL in a row left out": "is not looked at; DuckDB may refuse it if the table has several constraints",
     "BY NAME with a conflict": "means what it says; DuckDB loses sight of the columns that are not given",
     "constants that fail": "in a clause of MERGE that takes no row they may fail or not, as DuckDB plans the query",
     "constraints at the end": "UNIQUE is held at the end of a statement, and of a transaction, not row by row",
@@ -275,6 +276,8 @@ class Both:
         """Run a statement on both and compare what they say."""
         note(text)
         ours, theirs = self.run(text)
+        if _null_left_out(text, ours, theirs):
+            reject()
         assert isinstance(ours, Exception) == isinstance(theirs, Exception), (text, ours, theirs)
         if not isinstance(ours, Exception) and not text.startswith(("CREATE", "DROP")):
             assert ours == theirs, (text, ours, theirs)
@@ -292,6 +295,8 @@ class Both:
         ours, theirs = self.run(text)
         if at_the_end and isinstance(theirs, duckdb.ConstraintException) and not isinstance(ours, Exception):
             return True
+        if _null_left_out(text, ours, theirs):
+            reject()
         assert isinstance(ours, Exception) == isinstance(theirs, Exception), (text, ours, theirs)
         assert isinstance(ours, Exception) or ours == theirs, (text, ours, theirs)
         return isinstance(ours, Exception)
@@ -309,6 +314,16 @@ class Both:
         ):
             self.same(text)
         return table, name
+
+
+def _null_left_out(text: str, ours: Any, theirs: Any) -> bool:
+    """Whether only DuckDB refuses a NULL in an INSERT that may leave rows out."""
+    return (
+        (text.startswith("INSERT OR ") or " ON CONFLICT" in text)
+        and isinstance(theirs, duckdb.ConstraintException)
+        and "NOT NULL" in str(theirs)
+        and not isinstance(ours, Exception)
+    )
 
 
 def plain(row: tuple[Any, ...]) -> tuple[Any, ...]:
