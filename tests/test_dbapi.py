@@ -329,6 +329,8 @@ def test_statements_about_databases_belong_to_no_transaction(shop):
             one.execute("USE main")
         one.commit()
         assert rows(one, "SELECT m.x, s.x FROM main.t m JOIN staging.t s USING (id)") == [(1, 9)]
+        one.execute("COMMENT ON DATABASE staging IS 'to try things'")
+        assert not one.in_transaction
 
 
 # --- connecting -----------------------------------------------------------------------------------

@@ -40,6 +40,7 @@ _BY_ITSELF = frozenset(
 )
 """Statements that begin no transaction."""
 _ABOUT_DATABASES = frozenset(("USE", "RESTORE", "CHECKPOINT", "VACUUM", "ATTACH", "DETACH"))
+_VERBS = frozenset(("CREATE", "DROP", "ALTER", "MERGE", "COMMENT"))
 _WHOLE = frozenset(("DATABASE", "SNAPSHOT", "BRANCH"))
 
 
@@ -290,8 +291,8 @@ class Connection:
         first = words[0] if words else ""
         if first in _BY_ITSELF and not (first == "ROLLBACK" and "TO" in words):
             return False
-        kind = next((word for word in words[1:] if word not in ("OR", "REPLACE")), "")
-        if first in _ABOUT_DATABASES or (first in ("CREATE", "DROP", "ALTER", "MERGE") and kind in _WHOLE):
+        kind = next((word for word in words[1:] if word not in ("OR", "REPLACE", "ON")), "")
+        if first in _ABOUT_DATABASES or (first in _VERBS and kind in _WHOLE):
             if self._read_only and first != "USE":
                 raise _refused(first)
             if self._begun_here:
