@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import enum
+import subprocess
+import sys
 import tomllib
 import uuid
 from collections.abc import Iterator
@@ -108,6 +110,19 @@ def test_wrong_urls_are_refused(tmp_path):
     with pytest.raises(sa.exc.ProgrammingError) as caught:
         engine.connect()
     assert isinstance(caught.value.orig, absdb.NotFoundError)
+
+
+def test_a_program_may_end_without_letting_go_of_its_engine(tmp_path):
+    program = (
+        "import sqlalchemy as sa; from sqlalchemy.dialects import registry;"
+        " registry.register('absdb', 'absdb.sqlalchemy', 'AbsdbDialect');"
+        f" engine = sa.create_engine('absdb:///{tmp_path}/shop'); connection = engine.connect();"
+        " connection.execute(sa.text('CREATE TABLE t (a INTEGER)')); connection.commit()"
+    )
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=300)
+    assert (run.returncode, run.stderr) == (0, "")
+    with absdb.connect(tmp_path / "shop") as instance:
+        assert instance["main"]["t"].count() == 0
 
 
 def test_an_open_instance_is_used_as_it_is():

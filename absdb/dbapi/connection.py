@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import datetime as dt
 import os
+import sys
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
@@ -270,6 +271,8 @@ class Connection:
             self.close()
 
     def __del__(self) -> None:
+        if sys.is_finalizing():
+            return  # nothing can be imported any more, and the system lets go of the directory
         if getattr(self, "_leave", None) is not None:
             warnings.warn(f"{self!r} was not closed", ResourceWarning, source=self, stacklevel=1)
             self.close()
