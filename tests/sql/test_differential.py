@@ -27,7 +27,7 @@ MEANT = {
     "NULL in UNIQUE": "never conflicts; DuckDB's ON CONFLICT takes the first of several rows with NULL",
     "NULL in a row left out": "is not looked at; DuckDB may refuse it if the table has several constraints",
     "BY NAME with a conflict": "means what it says; DuckDB loses sight of the columns that are not given",
-    "constants that fail": "in a clause of MERGE that takes no row they may fail or not, as DuckDB plans the query",
+    "constants that fail": "in a clause of MERGE or ON CONFLICT that takes no row they may fail or not",
     "constraints at the end": "UNIQUE is held at the end of a statement, and of a transaction, not row by row",
 }
 """What differs on purpose, and why."""
@@ -194,7 +194,7 @@ def conflict(draw: Any, table: Table) -> str:
     if chance == 1:
         return f" ON CONFLICT{target} DO NOTHING"
     if chance == 2:
-        set_list = assignments(draw, table, ["excluded.", "{t}."])
+        set_list = assignments(draw, table, ["excluded.", "{t}."], wrong=False)
         where = f" WHERE {condition(draw, table, draw(st.sampled_from(['{t}.', 'excluded.'])))}"
         return f" ON CONFLICT{target} DO UPDATE SET {set_list}" + (where if draw(st.booleans()) else "")
     return ""
