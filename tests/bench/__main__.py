@@ -6,7 +6,7 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from tests.bench import commits, memory, own_environment, peers, sql, tables
+from tests.bench import commits, memory, merges, own_environment, peers, sql, tables
 from tests.bench.harness import Report
 from tests.bench.machine import limits
 
@@ -41,8 +41,10 @@ def main() -> None:
         for rows in map(int, chosen.rows.split(",")):
             if "absdb" in parts:
                 tables.run(report, folder, rows)
+                merges.run(report, folder, rows)
             if "peers" in parts:
                 peers.run_tables(report, folder, rows)
+                peers.run_comparisons(report, folder, rows)
             if "sql" in parts:
                 sql.run(report, folder, rows)
             if chosen.foreign:

@@ -117,12 +117,35 @@ def dolt(frame: pa.Table, few: pa.Table, folder: Path) -> None:
     say(f"change {few.num_rows} random rows", clock(change, 2))
     diff = "SELECT count(*) FROM dolt_diff_orders('HEAD~1', 'HEAD')"
     say(f"diff, {few.num_rows} rows", clock(lambda: connection.execute(diff).fetchall()))
+    _dolt_merges(connection, [a for a, _, _ in pairs], [c for _, _, c in pairs], frame.num_rows)
     keys = iter(range(1, 100_000, 7))
     one = "SELECT * FROM orders WHERE id = ?"
     runs = clock(lambda: connection.execute(one, (next(keys),)).fetchone(), 500)
     say("point lookup, warm", [run * 1e3 for run in runs], "µs")
     connection.close()
     say("bytes on disk", [bytes_of(path)], "MB")
+
+
+def _dolt_merges(connection: sqlite3.Connection, statuses: list[str], keys: list[int], rows: int) -> None:
+    """1,200 other rows changed on each side since the branch was made, in other columns."""
+
+    def commit(column: str, shift: int) -> None:
+        with connection:
+            connection.executemany(
+                f"UPDATE orders SET {column} = ? WHERE id = ?",
+                [(f"{s}{shift}", (key + shift) % rows + 1) for s, key in zip(statuses, keys)],  # noqa: B905
+            )
+        connection.execute(f"SELECT dolt_commit('-A', '-m', '{column} {shift}')").fetchall()
+
+    runs = []
+    for number in range(3):
+        connection.execute(f"SELECT dolt_branch('m{number}')").fetchall()
+        commit("country", number)
+        connection.execute(f"SELECT dolt_checkout('m{number}')").fetchall()
+        commit("note", number + 7)
+        connection.execute("SELECT dolt_checkout('main')").fetchall()
+        runs += clock(lambda: connection.execute(f"SELECT dolt_merge('m{number}')").fetchall(), 1)  # noqa: B023
+    say(f"merge, {len(keys)} rows on each side", runs)
 
 
 def main() -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from absdb.testing.orders import changed, orders
@@ -48,6 +49,32 @@ def run_commits(report: Report, folder: Path) -> None:
             local.connection.execute("INSERT INTO orders VALUES (?,?,?,?,?,?,?,?)", values)  # noqa: B023
 
         report.add(f"one-row commits, {threads} threads", "SQLite", 1, [rate_of(threads, insert)], unit="1/s")
+
+
+def run_comparisons(report: Report, folder: Path, rows: int) -> None:
+    """Which rows of two full copies differ, 1,200 of them: pandas, and DuckDB over Parquet files."""
+    frame = orders(rows)
+    few = changed(frame, CHANGED, seed=1)
+    after = pa.concat_tables([frame.filter(pc.invert(pc.is_in(frame["id"], few["id"]))), few]).sort_by("id")
+    one, other = folder / "one.parquet", folder / "other.parquet"
+    pq.write_table(frame, one)
+    pq.write_table(after, other)
+
+    def in_pandas() -> None:
+        a, b = (pq.read_table(path).to_pandas().set_index("id") for path in (one, other))
+        a.compare(b)
+
+    columns = "user_id, created_at, status, total, quantity, country, note"
+    query = (
+        f"SELECT count(*) FROM '{one}' a FULL JOIN '{other}' b USING (id) "
+        f"WHERE (a.{columns.replace(', ', ', a.')}) IS DISTINCT FROM (b.{columns.replace(', ', ', b.')})"
+    )
+    report.add(f"diff, {CHANGED} rows", "pandas", rows, timed(in_pandas, warm=0, runs=1))
+    report.add(
+        f"diff, {CHANGED} rows", "DuckDB, files", rows, timed(lambda: duckdb.sql(query).fetchall(), runs=2)
+    )
+    one.unlink()
+    other.unlink()
 
 
 def _parquet(report: Report, folder: Path, frame: pa.Table) -> None:
