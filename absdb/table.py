@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from absdb.engine import intake, small
-from absdb.engine.frames import to_pandas
+from absdb.engine.frames import to_pandas, with_texts
 from absdb.engine.get import get
 from absdb.engine.intake import SyncCounts, few_keys, few_rows
 from absdb.engine.reader import TableReader
@@ -22,6 +22,7 @@ from absdb.pages.types import describe_type
 from absdb.progress import Progress, reporting
 from absdb.reprs import ROWS_SHOWN, counted, grid, html, page, plain, rows_of
 from absdb.table_columns import TableColumns
+from absdb.versioning.blame import blame
 from absdb.versioning.row_read import first_rows, named, stream, table_history
 from absdb.versioning.scope import HeadScope
 
@@ -89,6 +90,22 @@ class Table(TableColumns):
         `operation` is insert, update or delete. Goes back as far as history is kept; costs one look-up a run.
         """
         return to_pandas(table_history(self._scope, self._definition(), key))
+
+    def blame(self, *, keys: Any = None, columns: Sequence[str] | None = None) -> pd.DataFrame:
+        """Which commit last wrote each row, in key order: the key columns, then lsn, time, author, message, database.
+
+        `keys`, in any form that `delete` takes, asks for some rows only; unknown ones are left out. With `columns` the
+        answer has a row a cell, which `column` names, and the commit that last changed that cell; lsn is NULL where
+        that was before history is kept. `database` is where the commit was made, NULL if that was dropped. What an
+        open transaction has written has no commit yet: NULL throughout. A key column of the same name makes it
+        `commit_time` and so on; tables without a key have no key columns, and their rows are in the order of reads.
+
+        Rows know the commit that wrote them: the cost is that of reading the key columns. That of cells follows the
+        number of versions that the rows have had. InvalidInputError for keys of a table without one.
+
+            orders.blame(keys=[1, 2], columns=["status"])
+        """
+        return with_texts(blame(self._scope.engine, self._reader(), keys=keys, columns=columns))
 
     # -- writing rows
 

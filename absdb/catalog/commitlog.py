@@ -27,7 +27,7 @@ import pyarrow as pa
 
 from absdb.catalog import commit_chunks
 from absdb.catalog.commit_chunks import Chunk, seal
-from absdb.catalog.commit_entries import CommitEntry, decode_entries, encode_entries, frame_of
+from absdb.catalog.commit_entries import SCHEMA, CommitEntry, Ints, decode_entries, encode_entries, frame_of
 from absdb.catalog.manifest import ChunkRef
 from absdb.errors import CorruptionError, InvalidInputError
 from absdb.ids import LSN_MAX
@@ -158,6 +158,25 @@ class CommitLog:
         """The commits in any of the spans, each once, in LSN order; decoded as they are taken."""
         parts = _parts(self._state, list(eras), newest_first, limit)
         return chain.from_iterable(part if isinstance(part, list) else decode_entries(part) for part in parts)
+
+    def commits_at(self, lsns: Ints) -> pa.Table:
+        """The commits that end at these LSNs, which ascend, as a table of commit_entries.SCHEMA.
+
+        Those that the log does not have are missing. Costs a search an LSN, and the record batches they lie in.
+        """
+        state = self._state
+        found: list[pa.RecordBatch] = []
+        for chunk in state.chunks:
+            first, end = np.searchsorted(lsns, [chunk.ref.first_lsn, chunk.ref.last_lsn + 1])
+            if first < end:
+                at = np.searchsorted(chunk.keys().lsns, lsns[first:end])
+                found += chunk.rows(at[chunk.keys().lsns[at] == lsns[first:end]])
+        if state.fresh:
+            wanted = lsns[np.searchsorted(lsns, state.fresh[0].lsn) :].tolist()
+            near = (_last(state.fresh, lsn, _LSN) for lsn in wanted)
+            entries = [entry for lsn, entry in zip(wanted, near, strict=True) if entry and entry.lsn == lsn]
+            found.append(encode_entries(entries))
+        return pa.Table.from_batches(found, SCHEMA)
 
     def frame_columns(
         self, eras: Iterable[EraSpan], *, newest_first: bool = True, limit: int | None = None

@@ -3,6 +3,7 @@
     rows        integers and booleans with NULLs become pandas' nullable Int64, boolean and so on, never
                 floats or objects; lists, structs and maps that hold such, or UUIDs, are Python's own lists
                 and dicts (maps: lists of pairs); everything else is as pyarrow makes it
+    with_texts  rows in which few texts come again and again
     listings    text is `object` with None, times are datetime64[us, UTC], lists are Python lists: the same
                 dtypes in every pandas from 2.2 on, whether there are rows or not
 
@@ -36,6 +37,22 @@ def to_pandas(table: pa.Table) -> pd.DataFrame:
     for at, name in enumerate(table.column_names):
         if name in columns:
             frame.insert(at, name, columns[name])
+    return frame
+
+
+def with_texts(table: pa.Table) -> pd.DataFrame:
+    """Rows as a DataFrame in which dictionaries of text are text, each in memory once, however many rows have it."""
+    import numpy as np
+    import pandas as pd
+
+    names = [field.name for field in table.schema if pt.is_dictionary(field.type)]
+    frame = to_pandas(table.drop_columns(names))
+    for at, name in enumerate(table.column_names):
+        if name in names:
+            column = table.column(name).unify_dictionaries().combine_chunks()
+            texts = np.array([*column.dictionary.to_pylist(), None], dtype=object)
+            values = texts[column.indices.fill_null(len(texts) - 1).to_numpy()]
+            frame.insert(at, name, pd.Series(values, dtype="object"))
     return frame
 
 

@@ -23,9 +23,10 @@ import pyarrow.types as pt
 
 from absdb.catalog.schema import Column, TableSchema
 from absdb.engine import load, small, writes
-from absdb.engine.prepare import check_names
+from absdb.engine.prepare import check_names, conform, keys_of
 from absdb.engine.refusals import require_key
 from absdb.errors import InvalidInputError, SchemaMismatchError
+from absdb.pages.key import Keys, concat, runs_of_equal, sort_order, take
 from absdb.pages.types import from_frame, physical_type, to_logical
 from absdb.pages.values import Converter
 from absdb.paths import normal_name
@@ -315,6 +316,18 @@ def _one_shape(schema: TableSchema, given: Given, verb: str) -> Given:
             table=schema.full_name,
         )
     return tables[0]
+
+
+def keys_given(schema: TableSchema, keys: Any, verb: str) -> Keys:
+    """What `delete` takes as keys, encoded, in key order, each once. InvalidInputError if the table has no key."""
+    require_key(schema, verb)
+    given = _keys_of(schema, keys)
+    if type(given) is list:
+        given = [_its_key(schema, row) for row in given]
+    tables = _tables(schema, given) if type(given) is list else [_table_of(given)]
+    found = concat([keys_of(schema, conform(schema, table)) for table in tables])
+    found = take(found, sort_order(found))
+    return take(found, runs_of_equal(found).nonzero()[0])
 
 
 def _keys_of(schema: TableSchema, keys: Any) -> Given:

@@ -122,6 +122,7 @@ READS = [
     ["sql", "SELECT count(*) FROM orders"],
     ["at", "orders"],
     ["diff", "--stat", "main", "staging"],
+    ["blame", "orders"],
     ["check"],
     ["stats"],
     ["config", "list"],

@@ -154,6 +154,9 @@ def test_a_point_is_named_in_three_ways(on_shop):
         (["at", "orders", "--columns", "id,nope"], 1, "nope"),
         (["at", "-d", "mian"], 1, "mian"),
         (["diff", "main"], 2, "two databases"),
+        (["blame", "order"], 1, "did you mean 'orders'"),
+        (["blame", "orders", "--key", "x"], 1, "do not fit"),
+        (["blame", "orders", "--columns", "id,nope"], 1, "nope"),
         (["restore"], 2, "to which point"),
         (["log", "--limit", "many"], 2, "--limit"),
         (["frobnicate"], 2, "No such command"),
@@ -187,6 +190,38 @@ def test_diff(on_shop):
     assert on_shop("diff", "main..staging", "--json").json == expected
     assert on_shop("diff", "--stat", "main", "--snapshot", "before").out == "no difference\n"
     assert on_shop("diff", "--stat", "main", "staging", "--snapshot", "before", "--json").json == expected
+
+
+def test_blame_of_rows_and_cells(on_shop):
+    rows = on_shop("blame", "-d", "staging", "orders", "--json").json
+    assert [(row["id"], row["message"], row["database"]) for row in rows] == [
+        (1, "pay the first", "staging"),
+        (2, "load orders", "main"),
+        (3, "load orders", "main"),
+        (9, None, "staging"),
+    ]
+    assert {row["author"] for row in rows} == {"kim"}
+    plain = on_shop("blame", "-d", "staging", "orders", "-n", "2")
+    assert len(plain.out.splitlines()) == 3
+    assert plain.err.endswith(", 4 rows\n")
+    assert on_shop("blame", "orders", "--key", "3", "--key", "77", "--json").json[0]["id"] == 3
+    cells = on_shop(
+        "blame", "-d", "staging", "orders", "--key", "1", "--columns", "status, total", "--json"
+    ).json
+    assert [(cell["column"], cell["message"]) for cell in cells] == [
+        ("status", "pay the first"),
+        ("total", "load orders"),
+    ]
+
+
+def test_blame_by_a_key_of_several_columns(run, tmp_path):
+    with absdb.connect(tmp_path / "shop") as shop:
+        made = shop["main"].create_table("p", {"a": "date", "b": "string"}, key=["a", "b"])
+        made.insert([{"a": dt.date(2026, 4, 4), "b": text} for text in ("7", "x,y")])
+    keys = ["--key", "2026-04-04,7", "--key", '2026-04-04,"x,y"', "--key", "2026-04-05,7"]
+    found = run("-i", tmp_path / "shop", "blame", "p", *keys, "--json").json
+    assert [row["b"] for row in found] == ["7", "x,y"]
+    assert run("-i", tmp_path / "shop", "blame", "p", "--key", "7").code == 2
 
 
 def test_restore(on_shop, rows_of):

@@ -165,6 +165,27 @@ def test_the_history_of_a_row(shop, main):
     same(main.sql("FROM absdb_history('staging.orders', 7)"), shop["staging"]["orders"].history(7))
 
 
+def test_blame(shop, main):
+    staging = shop["staging"]
+    same(main.sql("FROM absdb_blame('pairs')"), main["pairs"].blame())
+    same(main.sql("FROM absdb_blame('staging.Pairs')"), staging["pairs"].blame())
+    same(
+        main.sql("FROM absdb_blame('pairs', at_snapshot => 'before')"),
+        main.at(snapshot="before")["pairs"].blame(),
+    )
+    same(staging.sql("FROM absdb_blame('orders', 7)"), staging["orders"].blame(keys=7))
+    cells = staging["orders"].blame(keys=[7, 8], columns=["status", "id"])
+    same(staging.sql("FROM absdb_blame('orders', keys => [8, 7], columns => ['status', 'id'])"), cells)
+    keyed = "keys => [{'a': 1, 'b': 'x'}], columns => ['v']"
+    same(main.sql(f"FROM absdb_blame('pairs', {keyed})"), main["pairs"].blame(keys=[(1, "x")], columns=["v"]))
+    grouped = "SELECT database, message, count(*) FROM absdb_blame('orders') GROUP BY ALL ORDER BY ALL"
+    assert staging.sql(grouped).fetchall() == [("main", "load", 197), ("staging", "mend", 1)]
+    with main.transaction() as tx:
+        tx.sql("UPDATE pairs SET v = 9")
+        assert tx.sql("SELECT a, lsn FROM absdb_blame('pairs')").fetchall() == [(1, None)]
+        tx.rollback()
+
+
 @pytest.mark.parametrize(
     ("call", "said"),
     [
@@ -181,6 +202,10 @@ def test_the_history_of_a_row(shop, main):
         ("absdb_history('orders')", "a table and a key"),
         ("absdb_history('order', 1)", "did you mean 'orders'"),
         ("absdb_history('pairs', 1)", "a key has 2 parts"),
+        ("absdb_blame()", "names a table"),
+        ("absdb_blame('order')", "did you mean 'orders'"),
+        ("absdb_blame('orders', columns => 'id')", "a list of names"),
+        ("absdb_blame('pairs', 1)", "a key has 2 parts"),
         ("absdb_pins AT (LSN => '0/64')", "as it is now"),
         ("orders, absdb_history('orders', orders.id)", ""),
     ],

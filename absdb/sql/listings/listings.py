@@ -10,6 +10,7 @@
     absdb_schema_diff('main', 'main', from_snapshot => 'before')
     absdb_conflicts('staging', 'main')                            what stands in the way of merging
     absdb_history('orders', 101)                                  versions of one row
+    absdb_blame('orders')                                         the commit that last wrote each row
 
 Each is made at the moment a statement names it, and agrees with the Python call of the same name. Those of one
 database may be qualified with it: `staging.absdb_log`. Called by rewrite.py.
@@ -27,6 +28,7 @@ from absdb.catalog.history import DatabaseInfo
 from absdb.engine import listing, statistics
 from absdb.errors import InvalidInputError
 from absdb.sql.listings import duckdb_catalog, information_schema, merge_listings
+from absdb.sql.listings.blame_listing import blame_rows
 from absdb.sql.listings.diff_listings import DIFFS, history
 from absdb.sql.query.names import DatabaseView, Moment, Path
 from absdb.sql.query.points import point_of
@@ -123,6 +125,7 @@ _FUNCTIONS: dict[str, tuple[Callable[..., Any], tuple[str, ...]]] = {
     "absdb_tables": (_tables, ("database", *_AT)),
     "absdb_log": (_log, ("database", "newest", *_AT)),
     "absdb_history": (history, ("table", "key")),
+    "absdb_blame": (blame_rows, ("table", "keys", "columns", *_AT)),
     **DIFFS,
     **merge_listings.FUNCTIONS,
     **{name: (made, ()) for name, made in duckdb_catalog.FUNCTIONS.items()},
