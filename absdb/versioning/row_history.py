@@ -67,11 +67,12 @@ def _versions(engine: Engine, schema: TableSchema, lineage: Lineage, key: Key) -
                 found.setdefault(version.lsn, version)
     start, fixed = engine.covers.start(engine.history, schema, lineage)
     if start and any((era, schema.id) in engine.covers.expired for era, _ in lineage):
-        for section in fixed:
-            place = section.find(key)
-            if place is not None:
-                hit = hit_of(*place)
-                found.setdefault(hit.lsn, _Version(hit.lsn, hit.deleted, hit))
+        # The newest layer decides: what an older one has may be of a later state, which a reverse run leads back from.
+        places = (section.find(key) for section in reversed(fixed))
+        place = next((place for place in places if place is not None), None)
+        if place is not None:
+            hit = hit_of(*place)
+            found.setdefault(hit.lsn, _Version(hit.lsn, hit.deleted, hit))
     return [found[lsn] for lsn in sorted(found)]
 
 

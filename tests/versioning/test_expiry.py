@@ -12,6 +12,7 @@ from absdb.engine.pins import all_pins
 from absdb.errors import HistoryExpiredError
 from absdb.versioning.branch import create_branch, drop_database
 from absdb.versioning.restore import restore
+from absdb.versioning.row_history import row_history
 from absdb.versioning.snapshot import create_snapshot, drop_snapshot
 from tests.versioning.conftest import World
 
@@ -68,6 +69,26 @@ def test_history_past_retention_goes_and_says_so() -> None:
     checkpoint(world.engine)
     assert len(world.fs.list("pages")) < files
     assert [f for f in check(world.engine) if f.severity == "error"] == []
+    world.engine.close()
+
+
+def test_the_history_of_a_row_at_a_past_point_does_not_know_what_came_later() -> None:
+    world = World(history_retention="1h")
+    history_of(world)
+    world.clock.advance(hours=5)
+    expire(world.engine)
+    past = world.point()
+    world.engine.pins.enter(past)
+    world.put({20: (100, "later")})
+    checkpoint(world.engine)
+    lineage = world.engine.head(world.info("main").id)[1]
+    schema = world.engine.history.catalog_at(lineage).table("t")
+    compact_table(world.engine, world.info("main").id, schema)
+    assert world.engine.covers.path(schema.id, past.lineage)[2], (
+        "the past is not read by way of a later image"
+    )
+    key = schema.key_spec.encode_one([20])
+    assert row_history(world.engine, schema, past.lineage, key)["v"].to_pylist() == [11]
     world.engine.close()
 
 
