@@ -45,6 +45,7 @@ from absdb.errors import (
 from absdb.ids import Lsn
 
 if TYPE_CHECKING:
+    from absdb.bisection import Bisection
     from absdb.database import Database
     from absdb.diff import Diff, TableDiff
     from absdb.engine.constraint_definition import Check, ForeignKey, Unique
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _LAZY: dict[str, tuple[str, str]] = {
+    "Bisection": ("absdb.bisection", "Bisection"),
     "Check": ("absdb.engine.constraint_definition", "Check"),
     "Column": ("absdb.engine.definition", "ColumnDefinition"),
     "Database": ("absdb.database", "Database"),
@@ -76,6 +78,7 @@ _LAZY: dict[str, tuple[str, str]] = {
 __all__ = [
     "AbsdbError",
     "AlreadyExistsError",
+    "Bisection",
     "Check",
     "Column",
     "ConflictError",

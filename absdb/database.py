@@ -1,6 +1,7 @@
 """Database: what a user holds of one database, in its newest state or as it was.
 
-Forwards to versioning/ for what happens to the database as a whole; tables come from DatabaseTables.
+Forwards to versioning/ for what happens to the database as a whole. Tables come from DatabaseTables, what is about
+single commits from DatabaseCommits.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import datetime as dt
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from absdb.database_commits import DatabaseCommits
 from absdb.database_merges import DatabaseMerges
 from absdb.diff import Diff
 from absdb.engine.engine import Engine
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
 Moment = str | dt.datetime
 
 
-class Database(DatabaseMerges):
+class Database(DatabaseCommits, DatabaseMerges):
     """A database or branch: `shop["main"]`, `main.branch("staging")`, `main.at(snapshot="before")`.
 
     Points in the past are named the same way everywhere: `lsn=` (an LSN or its text), `time=` (an aware

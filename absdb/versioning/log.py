@@ -15,6 +15,7 @@ from typing import Any
 import pyarrow as pa
 
 from absdb.catalog.commit_entries import CommitEntry
+from absdb.catalog.commitlog import EraSpan
 from absdb.catalog.database import DatabaseCatalog
 from absdb.catalog.lineage import remainder
 from absdb.engine.engine import Engine
@@ -47,16 +48,34 @@ def log(engine: Engine, point: Point, *, limit: int | None = None) -> pa.Table:
     """
     if limit is not None and (not isinstance(limit, int) or limit < 0):
         raise InvalidInputError(f"cannot list {limit!r} commits", hint="pass a whole number, 0 or more")
-    reached = {era: upto for era, _, upto in remainder(point.lineage, ())}
-    ever = {**reached, NO_ERA: int(point.lsn)}
-    for era, upto in _earlier(engine, point):
-        ever[era] = max(upto, ever.get(era, 0))
-    spans = [(era, 0 if era else -1, upto) for era, upto in ever.items()]
-    found = (entry for entry in engine.log.entries(spans) if _concerns(entry, point))
+    reached = _reached(point)
+    found = (entry for entry in engine.log.entries(_spans(engine, point)) if _concerns(entry, point))
     rows = [_row(engine, entry, reached) for entry in islice(found, limit)]
     columns: list[tuple[Any, ...]] = list(zip(*rows, strict=True)) if rows else [()] * len(LOG_SCHEMA)
     arrays = [pa.array(list(c), f.type) for c, f in zip(columns, LOG_SCHEMA, strict=True)]
     return pa.Table.from_arrays(arrays, schema=LOG_SCHEMA)
+
+
+def entry_at(engine: Engine, point: Point, lsn: int) -> tuple[CommitEntry, dict[str, Any]] | None:
+    """What `log` lists at one LSN, as the commit log has it and as a row of LOG_SCHEMA; None if there is nothing."""
+    spans = [(era, lsn - 1, lsn) for era, after, upto in _spans(engine, point) if after < lsn <= upto]
+    for entry in engine.log.entries(spans):
+        if _concerns(entry, point):
+            return entry, dict(zip(LOG_SCHEMA.names, _row(engine, entry, _reached(point)), strict=True))
+    return None
+
+
+def _reached(point: Point) -> dict[EraId, int]:
+    """How far the state at the point goes in each era."""
+    return {era: upto for era, _, upto in remainder(point.lineage, ())}
+
+
+def _spans(engine: Engine, point: Point) -> list[EraSpan]:
+    """Of which commits a state of the database up to the point held any."""
+    ever = {**_reached(point), NO_ERA: int(point.lsn)}
+    for era, upto in _earlier(engine, point):
+        ever[era] = max(upto, ever.get(era, 0))
+    return [(era, 0 if era else -1, upto) for era, upto in ever.items()]
 
 
 def _earlier(engine: Engine, point: Point) -> Iterator[tuple[EraId, int]]:

@@ -123,6 +123,7 @@ READS = [
     ["at", "orders"],
     ["diff", "--stat", "main", "staging"],
     ["blame", "orders"],
+    ["bisect", "-d", "staging", "--sql", "SELECT max(id) < 9 FROM orders"],
     ["check"],
     ["stats"],
     ["config", "list"],

@@ -154,6 +154,11 @@ def test_a_point_is_named_in_three_ways(on_shop):
         (["at", "orders", "--columns", "id,nope"], 1, "nope"),
         (["at", "-d", "mian"], 1, "mian"),
         (["diff", "main"], 2, "two databases"),
+        (["diff", "main", "staging", "--commit", "0/64"], 2, "--commit names both sides"),
+        (["diff", "main", "--commit", "0/64"], 1, "no commit of database 'main'"),
+        (["bisect"], 2, "Missing option '--sql'"),
+        (["bisect", "--good", "nope", "--sql", "SELECT true"], 1, "its snapshots are before"),
+        (["bisect", "--good", "before", "--sql", "SELECT true"], 1, "no commit lies between"),
         (["blame", "order"], 1, "did you mean 'orders'"),
         (["blame", "orders", "--key", "x"], 1, "do not fit"),
         (["blame", "orders", "--columns", "id,nope"], 1, "nope"),
@@ -222,6 +227,26 @@ def test_blame_by_a_key_of_several_columns(run, tmp_path):
     found = run("-i", tmp_path / "shop", "blame", "p", *keys, "--json").json
     assert [row["b"] for row in found] == ["7", "x,y"]
     assert run("-i", tmp_path / "shop", "blame", "p", "--key", "7").code == 2
+
+
+def test_the_diff_of_one_commit(on_shop):
+    lsn = next(row["lsn"] for row in on_shop("log", "-d", "staging", "--json").json if row["rows_deleted"])
+    changed = [{"table_name": "orders", "operation": "removed", "row_count": 1}]
+    assert on_shop("diff", "staging", "--commit", lsn, "--json").json == changed
+
+
+def test_bisect_shows_the_commit_and_what_it_changed(on_shop):
+    test = "SELECT count(*) = 4 FROM orders"
+    found = on_shop("bisect", "-d", "staging", "--good", "{}", "--sql", test)
+    assert (found.code, "no LSN, no time and no snapshot" in found.err) == (1, True)
+    loaded = on_shop("log", "-d", "staging", "--json").json[-1]["lsn"]
+    bad = next(row for row in on_shop("log", "-d", "staging", "--json").json if row["rows_deleted"])
+    args = ("bisect", "-d", "staging", "--good", loaded, "--bad", bad["lsn"], "--sql", test)
+    shown = on_shop(*args, "--json").json
+    assert (shown["commit"]["lsn"], shown["commit"]["tables"]) == (bad["lsn"], ["orders"])
+    assert shown["commit"]["author"] == "kim"
+    assert shown["changes"] == [{"table_name": "orders", "operation": "removed", "row_count": 1}]
+    assert on_shop(*args).out.startswith(f"lsn       {bad['lsn']}\n")
 
 
 def test_restore(on_shop, rows_of):

@@ -6,7 +6,9 @@
     absdb_history(table, key)                   lsn, time, author, message, operation, then the columns
 
 `absdb_diff('staging', 'main', …)` is what staging has that main has not: `staging.diff(main)`. Points are named
-`to_lsn`, `to_time`, `to_snapshot` for the first database and `from_lsn`, … for the second. Called by listings.py.
+`to_lsn`, `to_time`, `to_snapshot` for the first database and `from_lsn`, … for the second. What one
+commit changed is `absdb_diff_summary('main', commit => '0/900')`, `absdb_diff('main', 'orders', commit => '0/900')`.
+Called by listings.py.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from absdb.errors import InvalidInputError, NotFoundError
 from absdb.sql.duck.scan import readable
 from absdb.sql.query.names import Moment, NamedTable, alike, suggestion
 from absdb.sql.query.points import point_of
+from absdb.versioning.commit_diff import commit_diff
 from absdb.versioning.diff import Diff
 from absdb.versioning.diff_rows import diff_rows, rows_schema
 from absdb.versioning.listing import schema_changes
@@ -46,8 +49,12 @@ class DiffStream:
         return rows.__arrow_c_stream__(requested_schema)
 
 
-def _diff(moment: Moment, to: Any = None, from_: Any = None, **points: Any) -> Diff:
+def _diff(moment: Moment, to: Any = None, from_: Any = None, commit: Any = None, **points: Any) -> Diff:
     """The difference; a database left out is an error, so that nobody compares what was not meant."""
+    if commit is not None:
+        if from_ is not None or points:
+            raise InvalidInputError("a commit has a state before it and one after, and no other points")
+        return commit_diff(moment.engine, point_of(moment, to), commit)
     if to is None or from_ is None:
         raise InvalidInputError(
             "two databases are compared", hint="such as 'staging', 'main': what staging has that main has not"
@@ -68,6 +75,8 @@ def _schema(moment: Moment, **arguments: Any) -> pa.Table:
 
 
 def _rows(moment: Moment, table: Any = None, **arguments: Any) -> DiffStream:
+    if arguments.get("commit") is not None and table is None:
+        table = arguments.pop("from_", None)
     diff = _diff(moment, **arguments)
     if not isinstance(table, str):
         raise InvalidInputError("the third argument names a table", hint="such as 'orders'")
@@ -92,7 +101,10 @@ def history(moment: Moment, table: Any = None, key: Any = None) -> pa.Table:
     return row_history(moment.engine, found.schema, point.lineage, key_of(found.schema, given))
 
 
-_POINTS = tuple(f"{side}_{unit}" for side in ("to", "from") for unit in ("lsn", "time", "snapshot"))
+_POINTS = (
+    "commit",
+    *(f"{side}_{unit}" for side in ("to", "from") for unit in ("lsn", "time", "snapshot")),
+)
 DIFFS: dict[str, tuple[Callable[..., Any], tuple[str, ...]]] = {
     "absdb_branch_diff": (_summary, ("to", "from_", *_POINTS)),
     "absdb_diff_summary": (_summary, ("to", "from_", *_POINTS)),
