@@ -23,6 +23,7 @@ from absdb.engine.recovery import open_engine, refresh
 from absdb.errors import StateError, WriteConflictError
 from absdb.io.base import FileSystem
 from absdb.testing.model import Model, ModelTransaction, Verdict, state_of
+from absdb.testing.workload_blame import check_blame
 from absdb.testing.workload_checks import check_heads, check_instance, fails, reader_at
 from absdb.testing.workload_databases import DatabaseActions
 from absdb.testing.workload_diff import check_diff
@@ -215,6 +216,15 @@ class Workload(DatabaseActions):
             check_diff(self.engine, source, state_of(old), target, state_of(new))
             self.tell(f"diff {source.database.name} {source.lsn}, {target.database.name} {target.lsn}")
 
+    def blame(self, chance: random.Random) -> None:
+        """Who wrote the rows of a table, at a point."""
+        point, line, kept = self.point(chance)
+        state = state_of(line)
+        if state and kept:
+            table = state[chance.choice(sorted(state))]
+            check_blame(self.engine, reader_at(self.engine, point, table.name), table, chance)
+            self.tell(f"blame {point.database.name}.{table.name} at {point.lsn}")
+
     def check_heads(self, chance: random.Random) -> None:
         """The newest states only."""
         check_heads(self.engine, self.model, chance)
@@ -239,6 +249,7 @@ class Workload(DatabaseActions):
         "compact": 4,
         "scan": 4,
         "diff": 6,
+        "blame": 4,
         "look_from_outside": 3,
         "move_clock": 3,
         "reopen": 1,
