@@ -95,9 +95,10 @@ def _cells(engine: Engine, reader: TableReader, wanted: Keys | None, names: Sequ
     names = [schema.column(name).name for name in names]
     if not names:
         raise InvalidInputError("columns names no column", hint="leave it out for the commit of each row")
-    parts = [_cells_of(engine, reader, keys, names) for keys in _keys(reader, wanted)]
     kinds = [(column.name, column.type) for column in schema.key_columns[: len(schema.key_names)]]
-    named = pa.schema([*kinds, ("column", pa.dictionary(pa.int32(), pa.string())), (LSN, pa.int64())])
+    label = "commit_column" if "column" in schema.key_names else "column"
+    named = pa.schema([*kinds, (label, pa.dictionary(pa.int32(), pa.string())), (LSN, pa.int64())])
+    parts = [_cells_of(engine, reader, keys, names, named) for keys in _keys(reader, wanted)]
     rows = pa.Table.from_batches(parts, named)
     return _with_commits(engine, rows.select(range(len(named) - 1)), rows.column(len(named) - 1))
 
@@ -122,18 +123,18 @@ def _keys(reader: TableReader, wanted: Keys | None) -> Iterator[Keys]:
         yield concat(held)
 
 
-def _cells_of(engine: Engine, reader: TableReader, keys: Keys, names: Sequence[str]) -> pa.RecordBatch:
+def _cells_of(
+    engine: Engine, reader: TableReader, keys: Keys, names: Sequence[str], named: pa.Schema
+) -> pa.RecordBatch:
     """One row a cell, row after row: key columns, name of the column, LSN."""
     schema, count = reader.schema, length(keys)
     lsns = np.stack(cell_lsns(engine, reader, _own(reader), keys, names), axis=1).ravel()
     row = pa.array(np.repeat(np.arange(count), len(names)))
-    kinds = schema.key_columns[: len(schema.key_names)]
-    parts = zip(schema.key_spec.decode(keys), kinds, strict=False)
-    arrays = [to_logical(part, column.type).take(row) for part, column in parts]
+    parts = zip(schema.key_spec.decode(keys), schema.key_columns[: len(schema.key_names)], strict=False)
+    arrays = [to_logical(part.take(row), column.type) for part, column in parts]
     of = pa.array(np.tile(np.arange(len(names), dtype=np.int32), count))
     column = pa.DictionaryArray.from_arrays(of, pa.array(names, pa.string()))
-    fields = [*(each.name for each in kinds), "column", LSN]
-    return pa.RecordBatch.from_arrays([*arrays, column, pa.array(lsns, mask=lsns == 0)], fields)
+    return pa.RecordBatch.from_arrays([*arrays, column, pa.array(lsns, mask=lsns == 0)], schema=named)
 
 
 # ---------------------------------------------------------------- commits

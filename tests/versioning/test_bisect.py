@@ -323,3 +323,20 @@ def test_bisect_finds_times_in_utc(shop: Any) -> None:
     found = shop["main"].bisect(lambda db: value(db) < 1)
     assert found.time is not None
     assert found.time.tzinfo == dt.UTC
+
+
+def test_what_a_merge_brought_in(shop: Any) -> None:
+    """A fast-forward brings the branch's commits, any other merge is a commit of its own."""
+    main = shop["main"]
+    staging = main.branch("staging")
+    theirs = [put(staging, n) for n in (1, 2, 3)]
+    main.merge(staging)
+    assert main.bisect(lambda db: value(db) < 2).lsn == theirs[1]
+    assert main["t"].blame(keys=1)[["message", "database"]].values.tolist() == [["v3", "staging"]]
+    forward = main.log(limit=1)["lsn"][0]
+    assert main.diff_of(forward)["t"].to_pandas()[["from_v", "to_v"]].values.tolist() == [[0, 3]]
+    put(staging, 9)
+    put(main, 5, key=2)
+    merged = main.merge(staging, message="bring it")
+    assert main.bisect(lambda db: value(db) < 9).lsn == merged.lsn
+    assert main["t"].blame()["message"].tolist() == ["load", "bring it", "v5"]

@@ -261,6 +261,9 @@ def test_commits_that_the_log_has_lost_leave_their_lsn(shop: Any) -> None:
 
 def test_a_key_column_keeps_its_name(shop: Any) -> None:
     made = shop["main"].create_table("e", [{"time": 1, "lsn": "a", "v": 1}], key=["time", "lsn"])
+    assert list(made.blame(columns=["v"]).columns)[:4] == ["time", "lsn", "column", "commit_lsn"]
+    other = shop["main"].create_table("f", [{"column": 1, "v": 1}], key="column")
+    assert list(other.blame(columns=["v"]).columns)[:3] == ["column", "commit_column", "lsn"]
     found = made.blame()
     assert list(found.columns) == [
         *("time", "lsn"),

@@ -6,9 +6,9 @@
     absdb_history(table, key)                   lsn, time, author, message, operation, then the columns
 
 `absdb_diff('staging', 'main', …)` is what staging has that main has not: `staging.diff(main)`. Points are named
-`to_lsn`, `to_time`, `to_snapshot` for the first database and `from_lsn`, … for the second. What one
-commit changed is `absdb_diff_summary('main', commit => '0/900')`, `absdb_diff('main', 'orders', commit => '0/900')`.
-Called by listings.py.
+`to_lsn`, `to_time`, `to_snapshot` for the first database and `from_lsn`, … for the second. What one commit changed:
+`absdb_diff_summary('main', commit => '0/900')`, `absdb_diff('main', 'orders', commit => '0/900')`. Called by
+listings.py.
 """
 
 from __future__ import annotations
