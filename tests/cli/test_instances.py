@@ -145,6 +145,11 @@ WRITES = [
     ["restore", "--snapshot", "before", "--yes"],
     ["checkpoint"],
     ["sql", "DELETE FROM orders"],
+    ["merge", "staging", "--dry-run"],
+    ["revert", "0/1024"],
+    ["cherry-pick", "staging", "0/1024"],
+    ["rebase", "staging"],
+    ["rehearse", "migration.sql"],
 ]
 ELSEWHERE = {"demo", "init", "import", "export", "shell"}
 
