@@ -232,6 +232,7 @@ class _OpenFile:
         self._path = path
         self._file = file
         self._lock = threading.Lock()
+        self._head_checked = False
         self._reader: PageReader | None = None
         self._checked = bytearray(len(file.pages))
         self._mapped: list[Any] = [None] * len(file.pages)
@@ -240,9 +241,9 @@ class _OpenFile:
         batch = self._mapped[index]
         if batch is not None:
             return batch
+        if not self._checked[index]:
+            self._check(index)
         with self._lock:
-            if not self._checked[index]:
-                self._check(index)
             assert self._reader is not None
             batch = self._reader.read(index)
             if not owned_bytes(batch):
@@ -250,16 +251,20 @@ class _OpenFile:
             return batch
 
     def _check(self, index: int) -> None:
+        """Without the lock but for what is done once, so that several threads check pages."""
         handle = open_to_check(self._fs, self._path)
         try:
             check_size(handle, self._file)
-            if self._reader is None:
-                check_head(handle, self._file)
+            with self._lock:
+                if not self._head_checked:
+                    check_head(handle, self._file)
+                    self._head_checked = True
             check_page(handle, self._file, index)
         finally:
             handle.close()
-        if self._reader is None:
-            self._reader = PageReader(self._fs.map(self._path), self._file, self._path)
+        with self._lock:
+            if self._reader is None:
+                self._reader = PageReader(self._fs.map(self._path), self._file, self._path)
         self._checked[index] = 1
 
 
