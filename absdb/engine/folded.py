@@ -9,11 +9,21 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Collection, Hashable
+from dataclasses import dataclass
 
 import pyarrow as pa
 
 ENTRIES_MAX = 1024
+USES_RECENT = 1024
+
+
+@dataclass(slots=True)
+class _Kept:
+    column: pa.ChunkedArray
+    size: int
+    used: int
+    """The number of the use that was the last one."""
 
 
 class FoldedCache:
@@ -22,7 +32,8 @@ class FoldedCache:
     def __init__(self, bytes_max: int) -> None:
         self._bytes_max = bytes_max
         self._bytes = 0
-        self._kept: OrderedDict[Hashable, tuple[pa.ChunkedArray, int]] = OrderedDict()
+        self._uses = 0
+        self._kept: OrderedDict[Hashable, _Kept] = OrderedDict()
         self._mutex = threading.Lock()
 
     def get(self, key: Hashable) -> pa.ChunkedArray | None:
@@ -32,7 +43,9 @@ class FoldedCache:
             if found is None:
                 return None
             self._kept.move_to_end(key)
-            return found[0]
+            self._uses += 1
+            found.used = self._uses
+            return found.column
 
     def put(self, key: Hashable, column: pa.ChunkedArray) -> None:
         """Keep a column, unless it alone is over the bound; the least recently used ones make room."""
@@ -41,11 +54,18 @@ class FoldedCache:
             return
         with self._mutex:
             old = self._kept.pop(key, None)
-            self._bytes += size - (0 if old is None else old[1])
-            self._kept[key] = (column, size)
+            self._bytes += size - (0 if old is None else old.size)
+            self._uses += 1
+            self._kept[key] = _Kept(column, size, self._uses)
             while self._bytes > self._bytes_max or len(self._kept) > ENTRIES_MAX:
-                _, (_, gone) = self._kept.popitem(last=False)
-                self._bytes -= gone
+                self._bytes -= self._kept.popitem(last=False)[1].size
+
+    def room(self, leaving: Collection[Hashable]) -> int:
+        """Bytes of the bound that none of the last USES_RECENT uses was for, but those of columns that will go."""
+        with self._mutex:
+            since = self._uses - USES_RECENT
+            recent = (key for key, one in self._kept.items() if one.used > since and key not in leaving)
+            return self._bytes_max - sum(self._kept[key].size for key in recent)
 
 
 def owned_bytes(column: pa.ChunkedArray) -> int:

@@ -6,7 +6,7 @@ compacted meanwhile. Rows come in key order. `extra` layers lie on top: a transa
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from functools import cached_property
 
 import pyarrow as pa
@@ -19,7 +19,7 @@ from absdb.engine.rows import row_getter, row_translator
 from absdb.pages.fold import KeyRange, fold, fold_table
 from absdb.pages.key import Keys, from_list
 from absdb.pages.lookup import Found, lookup
-from absdb.pages.projection import Projection
+from absdb.pages.projection import OutputColumn, Projection
 from absdb.pages.section import Key, Section
 
 
@@ -46,32 +46,46 @@ class TableReader:
 
     def scan(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
         """The rows in key order, as batches of the visible columns asked for; memory bounded."""
-        return fold(self.schema.key_spec, self.sections, self._projection(columns))
+        return fold(self.schema.key_spec, self.sections, self.projection(columns))
 
-    def to_table(self, columns: Sequence[str] | None = None) -> pa.Table:
+    def to_table(
+        self, columns: Sequence[str] | None = None, coded: Mapping[str, pa.DataType] | None = None
+    ) -> pa.Table:
         """All rows, in key order, zero-copy where pages allow it; kept, so that reading a state again is free.
 
-        Each column is folded once: reads that have columns in common share them.
+        Each column is folded once: reads that have columns in common share them. Those in `coded` come in the type
+        given there, which coding.py has chosen for this state.
         """
         schema = self._arrow_schema(columns)
-        projection = self._projection(columns)
+        projection = self.projection(columns)
+        if coded:
+            schema = pa.schema([field.with_type(coded.get(field.name, field.type)) for field in schema])
+            projection = Projection(
+                column.as_coded(coded[column.name]) if column.name in coded else column
+                for column in projection.columns
+            )
         if self.own is not None:
             return fold_table(self.schema.key_spec, self.sections, projection, schema)
         kept = self.layers.folded
-        states = [
-            (self.schema.id, self.layers.lineage, column.name, column.source, column.logical, field.nullable)
-            for column, field in zip(projection.columns, schema, strict=True)
-        ]
+        states = [self.state_of(column) for column in projection.columns]
         found = [kept.get(state) for state in states]
         missing = [at for at, column in enumerate(found) if column is None]
         if missing:
-            names = [schema.names[at] for at in missing]
-            wanted = self._projection(names)
-            rows = fold_table(self.schema.key_spec, self.sections, wanted, self._arrow_schema(names))
+            wanted = Projection([projection.columns[at] for at in missing])
+            fields = pa.schema([schema.field(at) for at in missing])
+            rows = fold_table(self.schema.key_spec, self.sections, wanted, fields)
             for at, column in zip(missing, rows.columns, strict=True):
                 found[at] = column
                 kept.put(states[at], column)
         return pa.Table.from_arrays(found, schema=schema)
+
+    def keeps(self, column: OutputColumn) -> bool:
+        """Whether a read of the column is kept, so that it costs nothing."""
+        return self.own is None and self.layers.folded.get(self.state_of(column)) is not None
+
+    def state_of(self, column: OutputColumn) -> Hashable:
+        """Under what the rows of a column are kept once they are folded."""
+        return self.schema.id, self.layers.lineage, column.name, column.source, column.logical
 
     def part(
         self,
@@ -85,7 +99,7 @@ class TableReader:
         The cost is that of a look-up per key, or of the pages in the range.
         """
         schema = self._arrow_schema(columns)
-        projection = self._projection(columns)
+        projection = self.projection(columns)
         if keys is None:
             return fold_table(self.schema.key_spec, self.sections, projection, schema, key_range=key_range)
         if not keys:
@@ -139,7 +153,8 @@ class TableReader:
             return whole
         return pa.schema([whole.field(self.schema.column(name).name) for name in columns])
 
-    def _projection(self, columns: Sequence[str] | None) -> Projection:
+    def projection(self, columns: Sequence[str] | None) -> Projection:
+        """Pages to all or some of the visible columns."""
         return self.schema.projection if columns is None else self.schema.project(tuple(columns))
 
 

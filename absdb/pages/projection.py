@@ -6,6 +6,7 @@ reader wants to see, and each page is brought to it:
     the page has                         the reader gets
     the column, same type                the same buffers, nothing copied
     the column, a narrower type          a lossless cast
+    the column, to be coded              what the page keeps of it (coded.py)
     no such column (added since)         the column's initial default in every row
     columns nobody asked for             nothing
 
@@ -32,6 +33,7 @@ import pyarrow as pa
 import pyarrow.types as pt
 
 from absdb.errors import InvalidInputError, StateError
+from absdb.pages.coded import coded
 from absdb.pages.section import KEY, LSN, Page, decode_lsns
 from absdb.pages.types import to_logical
 
@@ -52,6 +54,8 @@ class OutputColumn:
     physical: pa.DataType
     initial: Any = None
     """What rows of pages without the column read as: a physical Python value."""
+    coded: bool = False
+    """Whether `logical` is what coded.py makes of `physical`, which pages keep."""
     _constant: list[pa.Array] = field(default_factory=list, init=False, repr=False, compare=False)
 
     @classmethod
@@ -70,6 +74,24 @@ class OutputColumn:
         # A page written since the column was widened is read as of before as well. Its newer rows may not fit
         # the old type; they are none of that state, but they must not be in the way of those that are.
         return column.cast(self.physical, safe=False)
+
+    def as_coded(self, kind: pa.DataType) -> OutputColumn:
+        """The column in a type that `coded_type` gives for it."""
+        return replace(self, logical=kind, coded=True)
+
+    @property
+    def code_name(self) -> tuple[str, pa.DataType]:
+        """Under what a page keeps the column in its coded form."""
+        return self.source, self.logical
+
+    def coded_of(self, page: Page) -> pa.Array | None:
+        """The coded column of a page, made when first asked for; None if it has too many values for that."""
+        return page.converted(self.code_name, lambda: coded(self.physical_of(page.batch()), self.logical))
+
+    def logical_of(self, array: pa.Array) -> pa.Array:
+        """A physical array in the type of the output; one that is of that type already as it is."""
+        made = coded(array, self.logical) if self.coded and array.type != self.logical else None
+        return to_logical(array, self.logical) if made is None else made
 
     def constant(self, length: int) -> pa.Array:
         """The initial default `length` times; up to a page's length from one shared array."""
@@ -126,14 +148,14 @@ class _Converted:
 class Projection:
     """An ordered list of output columns, and what turns pages into them."""
 
-    __slots__ = ("_readers", "columns", "extra", "physical", "schema")
+    __slots__ = ("_coded", "_readers", "columns", "extra", "physical", "schema")
 
     columns: tuple[OutputColumn, ...]
     extra: tuple[str, ...]
     schema: pa.Schema
     """Of every batch that comes out."""
     physical: Projection
-    """The same rows in physical types, which can all be taken and concatenated; `finish` does the rest."""
+    """The same rows in physical types, or coded: they can all be taken and concatenated; `finish` does the rest."""
 
     def __init__(
         self, columns: Iterable[OutputColumn], *, extra: Sequence[str] = (), schema: pa.Schema | None = None
@@ -153,9 +175,13 @@ class Projection:
         if [(one.name, one.type) for one in self.schema] != expected:
             raise InvalidInputError(f"expected a schema of {pa.schema(expected)}, found {self.schema}")
         self._readers: dict[int, tuple[Any, list[Any]]] = {}
+        self._coded = any(column.coded for column in self.columns)
         self.physical = self
-        if any(column.logical != column.physical for column in self.columns):
-            stored = (replace(column, logical=column.physical) for column in self.columns)
+        if any(not column.coded and column.logical != column.physical for column in self.columns):
+            stored = (
+                column if column.coded else replace(column, logical=column.physical)
+                for column in self.columns
+            )
             self.physical = Projection(stored, extra=self.extra)
 
     def with_schema(self, schema: pa.Schema) -> Projection:
@@ -170,7 +196,15 @@ class Projection:
 
     def of_page(self, page: Page) -> pa.RecordBatch:
         """All rows of a page."""
-        return self.apply(page.batch(), page.lsn)
+        if not self._coded:
+            return self.apply(page.batch(), page.lsn)
+        batch = page.batch()
+        arrays = []
+        for column in self.columns:
+            made = column.coded_of(page) if column.coded else None
+            arrays.append(column.physical_of(batch) if made is None else made)
+        arrays += [_extra(batch, name, page.lsn) for name in self.extra]
+        return self._assembled(arrays)
 
     def apply(self, batch: pa.RecordBatch, lsn: int | None = None) -> pa.RecordBatch:
         """All rows of a page's batch; `lsn` is what `_lsn` reads as if the batch has no such column."""
@@ -242,10 +276,10 @@ class Projection:
 
     def _assembled(self, arrays: Sequence[pa.Array]) -> pa.RecordBatch:
         """Physical arrays as a batch of the output."""
-        if self.physical is not self:
-            types = [column.logical for column in self.columns]
-            extra = arrays[len(types) :]
-            arrays = [*map(to_logical, arrays, types), *extra]
+        if self._coded or self.physical is not self:
+            extra = arrays[len(self.columns) :]
+            pairs = zip(self.columns, arrays, strict=False)
+            arrays = [*(column.logical_of(array) for column, array in pairs), *extra]
         return pa.RecordBatch.from_arrays(arrays, schema=self.schema)
 
 

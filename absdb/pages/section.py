@@ -14,18 +14,15 @@ increasing; in one of superseded versions rows are sorted by key, then LSN, and 
 into the next.
 
 A page of a file loads its batch on first use. Batches mapped from a file cost next to nothing and stay; what
-had to be decoded into memory of its own (decompressed batches, cast keys, expanded LSNs) is entered in the
-store's `DecodedCache`, which takes the oldest unused ones away again when they outgrow their bound.
+had to be decoded into memory of its own (decompressed batches, cast keys, expanded LSNs, coded columns) is entered
+in the store's `DecodedCache`, which takes the oldest unused ones away again when they outgrow their bound.
 Everything here may be used from many threads; a race at worst decodes something twice.
 """
 
 from __future__ import annotations
 
-import threading
-import weakref
 from bisect import bisect_left, bisect_right
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -33,6 +30,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from absdb.errors import StateError
+from absdb.pages.decoded import DecodedCache
 from absdb.pages.finder import BinaryFinder
 from absdb.pages.key import KEY_COLUMN, KeyKind, Keys, KeySpec, from_list, search_one
 from absdb.pages.key import Key as Key
@@ -46,54 +44,14 @@ UPSERT, DELETE = 0, 1
 
 Origin = tuple["PageFile", int]
 
-SWEEP_MIN = 1024
-
-
-class DecodedCache:
-    """Bounds the bytes that pages of files hold in memory of their own; second chance, then oldest first.
-
-    It knows pages but keeps none: what a page that nobody uses any more held is forgotten with it.
-    """
-
-    def __init__(self, bytes_max: int) -> None:
-        self.bytes_max = bytes_max
-        self.bytes_held = 0
-        self._entries: deque[tuple[weakref.ref[Page], str, int]] = deque()
-        self._sweep_at = SWEEP_MIN
-        self._lock = threading.Lock()
-
-    def admit(self, page: Page, slot: str, nbytes: int) -> None:
-        """Count what `page` now holds in `slot`, and take from other pages what no longer fits."""
-        with self._lock:
-            self._entries.append((weakref.ref(page), slot, nbytes))
-            self.bytes_held += nbytes
-            if len(self._entries) > self._sweep_at:
-                self._sweep()
-            chances = len(self._entries)
-            while self.bytes_held > self.bytes_max and self._entries:
-                entry = self._entries.popleft()
-                oldest = entry[0]()
-                if oldest is not None:
-                    if chances > 0 and oldest.used:
-                        oldest.used = False
-                        self._entries.append(entry)
-                        chances -= 1
-                        continue
-                    oldest.drop(entry[1])
-                self.bytes_held -= entry[2]
-
-    def _sweep(self) -> None:
-        """Forget what belonged to pages that are gone; often enough for it to cost next to nothing an entry."""
-        self._entries = deque(entry for entry in self._entries if entry[0]() is not None)
-        self.bytes_held = sum(nbytes for _, _, nbytes in self._entries)
-        self._sweep_at = max(SWEEP_MIN, 2 * len(self._entries))
+_UNKNOWN: Any = object()
 
 
 class Page:
     """One sorted record batch, in memory or in a page file. Its contents never change."""
 
     __slots__ = (
-        "__weakref__", "_batch", "_cache", "_keys", "_load", "_lsns", "_ops", "_view",
+        "__weakref__", "_batch", "_cache", "_converted", "_keys", "_load", "_lsns", "_ops", "_view",
         "deletes", "first", "last", "lsn", "origin", "rows", "spec", "used",
     )  # fmt: skip
 
@@ -137,6 +95,7 @@ class Page:
         self._view: Any = None
         self._lsns: np.ndarray[Any, Any] | None = None
         self._ops: np.ndarray[Any, Any] | None = None
+        self._converted: dict[Hashable, pa.Array | None] = {}
 
     @classmethod
     def of(cls, batch: pa.RecordBatch, spec: KeySpec, lsn: int | None = None) -> Page:
@@ -194,6 +153,22 @@ class Page:
             ops = self._ops = self._read_ops()
         return ops
 
+    def converted(self, of: Hashable, make: Callable[[], pa.Array | None]) -> pa.Array | None:
+        """What `make` gives, kept under `of` while there is room; None, which takes none, for good.
+
+        For columns whose conversion costs too much to do it again for each state that has the page.
+        """
+        self.used = True
+        made = self._converted.get(of, _UNKNOWN)
+        if made is _UNKNOWN:
+            made = self._converted[of] = make()
+            self._count(of, 0 if made is None else made.nbytes)
+        return made
+
+    def has_converted(self, of: Hashable) -> bool:
+        """Whether `converted` would answer at once."""
+        return of in self._converted
+
     def find(self, key: Key) -> int:
         """The first row with this key, -1 if there is none."""
         self.used = True
@@ -226,8 +201,11 @@ class Page:
             page._batch, page._keys = self._batch, self._keys
         return page
 
-    def drop(self, slot: str) -> None:
+    def drop(self, slot: Hashable) -> None:
         """Let go of something that can be decoded again; called by the cache."""
+        if not isinstance(slot, str):
+            self._converted.pop(slot, None)
+            return
         setattr(self, slot, None)
         if slot == "_batch":
             # Views of the batch would keep its memory alive.
@@ -240,7 +218,7 @@ class Page:
         at = batch.schema.get_field_index(OP)
         return None if at < 0 else batch.column(at).to_numpy(zero_copy_only=True)
 
-    def _count(self, slot: str, nbytes: int) -> None:
+    def _count(self, slot: Hashable, nbytes: int) -> None:
         if self._cache is not None and nbytes:
             self._cache.admit(self, slot, nbytes)
 

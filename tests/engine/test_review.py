@@ -40,8 +40,9 @@ from absdb.errors import (
 from absdb.ids import EraId
 from absdb.io.base import FileSystem, write_atomic
 from absdb.io.memory import MemoryFileSystem
+from absdb.pages.decoded import DecodedCache
 from absdb.pages.key import KeySpec
-from absdb.pages.section import DecodedCache, Page
+from absdb.pages.section import Page
 from absdb.paths import PAGES_DIR, reader_lease_name
 from absdb.testing.faults import Fault, FaultyFileSystem
 from absdb.testing.wrapping import WrappedFileSystem

@@ -12,9 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from absdb.errors import StateError
+from absdb.pages.decoded import DecodedCache
 from absdb.pages.finder import BinaryFinder
 from absdb.pages.key import KeySpec, to_list
-from absdb.pages.section import DELETE, LSN, OP, UPSERT, DecodedCache, Page, Section
+from absdb.pages.section import DELETE, LSN, OP, UPSERT, Page, Section
 
 SPECS = {
     "int64": (KeySpec.of(("c1",), (pa.int64(),)), st.tuples(st.integers(-(2**63), 2**63 - 1))),

@@ -102,9 +102,9 @@ def test_only_the_columns_that_a_query_names_are_read() -> None:
         reader = type(main._scope.reader(main._scope.catalog().table("t")))
         original = reader.to_table
 
-        def recorded(self: Any, columns: Any = None) -> pa.Table:
+        def recorded(self: Any, columns: Any = None, coded: Any = None) -> pa.Table:
             read.append(columns)
-            return original(self, columns)
+            return original(self, columns, coded)
 
         reader.to_table = recorded  # type: ignore[method-assign]
         try:

@@ -1,8 +1,9 @@
 """A table state as DuckDB reads it: an Arrow table with the columns a query needs.
 
 Pages are mapped, not copied; states that were read before are kept folded by the engine. What pages hold in another
-type than the table has (dictionaries, views of text) is read as pages hold it, which costs nothing. Types that
-DuckDB cannot read become the nearest one that holds every value:
+type than the table has (dictionaries, views of text) is read as pages hold it, which costs nothing. Text of few
+values and decimals of up to 18 digits come in code (engine/coding.py): DuckDB reads both as what they are, VARCHAR and
+DECIMAL, several times faster. Types that DuckDB cannot read become the nearest one that holds every value:
 
     float16                      float32, at any depth
     decimal256, negative scale   decimal128 without loss; QueryError for a value of more than 38 digits
@@ -20,6 +21,7 @@ import pyarrow as pa
 import pyarrow.types as pt
 
 from absdb.catalog.schema import TableSchema
+from absdb.engine.coding import coded_columns
 from absdb.engine.reader import TableReader
 from absdb.errors import QueryError
 from absdb.pages.projection import has_extension
@@ -30,7 +32,8 @@ DIGITS_MAX = 38
 
 def scan(reader: TableReader, columns: Sequence[str] | None) -> pa.Table:
     """The table, or some of its columns in the table's order."""
-    return readable(as_stored(reader).to_table(columns))
+    stored = as_stored(reader)
+    return readable(stored.to_table(columns, coded_columns(stored, columns)))
 
 
 def as_stored(reader: TableReader) -> TableReader:
