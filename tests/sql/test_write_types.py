@@ -15,6 +15,7 @@ import absdb
 from absdb.engine.fitting import MisfitError, fit
 from absdb.errors import AbsdbError
 from absdb.sql.session import Session
+from tests.sql.conftest import answer
 
 LITERALS = {
     "HUGEINT": "123456789012345678901234567890",
@@ -75,7 +76,7 @@ def test_as_in_duckdb(session: Session, kind: str, key: str) -> None:
                 continue
             text = text.replace("{}", LITERALS[kind])
             try:
-                expected = theirs.execute(text).to_arrow_table().to_pylist()
+                expected = answer(theirs, text).to_pylist()
             except duckdb.Error:
                 with pytest.raises(AbsdbError):
                     session.sql(text)
