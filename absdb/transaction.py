@@ -26,7 +26,9 @@ class TransactionHandle(DatabaseTables):
     It sees the state at its beginning and its own writes. Leaving the block commits; an error rolls back
     and goes on. The commit raises WriteConflictError if another one has written the same rows meanwhile, and, if
     it is serializable, ReadConflictError if what it has read was changed: nothing was changed then, and running
-    the block again may succeed. For one thread; many may be open side by side.
+    the block again may succeed. A call that breaks a constraint raises ConstraintError and leaves the rest as it was;
+    only a FOREIGN KEY is looked at when it commits, so that rows may come before those they refer to. For one thread;
+    many may be open side by side.
     """
 
     __slots__ = ("_tx",)

@@ -17,15 +17,15 @@ from absdb.engine.values import Columns, Value, value_of
 from absdb.pages.key import Key
 
 
-def check_rows(outcome: Outcome, change: TableChange) -> None:
-    """ConstraintError if the change of a table breaks something."""
+def check_rows(outcome: Outcome, change: TableChange, *, references: bool = True) -> None:
+    """ConstraintError if the change of a table breaks something; without `references` UNIQUE only."""
     schema = change.schema
     for constraint in schema.constraints:
         if isinstance(constraint, Unique):
             _unique(outcome, change, constraint)
-        elif isinstance(constraint, ForeignKey):
+        elif isinstance(constraint, ForeignKey) and references:
             _references_exist(outcome, change, constraint)
-    for child, foreign in outcome.catalog.referencing.get(schema.id, ()):
+    for child, foreign in outcome.catalog.referencing.get(schema.id, ()) if references else ():
         _nothing_refers(outcome, change, child, foreign)
 
 

@@ -4,10 +4,11 @@
     FOREIGN KEY  values written exist in the referenced table; values taken away are referenced by no row left
 
 Each goes through an index (engine/indexes.py) that gives the keys of rows that had a value; one counts only if
-the row, looked up, still has it. The committer checks against its snapshot, in its own thread; the leader once
-more if tables that matter have changed since. A few rows are simply checked again. Many are not: both changes
-hold on the snapshot, so only a row of one and a row of the other can be at odds, and it is enough to check what
-the others have committed since against the outcome of both.
+the row, looked up, still has it. The committer checks against its snapshot, in its own thread, unless each statement
+was checked when it ran (engine/statement_check.py); the leader once more if tables that matter have changed since.
+A few rows are simply checked again. Many are not: both changes hold on the snapshot, so only a row of one and a row
+of the other can be at odds, and it is enough to check what the others have committed since against the outcome of
+both.
 """
 
 from __future__ import annotations
@@ -52,10 +53,10 @@ class Constraints:
 
     def check(self, tx: Transaction, changes: Sequence[TableChange]) -> None:
         """ConstraintError if the changes on top of the snapshot break something."""
-        if any(self._is_bound(change.schema, tx.catalog) for change in changes):
+        if any(self.is_bound(change.schema, tx.catalog) for change in changes):
             outcome = Outcome(tx, self.indexes, tx.lineage, tx.catalog)
             for change in changes:
-                self._check(outcome, change)
+                self.check_change(outcome, change)
 
     def recheck(
         self, tx: Transaction, changes: Sequence[TableChange], lineage: Lineage, catalog: DatabaseCatalog
@@ -74,7 +75,7 @@ class Constraints:
         }
         for change in changes:
             if change.schema.id in rechecked:
-                self._check(outcome, change)
+                self.check_change(outcome, change)
         large = {change.schema.id for change in changes} - rechecked
         if large:
             self._check_others(outcome, large)
@@ -91,17 +92,18 @@ class Constraints:
                 values = {c.page_name: batch.column(c.page_name) for c in schema.columns}
                 check_values(tx, schema, values, batch.num_rows)
 
-    def _check(self, outcome: Outcome, change: TableChange) -> None:
+    def check_change(self, outcome: Outcome, change: TableChange, *, references: bool = True) -> None:
+        """ConstraintError if one table's change breaks something in the outcome; without `references` UNIQUE only."""
         schema = change.schema
-        if not self._is_bound(schema, outcome.catalog):
+        if not self.is_bound(schema, outcome.catalog):
             return
         if change.rows is not None:
-            check_rows(outcome, change)
+            check_rows(outcome, change, references=references)
             return
         uniques = [
             (c, self._unique_within(outcome, change, c)) for c in schema.constraints if isinstance(c, Unique)
         ]
-        foreign = [c for c in schema.constraints if isinstance(c, ForeignKey)]
+        foreign = [c for c in schema.constraints if isinstance(c, ForeignKey) and references]
         if uniques or foreign:
             for side in written_by(change):
                 for unique, within in uniques:
@@ -109,7 +111,7 @@ class Constraints:
                 for reference in foreign:
                     check_references(outcome, reference, side)
         referring = outcome.catalog.referencing.get(schema.id, ())
-        if referring:
+        if referring and references:
             for side in removed_by(change, outcome.tx.base_reader(schema)):
                 for child, reference in referring:
                     check_unreferred(outcome, child, reference, side)
@@ -140,7 +142,7 @@ class Constraints:
                     for child, reference in referring:
                         check_unreferred(outcome, child, reference, side)
 
-    def _is_bound(self, schema: TableSchema, catalog: DatabaseCatalog) -> bool:
+    def is_bound(self, schema: TableSchema, catalog: DatabaseCatalog) -> bool:
         """Whether a table has UNIQUE or FOREIGN KEY, or is referenced."""
         if not schema.constraints:
             return schema.id in catalog.referencing

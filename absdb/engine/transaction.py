@@ -72,6 +72,11 @@ class TableWrites:
         return self._pending if self._cover is None else None
 
     @property
+    def upto(self) -> int:
+        """The sequence of the last change."""
+        return self._sequence if self._cover is None else self._cover.hi
+
+    @property
     def empty(self) -> bool:
         """Whether nothing has been written."""
         return not self._pending if self._cover is None else self._cover.view == NOTHING
@@ -98,6 +103,7 @@ class _Savepoint:
     name: str
     marks: dict[TableId, tuple[TableWrites, Mark]]
     schema_changes: dict[EntityId, Any]
+    is_checked: bool
 
 
 class Transaction(Numbers):
@@ -129,8 +135,11 @@ class Transaction(Numbers):
         self.reads: Reads | None = None
         """What it has read, if that must not change before it commits (`record_reads`)."""
         self.lsn: Lsn | None = None
+        self.sequence = 0
+        """The number of its last change; each has the next one, which plays the part of an LSN."""
+        self.checked_upto = 0
+        """Up to which of its changes constraints are known to hold on the snapshot."""
         self._catalog = self.base_catalog
-        self._sequence = 0
         self._savepoints: list[_Savepoint] = []
         self._readers: dict[TableId, TableReader] = {}
         engine.pins.enter(self)
@@ -153,7 +162,7 @@ class Transaction(Numbers):
         found = self.base_reader(schema)
         own = self.writes.get(schema.id)
         if own is not None:
-            found = TableReader(schema, found.layers, own.cover, self._sequence)
+            found = TableReader(schema, found.layers, own.cover, self.sequence)
         return found if self.reads is None else self.recorded(self.database, found)
 
     def record_reads(self) -> None:
@@ -217,20 +226,25 @@ class Transaction(Numbers):
     def _writing(self, schema: TableSchema) -> tuple[TableWrites, int]:
         self.check_open()
         self.engine.check_writable()
-        self._sequence += 1
-        return self._table_writes(schema), self._sequence
+        self.sequence += 1
+        return self._table_writes(schema), self.sequence
 
     def change_schema(self, changes: Changes) -> None:
         """Add, replace or (None) remove entities of the catalog."""
         self.check_open()
         self.engine.check_writable()
-        self._sequence += 1
+        self.sequence += 1
         for entity, value in changes.items():
             if value is None and entity not in self.base_catalog.entities:
                 self.schema_changes.pop(entity, None)
             else:
                 self.schema_changes[entity] = value
         self._catalog = self.base_catalog.apply(self.schema_changes)
+
+    @property
+    def is_checked(self) -> bool:
+        """Whether constraints are known to hold on the snapshot with all that was written."""
+        return self.checked_upto == self.sequence
 
     # savepoints
 
@@ -268,7 +282,7 @@ class Transaction(Numbers):
 
     def _point(self, name: str) -> _Savepoint:
         marks = {table: (writes, writes.cover.mark()) for table, writes in self.writes.items()}
-        return _Savepoint(name, marks, dict(self.schema_changes))
+        return _Savepoint(name, marks, dict(self.schema_changes), self.is_checked)
 
     def _go_back(self, point: _Savepoint) -> None:
         self.writes = {table: writes for table, (writes, _) in point.marks.items()}
@@ -277,6 +291,8 @@ class Transaction(Numbers):
         if self.schema_changes != point.schema_changes:
             self.schema_changes = dict(point.schema_changes)
             self._catalog = self.base_catalog.apply(self.schema_changes)
+        if point.is_checked:
+            self.checked_upto = self.sequence
 
     def _savepoint_at(self, name: str) -> int:
         self.check_open()

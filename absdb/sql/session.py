@@ -364,7 +364,7 @@ class Call:
                     f"the open transaction is one of database {open_now.info().name!r}, not of {info.name!r}",
                     hint="a commit belongs to one database: COMMIT first, then USE the other one",
                 )
-            return open_now.write(lambda tx: work(open_now))
+            return open_now.write(lambda tx: work(open_now), references=True)
         scope = session.scope
         if not scope.writable and scope.database == info.id:
             scope.begin()  # refuses, and says why

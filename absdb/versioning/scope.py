@@ -26,6 +26,7 @@ from absdb.catalog.lineage import Lineage
 from absdb.catalog.schema import TableSchema
 from absdb.engine.engine import Engine
 from absdb.engine.reader import TableReader
+from absdb.engine.statement_check import Statement
 from absdb.engine.transaction import Transaction
 from absdb.errors import HistoryExpiredError, InvalidInputError, StateError, WriteConflictError
 from absdb.ids import DatabaseId, Lsn, TableId
@@ -260,7 +261,6 @@ class TransactionScope:
         self.tx = tx
         self.engine = tx.engine
         self.database = tx.database
-        self._verbs = 0
         if owner:
             # A transaction that nobody can commit any more would keep history from expiring for ever.
             weakref.finalize(self, tx.rollback).atexit = False
@@ -287,24 +287,23 @@ class TransactionScope:
             "a transaction is open already", hint="use savepoint() for a part that may be undone"
         )
 
-    def write(self, work: Work[T], *, message: str = "", author: str | None = None) -> T:
-        """Run `work` in the transaction; if it fails, the transaction stays as it was before."""
+    def write(
+        self, work: Work[T], *, message: str = "", author: str | None = None, references: bool = False
+    ) -> T:
+        """Run `work` in the transaction; if it fails or breaks UNIQUE, the transaction stays as it was before.
+
+        With `references` the same goes for FOREIGN KEY. Without, that is checked when it commits, so that of two
+        calls the one that refers may come first.
+        """
         if message or author:
             raise InvalidInputError(
                 "message and author belong to the transaction as a whole", hint="pass them to transaction(…)"
             )
-        self.tx.check_open()
-        self._verbs += 1
-        name = f"\0verb {self._verbs}"
-        self.tx.savepoint(name)
-        try:
-            result = work(self.tx)
-        except BaseException:
-            if self.tx.open:
-                self.tx.rollback_to(name)
-                self.tx.release(name)
-            raise
-        self.tx.release(name)
+        tx = self.tx
+        with tx.atomic():
+            statement = Statement(tx)
+            result = work(tx)
+            statement.check(references=references)
         return result
 
     def describe(self) -> str:

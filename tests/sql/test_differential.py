@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 import absdb
 from absdb.errors import AbsdbError
 from absdb.sql.session import Session
+from tests.sql.conftest import answer
 
 MEANT = {
     "many matches in MERGE": "a row that several rows of the source match is refused; DuckDB 1.5 takes one of them",
@@ -28,7 +29,7 @@ MEANT = {
     "NULL in a row left out": "is not looked at; DuckDB may refuse it if the table has several constraints",
     "BY NAME with a conflict": "means what it says; DuckDB loses sight of the columns that are not given",
     "constants that fail": "in a clause of MERGE or ON CONFLICT that takes no row they may fail or not",
-    "constraints at the end": "UNIQUE is held at the end of a statement, and of a transaction, not row by row",
+    "constraints at the end": "UNIQUE is held at the end of a statement, not row by row",
 }
 """What differs on purpose, and why."""
 
@@ -265,7 +266,7 @@ class Both:
         except AbsdbError as error:
             ours = error
         try:
-            found = self.theirs.execute(text).to_arrow_table()
+            found = answer(self.theirs, text)
             rows = zip(*(column.to_pylist() for column in found.columns), strict=True)
             theirs: Any = (found.column_names, sorted(map(plain, rows), key=repr))
         except duckdb.Error as error:
@@ -289,11 +290,11 @@ class Both:
         ours, theirs = self.run(text)
         assert isinstance(ours, Exception) == isinstance(theirs, Exception), (text, ours, theirs)
 
-    def failed(self, text: str, *, at_the_end: bool) -> bool:
-        """Whether a statement failed in a transaction; `at_the_end`: absdb may find that out when it commits."""
+    def failed(self, text: str, *, row_by_row: bool) -> bool:
+        """Whether a statement failed in a transaction; `row_by_row`: DuckDB may refuse what holds at its end."""
         note(text)
         ours, theirs = self.run(text)
-        if at_the_end and isinstance(theirs, duckdb.ConstraintException) and not isinstance(ours, Exception):
+        if row_by_row and isinstance(theirs, duckdb.ConstraintException) and not isinstance(ours, Exception):
             return True
         if _null_left_out(text, ours, theirs):
             reject()
@@ -378,7 +379,7 @@ def example_of_transactions(both: Both, draw: Any) -> None:
         end = draw(st.sampled_from(["COMMIT", "ROLLBACK"]))
         for _ in range(draw(st.integers(1, 4))):
             text = draw(statements(table)).replace("{t}", name)
-            if both.failed(text, at_the_end=bool(table.unique)):
+            if both.failed(text, row_by_row=bool(table.unique)):
                 end = "ROLLBACK"
                 break
             both.same(f"FROM {name}")

@@ -148,7 +148,8 @@ def _insert(session: Session, statement: Statement, together: Assembled, paramet
 def _one_by_one(session: Session, text: str, rows: Sequence[Values]) -> int:
     transaction = session.transaction
     if transaction is not None:
-        return transaction.write(lambda tx: _each(session, text, rows))
+        with transaction.tx.atomic():
+            return _each(session, text, rows)
     if not session.scope.writable:
         return _each(session, text, rows)  # the first one says why not
     session.begin()
