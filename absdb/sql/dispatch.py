@@ -19,20 +19,24 @@ if TYPE_CHECKING:
 Handler = Callable[[Any], "Result"]
 
 QUERIES = ("SELECT", "FROM", "VALUES", "TABLE", "PIVOT", "UNPIVOT", "PIVOT_WIDER", "PIVOT_LONGER", "(")
+CHANGES = {
+    "INSERT": "change.insert",
+    "UPDATE": "change.update",
+    "DELETE": "change.delete",
+    "TRUNCATE": "change.delete",
+    "COPY": "change.copy",
+    "MERGE": "change.merge_into",
+}
+"""Statements about rows: first word → module."""
 _TRANSACTIONS = ("BEGIN", "START", "COMMIT", "END", "ROLLBACK", "ABORT", "SAVEPOINT", "RELEASE")
 _MODULES: dict[str, str] = {
     **dict.fromkeys((*QUERIES, "SUMMARIZE"), "query.select"),
     **dict.fromkeys(("DESCRIBE", "DESC", "SHOW"), "listings.show"),
     **dict.fromkeys(("SET", "RESET", "PRAGMA"), "session_settings"),
-    "INSERT": "change.insert",
-    "UPDATE": "change.update",
-    "DELETE": "change.delete",
     **dict.fromkeys(_TRANSACTIONS, "transactions"),
     "USE": "use",
     "EXPLAIN": "query.explain",
-    "TRUNCATE": "change.delete",
-    "COPY": "change.copy",
-    "MERGE": "change.merge_into",
+    **CHANGES,
     "COMMENT": "define.comment",
     "CHECKPOINT": "checkpoint",
 }
@@ -88,8 +92,17 @@ def handler_of(statement: Statement) -> Handler:
             else f"there is no {verb} here",
             hint=_nearest(first.value, (*_MODULES, *_OBJECTS)) if reason is None else reason,
         )
+    return _execute_of(module)
+
+
+def _execute_of(module: str) -> Handler:
     handler: Handler = import_module(f"absdb.sql.{module}").execute
     return handler
+
+
+def explainer_of_changes() -> Handler:
+    """What tells of a statement that changes rows, without running it."""
+    return _execute_of("change.explain")
 
 
 def _object_module(statement: Statement, verb: str) -> str:

@@ -343,6 +343,14 @@ class Call:
         prepared = self.prepare(text, scope=scope, given=given, edits=edits)
         return run.table(self.session.backend, prepared, self.values)
 
+    def running(self, prepared: Prepared) -> run.Running:
+        """A query whose rows are read as they come."""
+        return run.Running(self.session.backend, prepared, self.values)
+
+    def of(self, statement: Statement) -> Call:
+        """The same for another statement, which has the same parameters."""
+        return Call(self.session, statement, self.values, self.frames)
+
     def past(self, info: DatabaseInfo, when: When) -> PastScope:
         """A database at a point that is written in the statement. QueryError points at one that is not there."""
         view = self.rewriter().point(self.text, when)(info)

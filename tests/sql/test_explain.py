@@ -84,7 +84,13 @@ def test_analyze_runs_the_query(main):
         ("EXPLAIN SELECT nothing FROM orders", "nothing", "nothing"),
         ("EXPLAIN SELECT * FROM order_s", "order_s", "did you mean 'orders'"),
         ("EXPLAIN ANALYZE SELECT 1 +", "", "syntax error"),
-        ("EXPLAIN UPDATE orders SET status = 'x'", "UPDATE", "only queries"),
+        ("EXPLAIN ANALYZE UPDATE orders SET status = 'x'", "UPDATE", "between BEGIN and ROLLBACK"),
+        ("EXPLAIN DROP TABLE orders", "DROP", "only queries and changes"),
+        ("EXPLAIN UPDATE orders SET stat = 'x'", "stat", "did you mean 'status'"),
+        ("EXPLAIN UPDATE orders SET status = nothing WHERE id = 5", "nothing", "nothing"),
+        ("EXPLAIN INSERT INTO order_s VALUES (1)", "order_s", "did you mean 'orders'"),
+        ("EXPLAIN INSERT INTO orders (id) SELECT 1, 2", "SELECT", "1 columns are given 2 values"),
+        ("EXPLAIN WITH a AS (FROM no) DELETE FROM orders WHERE id IN (FROM a)", "no)", "no table 'no'"),
         ("EXPLAIN (FORMAT json) SELECT 1", "SELECT", "as text"),
     ],
 )
@@ -93,6 +99,154 @@ def test_errors_are_shown_where(main, text, at, said):
         main.sql(text)
     assert said in str(caught.value)
     assert not at or caught.value.position == text.index(at)
+
+
+# -- statements that change rows
+
+
+@pytest.fixture(scope="module")
+def changed() -> Iterator[absdb.Database]:
+    with absdb.connect(":memory:", page_rows=64) as shop:
+        main = shop["main"]
+        main.sql(
+            """CREATE TABLE parent (id INTEGER PRIMARY KEY, code VARCHAR UNIQUE);
+            CREATE TABLE child (id INTEGER PRIMARY KEY, parent INTEGER REFERENCES parent);
+            CREATE SEQUENCE s;
+            CREATE TABLE log (at INTEGER DEFAULT nextval('s'), text VARCHAR);
+            INSERT INTO parent SELECT i, 'c' || i FROM range(1000) r(i)"""
+        )
+        yield main
+
+
+LAYERS = "  run: in memory, 1 page, 1,000 rows"
+
+
+@pytest.mark.parametrize(
+    ("text", "plans", "reads", "done"),
+    [
+        (
+            "INSERT INTO parent VALUES (1, 'x'), (2, 'y')",
+            0,
+            "",
+            [
+                "inserts 2 rows into parent",
+                LAYERS,
+                "  looks up each row by its key (id)",
+                "  checks UNIQUE (code)",
+            ],
+        ),
+        ("INSERT INTO log DEFAULT VALUES", 0, "", ["inserts 1 row into log"]),
+        (
+            "INSERT INTO log (text) SELECT code FROM parent WHERE id = 3",
+            1,
+            "1 of 1",
+            ["inserts the rows of the query"],
+        ),
+        (
+            "INSERT INTO child SELECT id, id FROM parent ON CONFLICT (id) DO UPDATE SET parent = 1",
+            1,
+            "1 of 1",
+            [
+                "inserts",
+                "  looks up each",
+                "  sets parent of rows that are there",
+                "  checks FOREIGN KEY (parent) in parent",
+            ],
+        ),
+        (
+            "UPDATE parent SET code = $1 WHERE id = $2",
+            1,
+            "1 of 1 page, by 1 key",
+            [
+                "sets code of parent",
+                LAYERS,
+                "  writes them by their key",
+                "  checks UNIQUE (code)",
+                "  checks that no row of child",
+            ],
+        ),
+        (
+            "UPDATE parent SET code = s.v FROM (VALUES (5, 'x'), (-5, 'y')) s(i, v) WHERE parent.id = s.i RETURNING *",
+            1,
+            "",
+            [
+                "sets code of parent",
+                LAYERS,
+                "  looks up 1 row by the key, for the source",
+                "  writes them",
+                "  checks",
+                "  checks",
+            ],
+        ),
+        (
+            "UPDATE log SET text = 'x'",
+            1,
+            "",
+            ["sets text of log", "  numbers all its rows", "  writes them by their numbers"],
+        ),
+        (
+            "DELETE FROM parent WHERE id BETWEEN 5 AND 7",
+            1,
+            "by a range of keys",
+            ["removes rows of parent", LAYERS, "  writes them by their key", "  checks that no row of child"],
+        ),
+        ("TRUNCATE child", 0, "", ["removes all rows of child", "  reads all keys"]),
+        (
+            "MERGE INTO parent p USING (VALUES (5, 'x')) s(id, v) USING (id) "
+            "WHEN MATCHED THEN DELETE WHEN NOT MATCHED THEN INSERT",
+            2,
+            "",
+            [
+                "merges into parent",
+                LAYERS,
+                "  WHEN MATCHED THEN DELETE",
+                "  WHEN NOT MATCHED THEN INSERT",
+                "  looks up 1 row",
+            ],
+        ),
+        (
+            "COPY parent FROM 'no such file.csv'",
+            0,
+            "",
+            ["inserts the rows of 'no such file.csv' into parent", LAYERS],
+        ),
+        (
+            "COPY (FROM parent) TO 'never written.csv'",
+            1,
+            "1 of 1",
+            ["writes the rows of the query to 'never written.csv'"],
+        ),
+        (
+            "WITH x AS (FROM parent) INSERT INTO log FROM x",
+            1,
+            "1 of 1",
+            ["inserts the rows of the query into log"],
+        ),
+    ],
+)
+def test_a_change_is_told_of_and_not_made(changed, text, plans, reads, done):
+    before, lsn = changed.sql("FROM parent").fetchall(), changed.log(limit=1)["lsn"].iloc[0]
+    found = changed.sql(f"EXPLAIN {text}", ["x", 5] if "$" in text else None).fetchall()
+    assert [kind for kind, _ in found].count("physical_plan") == plans
+    assert reads in dict(found).get("tables", "")
+    lines = found[-1][1].splitlines()
+    assert found[-1][0] == "change"
+    assert [line[: len(start)] for line, start in zip(lines, done, strict=False)] == done
+    assert (changed.sql("FROM parent").fetchall(), changed.log(limit=1)["lsn"].iloc[0]) == (before, lsn)
+
+
+def test_a_change_is_told_of_in_a_transaction(changed):
+    with changed.session() as session:
+        session.sql("BEGIN")
+        session.sql("INSERT INTO child VALUES (1, 1)")
+        session.sql("INSERT INTO log (text) VALUES ('a')")
+        told = session.sql("EXPLAIN DELETE FROM child WHERE id = 1").fetchall()[-1][1]
+        assert "written in this transaction, 1 page, 1 row" in told
+        session.sql("EXPLAIN INSERT INTO log (text) SELECT 'b'")
+        session.sql("INSERT INTO log (text) VALUES ('c')")
+        assert session.sql("FROM log").fetchall() == [(1, "a"), (2, "c")]
+        assert session.sql("FROM child").fetchall() == [(1, 1)]
+        session.sql("ROLLBACK")
 
 
 # -- pivots whose values are in the rows

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from absdb.sql.query import run
-from absdb.sql.query.run import Running
 from absdb.sql.text.edits import Edit, Edited
 
 if TYPE_CHECKING:
@@ -45,7 +44,7 @@ def streamed(call: Call, scope: TransactionScope, prepared: Prepared) -> Iterato
 
     The statement can be run again after a conflict, unless it reads a stream of the caller's.
     """
-    running = Running(call.session.backend, prepared, call.values)
+    running = call.running(prepared)
     try:
         reader = running.reader()
 

@@ -120,7 +120,8 @@ def _file_of(call: Call, file: Span) -> str:
     return value
 
 
-def _write_file(call: Call, plan: CopyPlan, file: str) -> Result:
+def rows_to_write(call: Call, plan: CopyPlan) -> Prepared:
+    """The query whose rows go to the file."""
     if plan.target is not None:
         columns: Piece = "*" if plan.listed is None else plan.listed
         pieces = ["SELECT ", columns, "\nFROM ", Span(plan.target.start, plan.target.stop)]
@@ -128,7 +129,11 @@ def _write_file(call: Call, plan: CopyPlan, file: str) -> Result:
         assert plan.query is not None
         pieces = [plan.query]
     text = Assembled(call.text, pieces)
-    prepared = call.prepare(text.text, edits=[text])
+    return call.prepare(text.text, edits=[text])
+
+
+def _write_file(call: Call, plan: CopyPlan, file: str) -> Result:
+    prepared = rows_to_write(call, plan)
     last = len(prepared.text)
     edited = Edited(
         prepared.text,

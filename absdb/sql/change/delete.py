@@ -38,6 +38,11 @@ class DeletePlan:
     condition: Span | None = None
     returning: Span | None = None
 
+    @property
+    def removes_all(self) -> bool:
+        """Whether all rows go, and none is asked back."""
+        return not (self.source or self.condition or self.returning)
+
     @classmethod
     def read(cls, statement: Statement) -> DeletePlan:
         start = after_with(statement)
@@ -64,13 +69,14 @@ class DeletePlan:
 def execute(call: Call) -> Result:
     """Remove the rows; the number of them, or what RETURNING asks for."""
     plan = call.session.backend.kept.get(DeletePlan, call.text, lambda: DeletePlan.read(call.statement))
-    return call.write(database_of(call, plan.target), lambda scope: _delete(call, plan, scope))
+    return call.write(database_of(call, plan.target), lambda scope: removed(call, plan, scope))
 
 
-def _delete(call: Call, plan: DeletePlan, scope: TransactionScope) -> Result:
+def removed(call: Call, plan: DeletePlan, scope: TransactionScope) -> Result:
+    """Remove the rows in a transaction."""
     named = table_of(call, plan.target, scope)
     schema, tx = named.schema, scope.tx
-    if not (plan.source or plan.condition or plan.returning):
+    if plan.removes_all:
         return counted(intake.truncate(tx, schema), "DELETE")
     table, source = joined_tables(
         call, scope, named, plan.target, plan.with_clause, plan.source, plan.condition

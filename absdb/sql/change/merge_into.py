@@ -46,7 +46,7 @@ def execute(call: Call) -> Result:
 
 
 def _merge(call: Call, plan: MergePlan, scope: TransactionScope) -> Result:
-    work = _Merge(call, plan, scope)
+    work = Merge(call, plan, scope)
     found = [(action, work.affected(action)) for action in plan.actions]
     changed = work.apply([(action, rows) for action, rows in found if rows is not None and rows.num_rows])
     total = sum(rows.num_rows for _, rows in changed)
@@ -57,7 +57,7 @@ def _merge(call: Call, plan: MergePlan, scope: TransactionScope) -> Result:
 
 
 @dataclass
-class _Merge:
+class Merge:
     """One statement at work."""
 
     call: Call

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from absdb.sql.session import Call
     from absdb.versioning.scope import TransactionScope
 
-_TARGET = "@target"
+TARGET = "@target"
 
 
 @dataclass(slots=True)
@@ -68,5 +68,5 @@ def target_table(
         rows = row_changes.with_row_ids(scope.reader(named.schema)) if rows is None else rows
     if rows is None:
         return TargetTable(label, [Span(target.start, target.stop), alias], key)
-    given = {_TARGET: StandIn(readable(rows), target.path)}
-    return TargetTable(label, [quoted(_TARGET), alias], key, given)
+    given = {TARGET: StandIn(readable(rows), target.path)}
+    return TargetTable(label, [quoted(TARGET), alias], key, given)

@@ -72,10 +72,11 @@ class UpdatePlan:
 def execute(call: Call) -> Result:
     """Change the rows; the number of them, or what RETURNING asks for."""
     plan = call.session.backend.kept.get(UpdatePlan, call.text, lambda: UpdatePlan.read(call.statement))
-    return call.write(database_of(call, plan.target), lambda scope: _update(call, plan, scope))
+    return call.write(database_of(call, plan.target), lambda scope: changed(call, plan, scope))
 
 
-def _update(call: Call, plan: UpdatePlan, scope: TransactionScope) -> Result:
+def changed(call: Call, plan: UpdatePlan, scope: TransactionScope) -> Result:
+    """Change the rows in a transaction."""
     named = table_of(call, plan.target, scope)
     schema, tx = named.schema, scope.tx
     columns = assigned_columns(call, schema, plan.assignments)
@@ -96,10 +97,10 @@ def _update(call: Call, plan: UpdatePlan, scope: TransactionScope) -> Result:
     rows = with_columns(
         tx, schema, call.table(text.text, scope=scope, given=table.given, edits=[text]), defaults
     )
-    changed = apply_update(scope, schema, rows)
+    written = apply_update(scope, schema, rows)
     if plan.returning is None:
-        return counted(changed.num_rows, "UPDATE")
-    return returned(call, scope, plan.returning, plan.target, changed, "UPDATE")
+        return counted(written.num_rows, "UPDATE")
+    return returned(call, scope, plan.returning, plan.target, written, "UPDATE")
 
 
 def apply_update(scope: TransactionScope, schema: TableSchema, rows: pa.Table) -> pa.Table:

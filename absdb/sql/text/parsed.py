@@ -46,6 +46,10 @@ class Statement:
         named = Edited(written, edits)
         return cls(written, named, named.text, tokenize(named.text) if edits else tokens, names)
 
+    def part(self, text: str) -> Statement:
+        """A part of the statement as one of its own, with the same parameters."""
+        return Statement(text, Edited(text, []), text, tokenize(text), self.parameters)
+
     def keywords(self, count: int = 3) -> tuple[str, ...]:
         """The first words, in capitals; "" for what is no word."""
         return tuple(token.upper for token in self.tokens[:count])
