@@ -247,6 +247,18 @@ class Connection:
             with translated():
                 session.rollback()
 
+    def cancel(self) -> None:
+        """Make the statement that runs in another thread stop with an OperationalError, as if it had not been run.
+
+        The only method for other threads than the one that uses the connection, which stays usable: its transaction is
+        as before the statement. So do rows stop that are still being fetched. Harmless if nothing runs.
+        """
+        with translated():
+            self._session.interrupt()
+
+    interrupt = cancel
+    """What sqlite3 and duckdb call it."""
+
     def close(self) -> None:
         """Roll back and let go of the instance, if connect() opened it. Closing twice is harmless."""
         self._session.close()

@@ -22,6 +22,7 @@ from absdb.ids import Lsn
 from absdb.sql.dispatch import handler_of
 from absdb.sql.duck.connection import Backend, backend_of, own_backend
 from absdb.sql.duck.duck_errors import placed_back
+from absdb.sql.duck.stopping import Stop
 from absdb.sql.query import run
 from absdb.sql.query.names import Moment, alike
 from absdb.sql.query.prepared import Frames, Prepared
@@ -61,6 +62,8 @@ class Session:
         self.drawn: Drawn = {}
         """The last values that nextval() gave to this session."""
         self.closed = False
+        self.stop = Stop()
+        """Asked by `interrupt`."""
 
     # -- running statements
 
@@ -83,19 +86,30 @@ class Session:
             raise InvalidInputError(
                 "parameters go with a single statement", hint=f"the text has {len(statements)}"
             )
-        for statement in statements[:-1]:
-            self._run(statement, None, frames).close()
-        return self._run(statements[-1], parameters, frames, script.tokens)
+        with self.stop.heeded():
+            for statement in statements[:-1]:
+                self._run(statement, None, frames).close()
+            return self._run(statements[-1], parameters, frames, script.tokens)
 
     def _run(
         self, text: str, parameters: Values, frames: Frames | None, tokens: list[Token] | None = None
     ) -> Result:
+        self.stop.check()
         statement = self.backend.kept.get(Statement, text, lambda: Statement.read(text, tokens))
         call = Call(self, statement, bind(statement.parameters, parameters), frames)
         try:
             return handler_of(statement)(call)
         except QueryError as error:
             raise placed_back(error, statement.text, [statement.named]) from error
+
+    def interrupt(self) -> None:
+        """Make the statement that runs in another thread stop with a QueryError, as if it had not been run.
+
+        So does a result whose rows are still being read. A transaction stays open, as it was before the statement. If
+        nothing runs, nothing happens; a commit that has begun is brought to its end.
+        """
+        if not (self.closed or self.engine.closed):
+            self.backend.stop(self.stop)
 
     # -- where it stands
 

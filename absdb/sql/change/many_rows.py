@@ -40,6 +40,11 @@ def execute_many(session: Session, text: str, rows: Sequence[Values]) -> int:
     InvalidInputError for a statement that changes no rows, or gives some back. If one row fails, nothing is changed.
     """
     session.check_open()
+    with session.stop.heeded():
+        return _execute_many(session, text, rows)
+
+
+def _execute_many(session: Session, text: str, rows: Sequence[Values]) -> int:
     statements = statements_of(text)
     if len(statements) != 1:
         raise InvalidInputError(f"many rows go with one statement, and the text has {len(statements)}")

@@ -20,6 +20,7 @@ from typing import Any
 from absdb.engine.engine import Engine
 from absdb.io.scratch import scratch_directory
 from absdb.sql.duck.duck_errors import query_error
+from absdb.sql.duck.stopping import Stop, current
 from absdb.sql.text.parsed import Kept
 from absdb.sql.text.tokens import literal
 from absdb.wal.interrupt import HeldInterrupts
@@ -63,19 +64,29 @@ class Backend:
         self._idle: list[Any] = []
         self.closed = False
         self._extended: set[str] = set()
-        self._in_use: dict[int, Any] = {}
+        self._in_use: dict[int, tuple[Any, Stop | None]] = {}
 
     def cursor(self) -> Any:
-        """A connection for one query, or for a session; give it back with `release`, or close it."""
+        """A connection for one query, or for a session; give it back with `release`, or close it.
+
+        QueryError if the statement that this thread runs has been asked to stop.
+        """
+        stop = current()
         with self._mutex:
+            if stop is not None:
+                stop.check()
             found = self._idle.pop() if self._idle else self._base.cursor()
-            self._in_use[id(found)] = found
+            self._in_use[id(found)] = (found, stop)
         return found
 
     def release(self, cursor: Any, names: Mapping[str, Any]) -> None:
         """Take a connection back, with what was registered on it."""
-        for name in names:
-            cursor.unregister(name)
+        try:
+            for name in names:
+                cursor.unregister(name)
+        except BaseException:
+            self.discard(cursor)
+            raise
         with self._mutex:
             self._in_use.pop(id(cursor), None)
             if len(self._idle) < IDLE_MAX and not self.closed:
@@ -99,9 +110,17 @@ class Backend:
     def interrupt(self) -> None:
         """Make all queries that run now stop with an error; called from another thread."""
         with self._mutex:
-            running = list(self._in_use.values())
+            running = [cursor for cursor, _ in self._in_use.values()]
         for cursor in running:
             cursor.interrupt()
+
+    def stop(self, stop: Stop) -> None:
+        """Make the statement of one session stop with an error, and what of its results is still being read."""
+        with self._mutex:  # so that none of its connections is somebody else's before it is interrupted
+            stop.ask()
+            for cursor, whose in self._in_use.values():
+                if whose is stop:
+                    cursor.interrupt()
 
     @contextmanager
     def registered(self, objects: Mapping[str, Any]) -> Iterator[Any]:
@@ -118,7 +137,7 @@ class Backend:
         """Let go of DuckDB. Queries that are still running end with an error."""
         with self._mutex:
             self.closed = True
-            for cursor in self._in_use.values():
+            for cursor, _ in self._in_use.values():
                 cursor.interrupt()  # whoever has it closes it
             for cursor in self._idle:
                 cursor.close()

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from absdb.errors import AbsdbError, QueryError, UnknownNameError
+from absdb.sql.duck.stopping import INTERRUPT, interrupted
 from absdb.sql.text.edits import Edited, char_offset
 from absdb.sql.text.source import error_at
 
@@ -43,6 +44,8 @@ def query_error(error: BaseException, text: str, edits: Sequence[Edited], *, shi
         hint = suggested.group().strip()
         message = message.replace(suggested.group(), "").strip()
     kind = said.get("exception_type", "")
+    if kind == INTERRUPT:
+        return interrupted()
     shown = _first_lower(" ".join(message.split()))
     raised = _RAISED.search(shown)
     shown = raised.group(1) if raised else shown

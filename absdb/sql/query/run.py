@@ -165,7 +165,9 @@ def explained(
     used = {name: value for name, value in values.items() if f"${name}" in prepared.text}
     with backend.registered(prepared.objects) as connection:
         try:
-            rows = connection.execute(verb + prepared.text, used or None).fetchall()
+            rows = interruptible(
+                connection, lambda: connection.execute(verb + prepared.text, used or None).fetchall()
+            )
         except Exception as error:
             raise query_error(error, prepared.text, prepared.edits, shift=len(verb)) from error
     return [(str(kind), str(plan)) for kind, plan in rows]
