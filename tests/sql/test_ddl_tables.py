@@ -381,3 +381,40 @@ def test_what_there_is_not_says_what_to_do(main: Database, text: str, at: str, h
         main.sql(text)
     assert caught.value.position == text.index(at)
     assert hint in caught.value.hint
+
+
+@pytest.mark.parametrize("rows_made", [10, 50_000])
+def test_a_table_made_and_dropped_in_one_transaction_leaves_nothing_behind(
+    tmp_path: Path, rows_made: int
+) -> None:
+    with absdb.connect(tmp_path / "shop", bulk_threshold=1 << 16) as shop:
+        main = shop["main"]
+        main.sql("CREATE TABLE t AS SELECT 1 AS a")
+        before = len(main.log())
+        with main.session() as session:
+            session.sql("BEGIN")
+            session.sql(f"CREATE TABLE work AS SELECT i FROM range({rows_made}) r(i)")
+            session.sql("INSERT INTO work SELECT -i FROM work")
+            assert session.sql("SELECT count(*) FROM work").fetchall() == [(2 * rows_made,)]
+            assert "work" not in main
+            session.sql("DROP TABLE work")
+            assert session.commit() is None
+        assert len(main.log()) == before
+        with pytest.raises(NotFoundError):
+            main.sql("UNDROP TABLE work")
+        shop.checkpoint()
+        assert shop.check().empty
+    with absdb.connect(tmp_path / "shop") as shop:
+        assert list(shop["main"]) == ["t"]
+
+
+def test_an_enum_is_text_with_a_check_and_has_its_order_when_cast(main: Database) -> None:
+    main.sql("CREATE TABLE t (id INTEGER PRIMARY KEY, m ENUM ('sad', 'ok', 'happy'))")
+    main.sql("INSERT INTO t VALUES (1, 'happy'), (2, 'sad'), (3, 'ok'), (4, NULL)")
+    with pytest.raises(ConstraintError, match="'happy'"):
+        main.sql("UPDATE t SET m = 'other' WHERE id = 1")
+    main.sql("CREATE MACRO mood(x) AS CAST(x AS ENUM ('sad', 'ok', 'happy'))")
+    assert rows(main, "SELECT id FROM t ORDER BY m NULLS FIRST") == [(4,), (1,), (3,), (2,)]
+    assert rows(main, "SELECT id FROM t ORDER BY mood(m) NULLS FIRST") == [(4,), (2,), (3,), (1,)]
+    assert rows(main, "SELECT id FROM t WHERE mood(m) >= mood('ok')") == [(1,), (3,)]
+    assert rows(main, "SELECT min(mood(m)), max(mood(m)) FROM t") == [("sad", "happy")]

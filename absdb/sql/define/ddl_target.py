@@ -191,7 +191,8 @@ def read_header(cursor: TokenCursor, *words: str) -> tuple[bool, bool]:
             cursor.text,
             start,
             f"there are no temporary {words[0].lower()}s",
-            hint="write WITH name AS (…) in the query, pass a frame by its variable's name, or work on a branch",
+            hint="write WITH name AS (…) in the query, pass a frame by its variable's name, work on a branch, "
+            "or DROP it in the transaction that made it, which leaves nothing behind",
         )
     cursor.accept("PERSISTENT")
     cursor.expect(*words)
