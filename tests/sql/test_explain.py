@@ -85,6 +85,7 @@ def test_analyze_runs_the_query(main):
         ("EXPLAIN SELECT * FROM order_s", "order_s", "did you mean 'orders'"),
         ("EXPLAIN ANALYZE SELECT 1 +", "", "syntax error"),
         ("EXPLAIN ANALYZE UPDATE orders SET status = 'x'", "UPDATE", "between BEGIN and ROLLBACK"),
+        ("EXPLAIN MERGE DATABASE a INTO main", "MERGE", "DRY RUN tells"),
         ("EXPLAIN DROP TABLE orders", "DROP", "only queries and changes"),
         ("EXPLAIN UPDATE orders SET stat = 'x'", "stat", "did you mean 'status'"),
         ("EXPLAIN UPDATE orders SET status = nothing WHERE id = 5", "nothing", "nothing"),

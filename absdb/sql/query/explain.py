@@ -54,6 +54,9 @@ def execute(call: Call) -> Result:
         analyze = analyze or options.upper() == "ANALYZE"
     edited = Edited(call.text, [Edit(0, cursor.token.start, "")])
     inner = call.statement.part(edited.text)
+    if inner.keywords(2) == ("MERGE", "DATABASE"):
+        hint = "MERGE DATABASE … DRY RUN tells what it would do"
+        raise error_at(call.text, cursor.token.start, "merges of databases are not explained", hint=hint)
     verb = verb_of(inner)
     if verb in CHANGES and not analyze:
         try:
