@@ -53,7 +53,8 @@ def _names(schema: TableSchema, columns: Columns) -> str:
 def _error(
     schema: TableSchema, constraint: Unique | ForeignKey, what: str, keys: Sequence[Key], count: int
 ) -> ConstraintError:
-    shown = [logical_key(schema, key) for key in keys[:SHOWN]]
+    listed = [logical_key(schema, key) for key in keys]
+    shown = listed[:SHOWN]
     where = (
         "" if schema.hidden_key is not None else f", row with key {shown_keys(shown, max(count, len(keys)))}"
     )
@@ -62,5 +63,5 @@ def _error(
         hint="nothing was changed",
         table=schema.full_name,
         constraint=constraint.name,
-        keys=[] if schema.hidden_key is not None else shown,
+        keys=[] if schema.hidden_key is not None else listed,
     )

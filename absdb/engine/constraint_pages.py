@@ -17,7 +17,7 @@ import pyarrow as pa
 from absdb.catalog.schema import ForeignKey, TableSchema, Unique
 from absdb.engine.changeset import TableChange
 from absdb.engine.comparable import brought, types_of
-from absdb.engine.constraint_errors import SHOWN, another_has, nothing_there, referred_to, two_have
+from absdb.engine.constraint_errors import another_has, nothing_there, referred_to, two_have
 from absdb.engine.outcome import Outcome, Positions, whole_values
 from absdb.engine.reader import TableReader
 from absdb.engine.values import Columns
@@ -49,9 +49,9 @@ class Side:
         picked = pa.array(rows)
         return [self.batch.column(f"c{column}").take(picked) for column in columns]
 
-    def shown(self, rows: Positions) -> list[Key]:
+    def shown(self, rows: Positions, most: int) -> list[Key]:
         """The first few keys of some rows."""
-        return [at(self.keys, int(row)) for row in np.sort(rows)[:SHOWN]]
+        return [at(self.keys, int(row)) for row in np.sort(rows)[:most]]
 
 
 def side_of(schema: TableSchema, batch: pa.RecordBatch) -> Side:
@@ -121,9 +121,9 @@ def unique_within(outcome: Outcome, schema: TableSchema, constraint: Unique, sec
     values = values if pa.types.is_binary(values.type) else values.to_numpy()
     again = np.flatnonzero(~runs_of_equal(values))
     if len(again):
-        first = again[:SHOWN]
+        first = again[: outcome.keys_listed]
         rows = index[0].column(ROW).take(pa.array(np.unique(np.concatenate([first - 1, first]))))
-        raise two_have(schema, constraint, sorted(set(rows.to_pylist())), len(again) + 1)
+        outcome.refuse(two_have(schema, constraint, sorted(set(rows.to_pylist())), len(again) + 1))
     return True
 
 
@@ -133,12 +133,15 @@ def check_unique(outcome: Outcome, constraint: Unique, side: Side, *, own: bool 
     again = np.flatnonzero(~runs_of_equal(values)) if length(values) else rows[:0]
     if len(again):
         both = np.concatenate([rows[again - 1], rows[again]])
-        raise two_have(side.schema, constraint, side.shown(both), len(again) + 1)
+        outcome.refuse(
+            two_have(side.schema, constraint, side.shown(both, outcome.keys_listed), len(again) + 1)
+        )
     for positions, keys in outcome.holders_of_many(side.schema, constraint.columns, values, own=own):
         others = ~equal(keys, take(side.keys, rows[positions]))
         if others.any():
             broken = rows[positions[others]]
-            raise another_has(side.schema, constraint, side.shown(broken), len(np.unique(broken)))
+            keys = side.shown(broken, outcome.keys_listed)
+            outcome.refuse(another_has(side.schema, constraint, keys, len(np.unique(broken))))
 
 
 def check_references(outcome: Outcome, constraint: ForeignKey, side: Side) -> None:
@@ -150,7 +153,8 @@ def check_references(outcome: Outcome, constraint: ForeignKey, side: Side) -> No
     there = _there(outcome, parent, constraint.references, side, constraint.columns, values, rows)
     if not there.all():
         broken = rows[~there]
-        raise nothing_there(side.schema, constraint, parent, side.shown(broken), len(broken))
+        keys = side.shown(broken, outcome.keys_listed)
+        outcome.refuse(nothing_there(side.schema, constraint, parent, keys, len(broken)))
 
 
 def check_unreferred(outcome: Outcome, child: TableSchema, constraint: ForeignKey, side: Side) -> None:
@@ -165,7 +169,8 @@ def check_unreferred(outcome: Outcome, child: TableSchema, constraint: ForeignKe
     values, whole = _values_for(child, constraint.columns, side, columns, take(values, gone), rows[gone])
     for positions, _ in outcome.holders_of_many(child, constraint.columns, values):
         broken = rows[gone[np.unique(whole[positions])]]
-        raise referred_to(side.schema, constraint, child, side.shown(broken), len(broken))
+        keys = side.shown(broken, outcome.keys_listed)
+        outcome.refuse(referred_to(side.schema, constraint, child, keys, len(broken)))
 
 
 def _there(

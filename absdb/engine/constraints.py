@@ -36,7 +36,7 @@ from absdb.engine.constraint_pages import (
 from absdb.engine.constraint_rows import check_rows
 from absdb.engine.indexes import Indexes
 from absdb.engine.outcome import Outcome
-from absdb.engine.prepare import check_values
+from absdb.engine.prepare import Report, check_values
 from absdb.ids import TableId
 
 if TYPE_CHECKING:
@@ -51,10 +51,10 @@ class Constraints:
         self._engine = engine
         self.indexes = Indexes(lambda: engine.covers.indexes, 2 * engine.settings.cache_bytes)
 
-    def check(self, tx: Transaction, changes: Sequence[TableChange]) -> None:
-        """ConstraintError if the changes on top of the snapshot break something."""
+    def check(self, tx: Transaction, changes: Sequence[TableChange], report: Report | None = None) -> None:
+        """ConstraintError if the changes on top of the snapshot break something, or all of that to `report`."""
         if any(self.is_bound(change.schema, tx.catalog) for change in changes):
-            outcome = Outcome(tx, self.indexes, tx.lineage, tx.catalog)
+            outcome = Outcome(tx, self.indexes, tx.lineage, tx.catalog, report)
             for change in changes:
                 self.check_change(outcome, change)
 
@@ -80,9 +80,14 @@ class Constraints:
         if large:
             self._check_others(outcome, large)
 
-    def check_all(self, tx: Transaction, schema: TableSchema, constraint: Constraint) -> None:
-        """ConstraintError if the rows of a table, as the transaction sees them, break a new constraint."""
-        outcome = Outcome(tx, self.indexes, tx.lineage, tx.catalog)
+    def check_all(
+        self, tx: Transaction, schema: TableSchema, constraint: Constraint, report: Report | None = None
+    ) -> None:
+        """ConstraintError if the rows of a table, as the transaction sees them, break a new constraint.
+
+        All of those that do go to `report`, if there is one.
+        """
+        outcome = Outcome(tx, self.indexes, tx.lineage, tx.catalog, report)
         for batch in tx.reader(schema).physical():
             if isinstance(constraint, Unique):
                 check_unique(outcome, constraint, side_of(schema, batch))
@@ -90,7 +95,7 @@ class Constraints:
                 check_references(outcome, constraint, side_of(schema, batch))
             else:
                 values = {c.page_name: batch.column(c.page_name) for c in schema.columns}
-                check_values(tx, schema, values, batch.num_rows)
+                check_values(tx, schema, values, batch.num_rows, report)
 
     def check_change(self, outcome: Outcome, change: TableChange, *, references: bool = True) -> None:
         """ConstraintError if one table's change breaks something in the outcome; without `references` UNIQUE only."""

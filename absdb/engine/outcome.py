@@ -15,9 +15,12 @@ import pyarrow as pa
 from absdb.catalog.database import DatabaseCatalog
 from absdb.catalog.lineage import Lineage
 from absdb.catalog.schema import TableSchema
+from absdb.engine.constraint_errors import SHOWN
 from absdb.engine.indexes import Indexes
+from absdb.engine.prepare import Report
 from absdb.engine.reader import TableReader
 from absdb.engine.values import Columns, Value, value_of
+from absdb.errors import ConstraintError
 from absdb.ids import TableId
 from absdb.pages.index import encode_values
 from absdb.pages.key import Key, Keys, equal, length, sort_order, take
@@ -25,18 +28,37 @@ from absdb.pages.key import Key, Keys, equal, length, sort_order, take
 if TYPE_CHECKING:
     from absdb.engine.transaction import Transaction
 
+LISTED = 100_000
+"""At most so many rows that break a constraint are listed where all of them are asked for."""
 Positions = np.ndarray[Any, Any]
 
 
 class Outcome:
     """The state at `lineage` with the definitions of `catalog` and the transaction's writes."""
 
-    def __init__(self, tx: Transaction, indexes: Indexes, lineage: Lineage, catalog: DatabaseCatalog) -> None:
+    def __init__(
+        self,
+        tx: Transaction,
+        indexes: Indexes,
+        lineage: Lineage,
+        catalog: DatabaseCatalog,
+        report: Report | None = None,
+    ) -> None:
+        """`report` is told of everything that does not hold; without it the first such thing is raised."""
         self.tx = tx
         self.indexes = indexes
         self.lineage = lineage
         self.catalog = catalog
+        self.keys_listed = SHOWN if report is None else LISTED
+        """How many keys of rows that break something are worth gathering."""
+        self._report = report
         self._readers: dict[TableId, TableReader] = {}
+
+    def refuse(self, error: ConstraintError) -> None:
+        """Rows break a constraint."""
+        if self._report is None:
+            raise error
+        self._report(error)
 
     def reader(self, schema: TableSchema) -> TableReader:
         """A table as it would be."""

@@ -103,15 +103,16 @@ class Violations:
         """A pandas frame: table_name, constraint_name, key, message; a row for each row that breaks something."""
         import pandas as pd
 
-        rows = []
+        rows: dict[tuple[Any, ...], str] = {}  # a row may be met by what was written and by what is new
         for error in self.errors:
-            keys = error.facts.get("keys") or [None]
-            shown = [key[0] if isinstance(key, tuple) and len(key) == 1 else key for key in keys]
-            rows += [
-                (error.facts.get("table"), error.facts.get("constraint"), key, error.message) for key in shown
-            ]
+            for key in error.facts.get("keys") or [None]:
+                shown = key[0] if isinstance(key, tuple) and len(key) == 1 else key
+                rows.setdefault(
+                    (error.facts.get("table"), error.facts.get("constraint"), shown), error.message
+                )
+        listed = [(*place, message) for place, message in rows.items()]
         columns = ["table_name", "constraint_name", "key", "message"]
-        return pd.DataFrame(rows, columns=columns, dtype=object)
+        return pd.DataFrame(listed, columns=columns, dtype=object)
 
 
 class Resolutions:

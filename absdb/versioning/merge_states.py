@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -102,15 +102,16 @@ class _Bringing:
         changes = {**merged.changes, **ancestry}
         if changes:
             tx.change_schema(changes)
-        for table in merged.tables:
+        sensible = [table for table in merged.tables if self._makes_sense(table)]
+        for table in sensible:
             self._merge_rows(table)
-        for table in merged.tables:
-            self._check_definition(table)
+        for table in sensible:
+            self._check_constraints(table)
         self._found.schema_conflicts = self._decider.open
         self._found.conflicts.add_schema(self._decider.open)
         self._found.changes = tx.net_changes()
         if not self._found.conflicts:
-            self._collected(lambda: self._engine.constraints.check(tx, self._found.changes))
+            self._engine.constraints.check(tx, self._found.changes, self._found.violations.append)
         return self._found
 
     # ---------------------------------------------------------------- rows
@@ -182,22 +183,22 @@ class _Bringing:
 
     # ---------------------------------------------------------------- constraints
 
-    def _check_definition(self, table: MergedTable) -> None:
-        """What is new in a table's definition must make sense, and hold for all rows."""
+    def _makes_sense(self, table: MergedTable) -> bool:
+        """Whether expressions of a new definition name what is there, not what the other side renamed or dropped."""
         if table.schema == table.ours:
-            return
-        self._collected(lambda: check_expressions(self._tx, table.schema))
+            return True
+        try:
+            check_expressions(self._tx, table.schema)
+        except AbsdbError as error:
+            self._decider.refuse(SchemaConflict(table.schema.full_name, error.message, "", "", ""))
+            return False
+        return True
+
+    def _check_constraints(self, table: MergedTable) -> None:
+        """What is new among the constraints must hold for all rows."""
         known = () if table.ours is None else table.ours.constraints
-        check_all = self._engine.constraints.check_all
         for constraint in table.schema.constraints if table.ours is not None else ():
             if constraint not in known:
-                self._collected(partial(check_all, self._tx, table.schema, constraint))
-
-    def _collected(self, check: Callable[[], None]) -> None:
-        try:
-            check()
-        except ConstraintError as error:
-            self._found.violations.append(error)
-        except AbsdbError as error:
-            # An expression that names what the other side renamed or dropped: nobody can say what it means.
-            self._decider.refuse(SchemaConflict(error.facts.get("table", ""), error.message, "", "", ""))
+                self._engine.constraints.check_all(
+                    self._tx, table.schema, constraint, self._found.violations.append
+                )

@@ -373,6 +373,22 @@ def test_a_dispute_over_one_column_holds_up_nothing_else():
         ]
 
 
+def test_violations_list_every_row_once():
+    with absdb.connect(":memory:") as shop:
+        main = shop["main"]
+        main.sql("CREATE TABLE t (id INTEGER PRIMARY KEY, name VARCHAR UNIQUE, price DOUBLE)")
+        theirs = main.branch("theirs")
+        theirs.sql(
+            "INSERT INTO t SELECT i, 'n' || i, i FROM range(40) r(i); ALTER TABLE t ADD CHECK (price < 1000)"
+        )
+        main.sql("INSERT INTO t SELECT 100 + i, 'n' || i, 5000 FROM range(40) r(i)")
+        with pytest.raises(MergeConstraintError) as error:
+            main.merge(theirs)
+        found = error.value.violations
+        assert found["constraint_name"].value_counts().to_dict() == {"t_check": 40, "t_name_unique": 40}
+        assert found[found["constraint_name"] == "t_check"]["key"].tolist() == list(range(100, 140))
+
+
 def test_a_foreign_key_is_held_in_both_directions():
     with absdb.connect(":memory:") as shop:
         main = shop["main"]
