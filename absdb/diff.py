@@ -1,17 +1,22 @@
-"""Diff and TableDiff: the answers of versioning/diff.py and versioning/diff_rows.py as frames and streams."""
+"""Diff, and the rows in which two states differ: the answers of versioning/diff.py as frames and streams.
+
+RowDiff is what all rows that differ have in common; TableDiff and QueryDiff say of what they are the rows.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 import pyarrow as pa
 
+from absdb.engine.expressions import Evaluator
 from absdb.engine.frames import listing, to_pandas
 from absdb.reprs import ROWS_SHOWN, grid, html, page, plain, rows_of
 from absdb.versioning import diff as states
 from absdb.versioning import table_diff
-from absdb.versioning.diff_rows import diff_rows
+from absdb.versioning.diff_choice import Choice, check_columns, choice
+from absdb.versioning.diff_source import DiffSource, TableSource, wanted_counts, wanted_rows
 from absdb.versioning.listing import schema_changes
 from absdb.versioning.row_read import first_of
 
@@ -27,26 +32,63 @@ class DiffCounts(NamedTuple):
     removed: int
 
 
-class TableDiff:
-    """The rows of one table in which two states differ: `staging.diff(main)["orders"]`.
+class RowDiff:
+    """Rows that differ, computed when they are asked for.
 
-    Columns: `diff_type` (added, modified, removed), the key, then `from_<name>` and `to_<name>` for each column
-    both sides have, NULL on the side where the row is not, and `changed`, the names of the columns that differ.
-    A column that one side added reads as its default on the other; a dropped one is in `schema()` only. One that
-    was given another type shows each side in its own type, or both in the wider one if that holds both; it counts
-    as changed where the value is not what `retype_column` makes of the other. In key order. The cost follows the
-    change, not the size.
+    Columns: `diff_type` (added, modified, removed), the key, then `from_<name>` and `to_<name>` for each compared
+    column, NULL on the side where the row is not, and `changed`, the names of the columns that differ.
     """
 
-    __slots__ = ("_diff", "_name")
+    __slots__ = ("_choice", "_evaluator", "_source")
 
-    def __init__(self, diff: table_diff.TableDiff) -> None:
-        self._diff = diff
-        self._name = diff.target.schema.full_name
+    def __init__(self, source: DiffSource, evaluator: Evaluator, wanted: Choice | None = None) -> None:
+        self._source = source
+        self._evaluator = evaluator
+        self._choice = wanted or Choice()
+
+    def where(
+        self,
+        predicate: str | None = None,
+        *,
+        kinds: str | Sequence[str] | None = None,
+        columns: str | Sequence[str] | None = None,
+        ignore: str | Sequence[str] | None = None,
+        tolerance: float | None = None,
+        relative_tolerance: float | None = None,
+        limit: int | None = None,
+    ) -> Self:
+        """The same diff with only some of its rows, or with another idea of what differs.
+
+        `predicate` is an SQL condition over the columns of the diff, `kinds` are of added, modified and removed,
+        `columns` leaves modified rows in which one of these changed, `limit` is how many rows there are at most.
+        `ignore` names columns that are not compared, and left out. Floats are equal if they differ by no more than
+        `tolerance`, or than `relative_tolerance` times the larger one; NaN equals NaN; floats inside lists and
+        structs are compared exactly. `changed`, counts and cells follow. Of an option given again the last word
+        counts. Memory stays bounded. NotFoundError for a column that is not compared, InvalidInputError for what
+        is no kind, tolerance or limit; QueryError, when rows are read, for a predicate that is none.
+
+            d["orders"].where("to_total > 2 * from_total", kinds="modified", ignore=["loaded_at"])
+        """
+        wanted = choice(
+            self._choice,
+            predicate=predicate,
+            kinds=kinds,
+            columns=columns,
+            ignore=ignore,
+            tolerance=tolerance,
+            relative_tolerance=relative_tolerance,
+            limit=limit,
+        )
+        check_columns(wanted, self._source.compared(), self._source.name)
+        return type(self)(self._source, self._evaluator, wanted)
 
     def counts(self) -> DiffCounts:
         """How many rows were added, modified and removed."""
-        return DiffCounts(*self._diff.counts())
+        return DiffCounts(*wanted_counts(self._source, self._choice, self._evaluator)[:3])
+
+    def cells(self) -> int:
+        """How many cells differ in modified rows: as many as there are names in `changed`."""
+        return wanted_counts(self._source, self._choice, self._evaluator).cells
 
     def to_arrow(self) -> pa.Table:
         """The rows as an Arrow table."""
@@ -58,7 +100,7 @@ class TableDiff:
 
     def to_batches(self) -> pa.RecordBatchReader:
         """The rows as a stream of record batches, with bounded memory."""
-        return diff_rows(self._diff)
+        return wanted_rows(self._source, self._choice, self._evaluator)
 
     def head(self, n: int = 5) -> pd.DataFrame:
         """The first `n` rows as a DataFrame."""
@@ -74,7 +116,7 @@ class TableDiff:
         return self.to_batches().__arrow_c_stream__(requested_schema)
 
     def __repr__(self) -> str:
-        return plain("TableDiff", lambda: f"{self._name}, {self._told()}")
+        return plain(type(self).__name__, lambda: f"{self._source.name}, {self._told()}")
 
     def _repr_html_(self) -> str | None:
         return html(self._shown)
@@ -84,9 +126,22 @@ class TableDiff:
 
     def _shown(self) -> str:
         first = first_of(self.to_batches(), ROWS_SHOWN)
-        return page(
-            "Diff", self._name, [self._told()], grid(first.column_names, rows_of(first), total=len(self))
-        )
+        rows = grid(first.column_names, rows_of(first), total=len(self))
+        return page("Diff", self._source.name, [self._told()], rows)
+
+
+class TableDiff(RowDiff):
+    """The rows of one table in which two states differ: `staging.diff(main)["orders"]`.
+
+    Columns: `diff_type` (added, modified, removed), the key, then `from_<name>` and `to_<name>` for each column
+    both sides have, NULL on the side where the row is not, and `changed`, the names of the columns that differ.
+    A column that one side added reads as its default on the other; a dropped one is in `schema()` only. One that
+    was given another type shows each side in its own type, or both in the wider one if that holds both; it counts
+    as changed where the value is not what `retype_column` makes of the other. In key order. The cost follows the
+    change, not the size.
+    """
+
+    __slots__ = ()
 
 
 class Diff:
@@ -101,16 +156,19 @@ class Diff:
         self._diff = diff
 
     def summary(self) -> pd.DataFrame:
-        """One row for each operation that occurred: table_name, operation, row_count.
+        """One row for each operation that occurred: table_name, operation, row_count, cell_count.
 
         Operations on rows are added, modified and removed; `table added`, `table removed` and `schema` are
-        those on definitions.
+        those on definitions. `cell_count` says how many cells differ in modified rows, and is missing elsewhere.
         """
-        return listing(self._diff.summary())
+        return listing(self._diff.summary(cells=True))
 
     def __getitem__(self, name: str) -> TableDiff:
         """The rows that differ in a table that both states have; NotFoundError for any other."""
-        return TableDiff(self._diff.table(name))
+        return self._of(self._diff.table(name))
+
+    def _of(self, diff: table_diff.TableDiff) -> TableDiff:
+        return TableDiff(TableSource(diff), self._diff.engine.evaluator)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._diff.common_names())

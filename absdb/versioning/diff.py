@@ -7,7 +7,6 @@ Diff lives. Words are those of row diffs everywhere: added, modified, removed.
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Any
 
 import pyarrow as pa
 
@@ -15,16 +14,19 @@ from absdb.catalog.database import DatabaseCatalog
 from absdb.catalog.lineage import Lineage
 from absdb.catalog.schema import TableSchema
 from absdb.engine.engine import Engine
+from absdb.engine.listing import listed
 from absdb.engine.reader import TableReader
 from absdb.errors import NotFoundError
 from absdb.paths import normal_name
 from absdb.versioning.as_of import Point
+from absdb.versioning.diff_counts import count_differences
 from absdb.versioning.schema_diff import SchemaChange, TablePair, pair_tables, schema_changes
 from absdb.versioning.table_diff import TableDiff
 
 SUMMARY_SCHEMA = pa.schema(
     [("table_name", pa.string()), ("operation", pa.string()), ("row_count", pa.int64())]
 )
+CELLS_SCHEMA = SUMMARY_SCHEMA.append(pa.field("cell_count", pa.int64()))
 
 
 class Diff:
@@ -48,31 +50,37 @@ class Diff:
         """What differs in the schema, one entry a difference."""
         return [] if self.source.lineage == self.target.lineage else schema_changes(*self._catalogs)
 
-    def summary(self) -> pa.Table:
+    def summary(self, *, cells: bool = False) -> pa.Table:
         """Columns table_name, operation, row_count; only operations that occurred.
 
         Operations on rows are added, modified and removed. Those on the schema come first: `table added` and
-        `table removed` count the table's rows, `schema` counts the differences in its definition.
+        `table removed` count the table's rows, `schema` counts the differences in its definition. With `cells`
+        there is a cell_count too: how many cells differ in modified rows, NULL for other operations.
         """
-        rows: list[tuple[str, str, int]] = []
+        schema = CELLS_SCHEMA if cells else SUMMARY_SCHEMA
+        rows: list[tuple[str, str, int, int | None]] = []
         if self.source.lineage != self.target.lineage:
             changes = self.schema()
             for pair in self.pairs:
                 rows.extend(self._summary_of(pair, changes))
-        columns: list[tuple[Any, ...]] = list(zip(*rows, strict=True)) if rows else [()] * 3
-        arrays = [pa.array(list(c), f.type) for c, f in zip(columns, SUMMARY_SCHEMA, strict=True)]
-        return pa.Table.from_arrays(arrays, schema=SUMMARY_SCHEMA)
+        return listed(schema, [row[: len(schema)] for row in rows])
 
-    def _summary_of(self, pair: TablePair, changes: list[SchemaChange]) -> list[tuple[str, str, int]]:
+    def _summary_of(
+        self, pair: TablePair, changes: list[SchemaChange]
+    ) -> list[tuple[str, str, int, int | None]]:
         if pair.source is None and pair.target is not None:
-            return [(pair.target.full_name, "table added", self._reader(1, pair.target).count())]
+            return [(pair.target.full_name, "table added", self._reader(1, pair.target).count(), None)]
         if pair.target is None and pair.source is not None:
-            return [(pair.source.full_name, "table removed", self._reader(0, pair.source).count())]
+            return [(pair.source.full_name, "table removed", self._reader(0, pair.source).count(), None)]
         assert pair.target is not None
         name = pair.target.full_name
-        found = [(name, "schema", sum(change.table_name == name for change in changes))]
-        counts = self.table_of(pair).counts()
-        found += [(name, op, n) for op, n in zip(("added", "modified", "removed"), counts, strict=True)]
+        counts = count_differences(self.table_of(pair))
+        found = [
+            (name, "schema", sum(change.table_name == name for change in changes), None),
+            (name, "added", counts.added, None),
+            (name, "modified", counts.modified, counts.cells),
+            (name, "removed", counts.removed, None),
+        ]
         return [row for row in found if row[2]]
 
     def table(self, name: str) -> TableDiff:

@@ -109,13 +109,13 @@ def test_a_transaction_sees_its_own_tables(main):
 def test_differences_agree_with_diff(shop, main):
     staging = shop["staging"]
     diff = staging.diff(main)
-    same(main.sql("FROM absdb_branch_diff('staging', 'main')"), diff.summary())
+    same(main.sql("FROM absdb_branch_diff('staging', 'main')"), diff.summary().drop(columns="cell_count"))
     same(main.sql("FROM absdb_diff_summary('staging', 'MAIN')"), diff.summary())
     same(main.sql("FROM absdb_schema_diff('staging', 'main')"), diff.schema())
     for name in diff:
         same(main.sql("FROM absdb_diff('staging', 'main', ?)", [name.upper()]), diff[name].to_pandas())
     since = main.diff(main.at(snapshot="before"))
-    same(main.sql("FROM absdb_branch_diff('main', 'main', from_snapshot => 'before')"), since.summary())
+    same(main.sql("FROM absdb_diff_summary('main', 'main', from_snapshot => 'before')"), since.summary())
     same(
         main.sql("FROM absdb_diff('main', 'main', 'pairs', from_snapshot => 'before')"),
         since["pairs"].to_pandas(),
@@ -125,6 +125,22 @@ def test_differences_agree_with_diff(shop, main):
         main.sql("FROM absdb_diff('main', 'main', 'pairs', to_snapshot => 'before') AS d"),
         back["pairs"].to_pandas(),
     )
+
+
+def test_options_of_a_difference_agree_with_where(shop, main):
+    found = shop["staging"].diff(main)["orders"]
+    name = found.to_arrow().schema.names[-2].removeprefix("to_")
+    for options, text in (
+        ({"kinds": "added"}, "kinds => 'added'"),
+        (
+            {"kinds": ["modified", "removed"], "columns": name},
+            f"kinds => ['modified', 'removed'], columns => '{name}'",
+        ),
+        ({"ignore": [name]}, f"ignore => ['{name}']"),
+        ({"tolerance": 0.5, "relative_tolerance": 0.001}, "tolerance => 0.5, relative_tolerance => 0.001"),
+    ):
+        expected = found.where(**options).to_pandas()
+        same(main.sql(f"FROM absdb_diff('staging', 'main', 'orders', {text})"), expected)
 
 
 def test_rows_of_a_difference_can_be_joined_and_counted(main):
@@ -197,6 +213,9 @@ def test_blame(shop, main):
         ("absdb_branches(1)", "takes no arguments"),
         ("absdb_branch_diff('staging')", "two databases are compared"),
         ("absdb_diff('staging', 'main')", "names a table"),
+        ("absdb_diff('staging', 'main', 'orders', kinds => 'new')", "no kind of difference"),
+        ("absdb_diff('staging', 'main', 'orders', ignore => 'x')", "not a column that is compared"),
+        ("absdb_diff('staging', 'main', 'orders', tolerance => 'x')", "no tolerance"),
         ("absdb_diff('staging', 'main', 'order')", "did you mean 'orders'"),
         ("absdb_diff('staging', 'main', 'extra')", "no table 'extra' on both sides"),
         ("absdb_history('orders')", "a table and a key"),

@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from absdb.errors import QueryError
+from absdb.sql.duck.scan import readable
 
 COLUMNS_KEPT = 1024
 _ROWS = "rows_given"
@@ -44,7 +45,7 @@ class SqlEvaluator:
 
         QueryError names the expression and what DuckDB says about it; nothing else is evaluated then.
         """
-        numbered = rows.append_column(_NUMBER, pa.array(np.arange(rows.num_rows)))
+        numbered = readable(rows).append_column(_NUMBER, pa.array(np.arange(rows.num_rows)))
         chosen = ", ".join(f"({text}\n) AS e{at}" for at, text in enumerate(expressions))
         for text in expressions:
             self.columns_of(text)

@@ -1,52 +1,38 @@
 """Table functions about what changed: differences of two states, and the versions of one row.
 
     absdb_branch_diff(to, from [, points])      table_name, operation, row_count
-    absdb_diff(to, from, table [, points])      diff_type, key, from_x, to_x, changed; streamed
+    absdb_diff_summary(to, from [, points])     the same with cell_count
+    absdb_diff(to, from, table [, options and points])
+                                                diff_type, key, from_x, to_x, changed; streamed
     absdb_schema_diff(to, from [, points])      table_name, kind, item, change, from_value, to_value
     absdb_history(table, key)                   lsn, time, author, message, operation, then the columns
 
 `absdb_diff('staging', 'main', …)` is what staging has that main has not: `staging.diff(main)`. Points are named
 `to_lsn`, `to_time`, `to_snapshot` for the first database and `from_lsn`, … for the second. What one commit changed:
-`absdb_diff_summary('main', commit => '0/900')`, `absdb_diff('main', 'orders', commit => '0/900')`. Called by
-listings.py.
+`absdb_diff_summary('main', commit => '0/900')`, `absdb_diff('main', 'orders', commit => '0/900')`. The options of
+`absdb_diff` are those of `TableDiff.where`: `kinds`, `columns`, `ignore`, `tolerance`, `relative_tolerance`; WHERE and
+LIMIT do the rest. Called by listings.py.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 
 import pyarrow as pa
 
 from absdb.engine.get import key_of
 from absdb.errors import InvalidInputError, NotFoundError
-from absdb.sql.duck.scan import readable
+from absdb.sql.duck.streams import RowStream
 from absdb.sql.query.names import Moment, NamedTable, alike, suggestion
 from absdb.sql.query.points import point_of
 from absdb.versioning.commit_diff import commit_diff
 from absdb.versioning.diff import Diff
-from absdb.versioning.diff_rows import diff_rows, rows_schema
+from absdb.versioning.diff_choice import check_columns, choice
+from absdb.versioning.diff_source import TableSource, wanted_rows
 from absdb.versioning.listing import schema_changes
 from absdb.versioning.row_history import row_history
-from absdb.versioning.table_diff import TableDiff
-
-
-class DiffStream:
-    """The rows of a table's diff, computed anew at every scan, with memory bounded."""
-
-    def __init__(self, diff: TableDiff) -> None:
-        self._diff = diff
-        self._schema = readable(rows_schema(diff).empty_table()).schema
-
-    def __arrow_c_schema__(self) -> object:
-        return self._schema.__arrow_c_schema__()
-
-    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
-        rows = diff_rows(self._diff)
-        if rows.schema != self._schema:
-            plain = (batch for part in rows for batch in readable(pa.table(part)).to_batches())
-            rows = pa.RecordBatchReader.from_batches(self._schema, plain)
-        return rows.__arrow_c_stream__(requested_schema)
 
 
 def _diff(moment: Moment, to: Any = None, from_: Any = None, commit: Any = None, **points: Any) -> Diff:
@@ -66,15 +52,28 @@ def _diff(moment: Moment, to: Any = None, from_: Any = None, commit: Any = None,
     return Diff(moment.engine, target=sides[0], source=sides[1])
 
 
-def _summary(moment: Moment, **arguments: Any) -> pa.Table:
+def _branch_diff(moment: Moment, **arguments: Any) -> pa.Table:
     return _diff(moment, **arguments).summary()
+
+
+def _summary(moment: Moment, **arguments: Any) -> pa.Table:
+    return _diff(moment, **arguments).summary(cells=True)
 
 
 def _schema(moment: Moment, **arguments: Any) -> pa.Table:
     return schema_changes(_diff(moment, **arguments).schema())
 
 
-def _rows(moment: Moment, table: Any = None, **arguments: Any) -> DiffStream:
+def _rows(
+    moment: Moment,
+    table: Any = None,
+    kinds: Any = None,
+    columns: Any = None,
+    ignore: Any = None,
+    tolerance: Any = None,
+    relative_tolerance: Any = None,
+    **arguments: Any,
+) -> RowStream:
     if arguments.get("commit") is not None and table is None:
         table = arguments.pop("from_", None)
     diff = _diff(moment, **arguments)
@@ -85,7 +84,22 @@ def _rows(moment: Moment, table: Any = None, **arguments: Any) -> DiffStream:
     if name is None:
         hint = suggestion(table, names, "there are")
         raise NotFoundError(f"there is no table {table!r} on both sides", hint=hint, table=table)
-    return DiffStream(diff.table(name))
+    wanted = choice(
+        kinds=kinds,
+        columns=columns,
+        ignore=ignore,
+        tolerance=_number(tolerance),
+        relative_tolerance=_number(relative_tolerance),
+    )
+    source = TableSource(diff.table(name))
+    check_columns(wanted, source.compared(), name)
+    evaluator = moment.engine.evaluator
+    return RowStream(source.schema(wanted.ignore), lambda: wanted_rows(source, wanted, evaluator))
+
+
+def _number(value: Any) -> Any:
+    """A number as Python has it: `0.5` in SQL is a decimal."""
+    return float(value) if isinstance(value, Decimal) else value
 
 
 def history(moment: Moment, table: Any = None, key: Any = None) -> pa.Table:
@@ -105,9 +119,10 @@ _POINTS = (
     "commit",
     *(f"{side}_{unit}" for side in ("to", "from") for unit in ("lsn", "time", "snapshot")),
 )
+_OPTIONS = ("kinds", "columns", "ignore", "tolerance", "relative_tolerance")
 DIFFS: dict[str, tuple[Callable[..., Any], tuple[str, ...]]] = {
-    "absdb_branch_diff": (_summary, ("to", "from_", *_POINTS)),
+    "absdb_branch_diff": (_branch_diff, ("to", "from_", *_POINTS)),
     "absdb_diff_summary": (_summary, ("to", "from_", *_POINTS)),
     "absdb_schema_diff": (_schema, ("to", "from_", *_POINTS)),
-    "absdb_diff": (_rows, ("to", "from_", "table", *_POINTS)),
+    "absdb_diff": (_rows, ("to", "from_", "table", *_OPTIONS, *_POINTS)),
 }
