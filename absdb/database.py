@@ -18,6 +18,7 @@ from absdb.engine.frames import listing
 from absdb.errors import InvalidInputError
 from absdb.ids import Lsn
 from absdb.reprs import counted, grid, html, page, plain
+from absdb.row_diff import ContentDiff, RowDiff
 from absdb.transaction import TransactionHandle
 from absdb.versioning import branch, restore, snapshot
 from absdb.versioning import diff as states
@@ -240,12 +241,45 @@ class Database(DatabaseCommits, DatabaseMerges):
         staging.diff(main).summary()
         main.diff(main.at(snapshot="before"))["orders"].to_pandas()
         """
+        source, target = self._same_instance(other)._scope.point(), self._scope.point()
+        return Diff(states.Diff(self._engine, source=source, target=target))
+
+    def query_diff(
+        self,
+        query: str,
+        other: str | Database,
+        *,
+        key: str | Sequence[str] | None = None,
+        parameters: Sequence[Any] | Mapping[str, Any] | None = None,
+    ) -> RowDiff | ContentDiff:
+        """What a query gives here that `other` does not: another query here, or the same one on another database.
+
+        Rows are told apart by the `key` columns, which must be unique in both results (NULL is a value like any
+        other), and compared in the columns that both have. Without a key they are compared by content, with how often
+        each side has a row. `parameters` are bound in both queries. Both run anew whenever rows are asked for, on
+        the states of now. QueryError for a query that is wrong, NotFoundError for a key that is not there,
+        InvalidInputError for columns that cannot be compared.
+
+            staging.query_diff("SELECT status, sum(total) AS total FROM orders GROUP BY 1", main, key="status")
+        """
+        from absdb.sql.compare.query_diff import QuerySource
+
+        texts = (query, other) if isinstance(other, str) else (query, query)
+        there = self if isinstance(other, str) else self._same_instance(other)
+        scopes = [PastScope(self._engine, side._scope.point()) for side in (self, there)]
+        names = [key] if isinstance(key, str) else key or []
+        source = QuerySource(scopes[0], scopes[1], texts, names, parameters)
+        if not names:
+            return ContentDiff(source.name, source.rows, self._engine.evaluator)
+        return RowDiff(source, self._engine.evaluator)
+
+    def _same_instance(self, other: Database) -> Database:
+        """The other database, which must be of this instance."""
         if not isinstance(other, Database) or other._engine is not self._engine:
             raise InvalidInputError(
                 f"{other!r} is not a database of this instance", hint='pass one, such as shop["main"]'
             )
-        source, target = other._scope.point(), self._scope.point()
-        return Diff(states.Diff(self._engine, source=source, target=target))
+        return other
 
     # -- the database as a whole
 

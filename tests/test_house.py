@@ -40,6 +40,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "transaction",
         "table",
         "table_columns",
+        "row_diff",
         "diff",
         "database_merges",
         "merge_result",
@@ -53,7 +54,7 @@ FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 SQL_FLOORS: tuple[tuple[str, ...], ...] = (
     ("text",),
     ("duck",),
-    ("", "query", "listings"),
+    ("", "query", "listings", "compare"),
     ("change",),
     ("define",),
 )
@@ -80,6 +81,8 @@ ACQUAINTED = {
     ("bisection", "diff"),
     ("database", "transaction"),
     ("database", "diff"),
+    ("database", "row_diff"),
+    ("diff", "row_diff"),
     ("instance", "database"),
     ("instance", "table"),
     ("sqlalchemy", "dbapi"),

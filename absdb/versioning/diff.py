@@ -19,7 +19,7 @@ from absdb.engine.reader import TableReader
 from absdb.errors import NotFoundError
 from absdb.paths import normal_name
 from absdb.versioning.as_of import Point
-from absdb.versioning.diff_counts import count_differences
+from absdb.versioning.diff_counts import count_with_cells
 from absdb.versioning.schema_diff import SchemaChange, TablePair, pair_tables, schema_changes
 from absdb.versioning.table_diff import TableDiff
 
@@ -62,11 +62,11 @@ class Diff:
         if self.source.lineage != self.target.lineage:
             changes = self.schema()
             for pair in self.pairs:
-                rows.extend(self._summary_of(pair, changes))
+                rows.extend(self._summary_of(pair, changes, cells))
         return listed(schema, [row[: len(schema)] for row in rows])
 
     def _summary_of(
-        self, pair: TablePair, changes: list[SchemaChange]
+        self, pair: TablePair, changes: list[SchemaChange], cells: bool
     ) -> list[tuple[str, str, int, int | None]]:
         if pair.source is None and pair.target is not None:
             return [(pair.target.full_name, "table added", self._reader(1, pair.target).count(), None)]
@@ -74,12 +74,13 @@ class Diff:
             return [(pair.source.full_name, "table removed", self._reader(0, pair.source).count(), None)]
         assert pair.target is not None
         name = pair.target.full_name
-        counts = count_differences(self.table_of(pair))
+        diff = self.table_of(pair)
+        (added, modified, removed), cell_count = count_with_cells(diff) if cells else (diff.counts(), None)
         found = [
             (name, "schema", sum(change.table_name == name for change in changes), None),
-            (name, "added", counts.added, None),
-            (name, "modified", counts.modified, counts.cells),
-            (name, "removed", counts.removed, None),
+            (name, "added", added, None),
+            (name, "modified", modified, cell_count),
+            (name, "removed", removed, None),
         ]
         return [row for row in found if row[2]]
 
@@ -96,12 +97,20 @@ class Diff:
         """The names, on the target's side, of the tables that are on both."""
         return [p.target.full_name for p in self.pairs if p.source is not None and p.target is not None]
 
+    def target_names(self) -> list[str]:
+        """The names of all tables of the target."""
+        return [table.full_name for table in self._catalogs[1].tables.values()]
+
     def table_of(self, pair: TablePair) -> TableDiff:
         """The row diff of a pair with both sides."""
         assert pair.source is not None
         assert pair.target is not None
         lineages = (self._lineage(0, pair.source), self._lineage(1, pair.target)) if pair.related else None
         return TableDiff(self.engine, self._reader(0, pair.source), self._reader(1, pair.target), lineages)
+
+    def reader_of(self, side: int, name: str) -> TableReader:
+        """A table of the source (0) or the target (1); NotFoundError if it has none of that name."""
+        return self._reader(side, self._catalogs[side].table(name))
 
     def _point(self, side: int) -> Point:
         return self.target if side else self.source

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from absdb.engine.expressions import Evaluator
 from absdb.versioning.diff_choice import Choice, check_columns, chosen, without
-from absdb.versioning.diff_counts import DiffCounts, count_differences, count_rows
+from absdb.versioning.diff_counts import DiffCounts, count_rows, count_with_cells
 from absdb.versioning.diff_rows import diff_rows, rows_schema
 from absdb.versioning.table_diff import TableDiff
 
@@ -43,6 +43,10 @@ class DiffSource(Protocol):
         """How many these are."""
         ...
 
+    def cells(self, ignore: Sequence[str]) -> int:
+        """How many cells differ in the modified ones."""
+        ...
+
 
 class TableSource:
     """Two states of a table."""
@@ -64,7 +68,10 @@ class TableSource:
         return diff_rows(without(self.diff, ignore))
 
     def counts(self, ignore: Sequence[str]) -> DiffCounts:
-        return count_differences(without(self.diff, ignore))
+        return DiffCounts(*without(self.diff, ignore).counts())
+
+    def cells(self, ignore: Sequence[str]) -> int:
+        return count_with_cells(without(self.diff, ignore))[1]
 
 
 def wanted_rows(source: DiffSource, wanted: Choice, evaluator: Evaluator) -> pa.RecordBatchReader:
@@ -76,8 +83,14 @@ def wanted_rows(source: DiffSource, wanted: Choice, evaluator: Evaluator) -> pa.
 
 
 def wanted_counts(source: DiffSource, wanted: Choice, evaluator: Evaluator) -> DiffCounts:
-    """How many rows are wanted, and cells in the modified ones."""
+    """How many rows are wanted."""
     if wanted.is_plain:
-        check_columns(wanted, source.compared(), source.name)
         return source.counts(wanted.ignore)
-    return count_rows(wanted_rows(source, wanted, evaluator))
+    return count_rows(wanted_rows(source, wanted, evaluator))[0]
+
+
+def wanted_cells(source: DiffSource, wanted: Choice, evaluator: Evaluator) -> int:
+    """How many cells differ in the modified ones among them."""
+    if wanted.is_plain:
+        return source.cells(wanted.ignore)
+    return count_rows(wanted_rows(source, wanted, evaluator))[1]

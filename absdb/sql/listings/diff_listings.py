@@ -11,12 +11,12 @@
 `to_lsn`, `to_time`, `to_snapshot` for the first database and `from_lsn`, … for the second. What one commit changed:
 `absdb_diff_summary('main', commit => '0/900')`, `absdb_diff('main', 'orders', commit => '0/900')`. The options of
 `absdb_diff` are those of `TableDiff.where`: `kinds`, `columns`, `ignore`, `tolerance`, `relative_tolerance`; WHERE and
-LIMIT do the rest. Called by listings.py.
+LIMIT do the rest. `by_content` compares rows by content with counts. Called by listings.py.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -27,6 +27,7 @@ from absdb.errors import InvalidInputError, NotFoundError
 from absdb.sql.duck.streams import RowStream
 from absdb.sql.query.names import Moment, NamedTable, alike, suggestion
 from absdb.sql.query.points import point_of
+from absdb.versioning.as_of import Point
 from absdb.versioning.commit_diff import commit_diff
 from absdb.versioning.diff import Diff
 from absdb.versioning.diff_choice import check_columns, choice
@@ -36,11 +37,16 @@ from absdb.versioning.row_history import row_history
 
 
 def _diff(moment: Moment, to: Any = None, from_: Any = None, commit: Any = None, **points: Any) -> Diff:
-    """The difference; a database left out is an error, so that nobody compares what was not meant."""
     if commit is not None:
         if from_ is not None or points:
             raise InvalidInputError("a commit has a state before it and one after, and no other points")
         return commit_diff(moment.engine, point_of(moment, to), commit)
+    target, source = two_points(moment, to, from_, points)
+    return Diff(moment.engine, target=target, source=source)
+
+
+def two_points(moment: Moment, to: Any, from_: Any, points: Mapping[str, Any]) -> tuple[Point, Point]:
+    """The points to compare; a database left out is an error, so that nobody compares what was not meant."""
     if to is None or from_ is None:
         raise InvalidInputError(
             "two databases are compared", hint="such as 'staging', 'main': what staging has that main has not"
@@ -49,7 +55,7 @@ def _diff(moment: Moment, to: Any = None, from_: Any = None, commit: Any = None,
     for prefix, name in (("to_", to), ("from_", from_)):
         named = {key: value for key, value in points.items() if key.startswith(prefix)}
         sides.append(point_of(moment, name, prefix, **named))
-    return Diff(moment.engine, target=sides[0], source=sides[1])
+    return sides[0], sides[1]
 
 
 def _branch_diff(moment: Moment, **arguments: Any) -> pa.Table:
@@ -72,6 +78,7 @@ def _rows(
     ignore: Any = None,
     tolerance: Any = None,
     relative_tolerance: Any = None,
+    by_content: Any = None,
     **arguments: Any,
 ) -> RowStream:
     if arguments.get("commit") is not None and table is None:
@@ -79,6 +86,8 @@ def _rows(
     diff = _diff(moment, **arguments)
     if not isinstance(table, str):
         raise InvalidInputError("the third argument names a table", hint="such as 'orders'")
+    if by_content:
+        return _content(diff, table, ignore, (kinds, columns, tolerance, relative_tolerance))
     names = diff.common_names()
     name = alike({each: each for each in names}, table)
     if name is None:
@@ -95,6 +104,16 @@ def _rows(
     check_columns(wanted, source.compared(), name)
     evaluator = moment.engine.evaluator
     return RowStream(source.schema(wanted.ignore), lambda: wanted_rows(source, wanted, evaluator))
+
+
+def _content(diff: Diff, table: str, ignore: Any, others: tuple[Any, ...]) -> RowStream:
+    from absdb.sql.compare.content import content_of
+
+    if any(option is not None for option in others):
+        raise InvalidInputError("by content only ignore applies", hint="filter the rows with WHERE")
+    name = alike({each: each for each in diff.target_names()}, table) or table
+    found = content_of(diff, name, choice(ignore=ignore).ignore)
+    return RowStream(found.schema(), found.rows)
 
 
 def _number(value: Any) -> Any:
@@ -115,14 +134,12 @@ def history(moment: Moment, table: Any = None, key: Any = None) -> pa.Table:
     return row_history(moment.engine, found.schema, point.lineage, key_of(found.schema, given))
 
 
-_POINTS = (
-    "commit",
-    *(f"{side}_{unit}" for side in ("to", "from") for unit in ("lsn", "time", "snapshot")),
-)
-_OPTIONS = ("kinds", "columns", "ignore", "tolerance", "relative_tolerance")
+POINTS = tuple(f"{side}_{unit}" for side in ("to", "from") for unit in ("lsn", "time", "snapshot"))
+_STATES = ("commit", *POINTS)
+_OPTIONS = ("kinds", "columns", "ignore", "tolerance", "relative_tolerance", "by_content")
 DIFFS: dict[str, tuple[Callable[..., Any], tuple[str, ...]]] = {
-    "absdb_branch_diff": (_branch_diff, ("to", "from_", *_POINTS)),
-    "absdb_diff_summary": (_summary, ("to", "from_", *_POINTS)),
-    "absdb_schema_diff": (_schema, ("to", "from_", *_POINTS)),
-    "absdb_diff": (_rows, ("to", "from_", "table", *_OPTIONS, *_POINTS)),
+    "absdb_branch_diff": (_branch_diff, ("to", "from_", *_STATES)),
+    "absdb_diff_summary": (_summary, ("to", "from_", *_STATES)),
+    "absdb_schema_diff": (_schema, ("to", "from_", *_STATES)),
+    "absdb_diff": (_rows, ("to", "from_", "table", *_OPTIONS, *_STATES)),
 }

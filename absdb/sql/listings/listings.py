@@ -18,7 +18,7 @@ database may be qualified with it: `staging.absdb_log`. Called by rewrite.py.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -68,7 +68,11 @@ def function(path: Path) -> Callable[..., Any] | None:
 def _called(
     name: str, made: Callable[..., Any], parameters: tuple[str, ...], moment: Moment, /, **given: Any
 ) -> Any:
-    """The rows, with positional arguments under the names of the parameters."""
+    return made(moment, **named_arguments(name, parameters, given))
+
+
+def named_arguments(name: str, parameters: tuple[str, ...], given: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of a call, positional ones (`argN`) under their parameters' names; a last `key` takes several."""
     named: dict[str, Any] = {}
     rest: list[Any] = []
     for key, value in given.items():
@@ -86,7 +90,7 @@ def _called(
         named[key] = value
     if rest:
         named["key"] = (named["key"], *rest)
-    return made(moment, **named)
+    return named
 
 
 def _tables(moment: Moment, database: str | None = None, **points: Any) -> pa.Table:

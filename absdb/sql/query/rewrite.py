@@ -43,6 +43,8 @@ from absdb.sql.text.tokens import Kind, quoted
 from absdb.versioning.as_of import resolve
 
 VIEWS_DEEP_MAX = 32
+QUERY_DIFF = "absdb_query_diff"
+_QUERIES = ("query", "query_table", QUERY_DIFF)
 _NO_ALIAS_AFTER = {"DESCRIBE", "DESC", "SUMMARIZE", "TABLE", "SHOW"}
 
 
@@ -107,7 +109,7 @@ class Rewriter:
 
     def knows_function(self, path: Sequence[str]) -> bool:
         """Whether a table function is one of ours, or a macro of a database."""
-        if listings.function(tuple(path)) is not None:
+        if listings.function(tuple(path)) is not None or tuple(path) == (QUERY_DIFF,):
             return True
         return find_entity(self.moment, "macro", tuple(path)) is not None
 
@@ -349,7 +351,7 @@ class _Names:
     def _table_calls(self) -> list[Edit]:
         edits = []
         for call in self.query.syntax.table_calls:
-            if len(call.path) == 1 and call.path[0].casefold() in ("query", "query_table"):
+            if len(call.path) == 1 and call.path[0].casefold() in _QUERIES:
                 edits.append(self._queried(call))
                 continue
             made = listings.function(call.path)
@@ -368,10 +370,16 @@ class _Names:
         return edits
 
     def _queried(self, call: Call) -> Edit:
-        """`query('…')` and `query_table(…)`: the query that the text stands for."""
+        """`query('…')`, `query_table(…)`, `absdb_query_diff(…)`: the query that the text stands for."""
         start, stop, arguments = self.arguments(call)
+        name = call.path[0].casefold()
         try:
-            text = self.rewriter.nested_text(query_of(call.path[0].casefold(), arguments))
+            if name == QUERY_DIFF:
+                from absdb.sql.compare.called import called_text
+
+                text = f"({called_text(self.rewriter, arguments)})"
+            else:
+                text = self.rewriter.nested_text(query_of(name, arguments))
         except AbsdbError as error:
             said = error.message.split("\n")[0]
             raise error_at(self.text, start, f"in {call.path[0]}(): {said}", hint=error.hint) from error
