@@ -5,17 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
+
 from absdb.engine.frames import listing
-from absdb.reprs import grid, html, page, rows_of
+from absdb.reprs import counted, grid, html, page, rows_of
 from absdb.row_diff import ContentDiff, RowDiff
 from absdb.versioning import diff as states
 from absdb.versioning import table_diff
 from absdb.versioning.diff_choice import choice
+from absdb.versioning.diff_rows import DIFF_TYPES
 from absdb.versioning.diff_source import TableSource
 from absdb.versioning.listing import schema_changes
 
 if TYPE_CHECKING:
     import pandas as pd
+
+TABLES_SHOWN = 5
+ROWS_OF_A_TABLE = 5
 
 
 class TableDiff(RowDiff):
@@ -90,7 +96,16 @@ class Diff:
 
     def _shown(self) -> str:
         target, source = self._diff.target, self._diff.source
-        summary = self._diff.summary()
+        summary = self._diff.summary(cells=True)
         facts = [f"against {source.database.name} @ {source.lsn}", *([] if summary else ["no difference"])]
-        rows = grid(["table", "operation", "rows"], rows_of(summary))
-        return page("Diff", f"{target.database.name} @ {target.lsn}", facts, rows)
+        rows = grid(["table", "operation", "rows", "cells"], rows_of(summary))
+        return page("Diff", f"{target.database.name} @ {target.lsn}", facts, rows, *self._tables(summary))
+
+    def _tables(self, summary: pa.Table) -> Iterator[str]:
+        """The first rows that differ in the first tables in which any do."""
+        rows = zip(summary["table_name"].to_pylist(), summary["operation"].to_pylist(), strict=True)
+        names = list(dict.fromkeys(name for name, operation in rows if operation in DIFF_TYPES))
+        for name in names[:TABLES_SHOWN]:
+            yield page("", name, [], self[name].shown_rows(ROWS_OF_A_TABLE))
+        if len(names) > TABLES_SHOWN:
+            yield page("", "", [f"… and {counted(len(names) - TABLES_SHOWN, 'more table')}"])

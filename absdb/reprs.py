@@ -21,9 +21,9 @@ COLUMNS_SHOWN = 20
 CELL_CHARACTERS_MAX = 60
 TEXT_CELL_MAX = 40
 TEXT_WIDTH = 110
-_MUTED = "color:var(--jp-content-font-color2,#666)"
+MUTED = "color:var(--jp-content-font-color2,#666)"
 _HEAD = "color:var(--jp-content-font-color1,inherit)"
-_CELL = (
+CELL_STYLE = (
     "padding:2px 16px 2px 0;white-space:nowrap;border:0;border-bottom:1px solid var(--jp-border-color2,#ddd)"
 )
 
@@ -48,8 +48,8 @@ def page(kind: str, name: str, facts: Iterable[str], *parts: str) -> str:
     """A block of HTML: kind, name and facts in one line, then the parts."""
     line = " · ".join(escape(fact) for fact in facts)
     head = (
-        f'<div style="{_HEAD}"><span style="{_MUTED}">{escape(kind)}</span> '
-        f'<b>{escape(name)}</b> <span style="{_MUTED}">{line}</span></div>'
+        f'<div style="{_HEAD}"><span style="{MUTED}">{escape(kind)}</span> '
+        f'<b>{escape(name)}</b> <span style="{MUTED}">{line}</span></div>'
     )
     return f'<div class="absdb-repr">{head}{"".join(parts)}</div>'
 
@@ -70,7 +70,7 @@ def grid(
     beyond = len(names) - COLUMNS_SHOWN
     names, types = names[:COLUMNS_SHOWN], types[:COLUMNS_SHOWN]
     shown = [row[:COLUMNS_SHOWN] for row in rows[:ROWS_SHOWN]]
-    cells = [f"{_CELL};text-align:{_side([row[at] for row in shown])}" for at in range(len(names))]
+    cells = [f"{CELL_STYLE};text-align:{_side([row[at] for row in shown])}" for at in range(len(names))]
     heads = [escape(name) for name in names]
     if types:
         heads = [
@@ -78,7 +78,7 @@ def grid(
             for head, type in zip(heads, types, strict=True)
         ]
     head = "".join(
-        f'<th style="{style};{_MUTED};font-weight:normal">{text}</th>'
+        f'<th style="{style};{MUTED};font-weight:normal">{text}</th>'
         for style, text in zip(cells, heads, strict=True)
     )
     body = "".join(
@@ -90,7 +90,7 @@ def grid(
     left = (len(rows) if total is None else total) - len(shown)
     notes = [f"{left:,} more"] if left > 0 else []
     notes += [counted(beyond, "more column")] if beyond > 0 else []
-    more = f'<div style="{_MUTED}">… and {", ".join(notes)}</div>' if notes else ""
+    more = f'<div style="{MUTED}">… and {", ".join(notes)}</div>' if notes else ""
     table = f'<table style="border-collapse:collapse;margin:4px 0"><thead><tr>{head}</tr></thead>'
     return f"{table}<tbody>{body}</tbody></table>{more}"
 
@@ -135,7 +135,7 @@ def _side(values: Sequence[Any]) -> str:
 def cell(value: Any) -> str:
     """One escaped cell; NULL is muted, long text is cut, floats have no digits that only rounding made."""
     if value is None:
-        return f'<span style="{_MUTED}">NULL</span>'
+        return f'<span style="{MUTED}">NULL</span>'
     if isinstance(value, float):
         value = float(f"{value:.15g}")  # 10.35702, not 10.357019999999999
     text = value if isinstance(value, str) else str(value)

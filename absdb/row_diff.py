@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Self
 
 import pyarrow as pa
 
+from absdb.diff_reprs import diff_grid, marked_counts, marked_rows
 from absdb.engine.expressions import Evaluator
 from absdb.engine.frames import to_pandas
-from absdb.reprs import ROWS_SHOWN, grid, html, page, plain, rows_of
+from absdb.reprs import ROWS_SHOWN, html, page, plain
 from absdb.versioning.diff_choice import Choice, check_columns, choice, chosen
 from absdb.versioning.diff_counts import DiffCounts, count_content
 from absdb.versioning.diff_source import DiffSource, wanted_cells, wanted_counts, wanted_rows
@@ -71,9 +72,11 @@ class DiffRows:
         return ", ".join(f"{count:,} {kind}" for kind, count in self.counts()._asdict().items())
 
     def _shown(self) -> str:
-        first = first_of(self.to_batches(), ROWS_SHOWN)
-        rows = grid(first.column_names, rows_of(first), total=len(self))
-        return page("Diff", self._name, [self._told()], rows)
+        return page("Diff", self._name, [self._told()], self.shown_rows(ROWS_SHOWN))
+
+    def shown_rows(self, count: int) -> str:
+        """The first rows as HTML, which says how many are left out."""
+        raise NotImplementedError
 
 
 class RowDiff(DiffRows):
@@ -139,6 +142,12 @@ class RowDiff(DiffRows):
         """The rows as a stream of record batches, with bounded memory."""
         return wanted_rows(self._source, self._choice, self._evaluator)
 
+    def shown_rows(self, count: int) -> str:
+        """The first rows as HTML with what changed marked, which says how many are left out."""
+        names = [name for name in self._source.compared() if name not in self._choice.ignore]
+        columns, rows = marked_rows(first_of(self.to_batches(), count), names)
+        return diff_grid(columns, rows, keys=len(columns) - len(names), total=len(self))
+
 
 class ContentDiff(DiffRows):
     """Distinct rows that one side has more often than the other.
@@ -179,3 +188,9 @@ class ContentDiff(DiffRows):
     def to_batches(self) -> pa.RecordBatchReader:
         """The rows as a stream of record batches."""
         return chosen(self._rows(), [], self._choice, self._evaluator)
+
+    def shown_rows(self, count: int) -> str:
+        """The first distinct rows as HTML with both counts, which says how many are left out."""
+        first = first_of(self.to_batches(), count)
+        total = sum(batch.num_rows for batch in self.to_batches())
+        return diff_grid(*marked_counts(first), keys=0, total=total)

@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("errors",),
-    ("ids", "clock", "settings", "setting_kinds", "paths", "progress", "reprs"),
+    ("ids", "clock", "settings", "setting_kinds", "paths", "progress", "reprs", "diff_reprs"),
     ("io",),
     ("wal", "pages", "objectstore"),
     ("catalog",),
@@ -66,6 +66,7 @@ DOORS = frozenset(FLOORS[-1])
 ACQUAINTED = {
     ("settings", "paths"),
     ("settings", "setting_kinds"),
+    ("diff_reprs", "reprs"),
     ("table", "table_columns"),
     ("database_tables", "table"),
     ("transaction", "database_tables"),

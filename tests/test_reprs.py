@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from html import escape
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -12,6 +14,7 @@ import pytest
 import absdb
 from absdb import reprs
 
+MINUS = "\N{MINUS SIGN}"
 EVIL = "<script>alert('&\"')</script>"
 
 
@@ -27,7 +30,7 @@ class Shown(HTMLParser):
         assert not self.open
 
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
-        assert tag in {"div", "span", "b", "table", "thead", "tbody", "tr", "th", "td", "br"}
+        assert tag in {"div", "span", "b", "table", "thead", "tbody", "tr", "th", "td", "br", "del"}
         assert {name for name, _ in attributes} <= {"style", "class"}
         if tag == "td":
             self.cells.append("")
@@ -102,8 +105,64 @@ def test_html_shows_what_matters(shop, main):
     assert Shown(shop._repr_html_()).cells == ["main", "2", str(shop.lsn), "NULL"]
     branch = main.branch("b")
     branch["orders"].delete([1, 2])
-    assert Shown(branch.diff(main)._repr_html_()).cells == ["orders", "removed", "2"]
+    cells = Shown(branch.diff(main)._repr_html_()).cells
+    assert cells == ["orders", "removed", "2", "NULL", *(MINUS, "1", "new"), *(MINUS, "2", "new")]
     assert "no difference" in "".join(Shown(main.diff(main)._repr_html_()).text)
+
+
+def test_html_of_a_diff_marks_what_changed(main):
+    branch = main.branch("b")
+    branch["orders"].add_column("n", "int64", default=1)
+    branch["orders"].update([{"id": 1, "status": EVIL}, {"id": 2, "n": None}])
+    branch["orders"].delete(3)
+    branch["orders"].insert({"id": 99, "status": None, "n": 5})
+    html = branch.diff(main)["orders"]._repr_html_()
+    assert "<script" not in html
+    assert Shown(html).cells == [
+        *("~", "1", f"new {EVIL}", "1"),
+        *("~", "2", "new", "1 NULL"),
+        *(MINUS, "3", "new", "1"),
+        *("+", "99", "NULL", "5"),
+    ]
+    assert re.findall("<del[^>]*>(.*?)</del> <b>(.*?)</b>", html) == [
+        ("new", escape(EVIL)),
+        ("1", re.findall("<span[^>]*>NULL</span>", html)[0]),
+    ]
+    assert "1 added, 2 modified, 1 removed" in "".join(Shown(html).text)
+    modified = Shown(branch.diff(main)["orders"].where(kinds="modified", ignore="n")._repr_html_())
+    assert modified.cells == ["~", "1", f"new {EVIL}"]
+
+
+def test_html_of_a_diff_says_what_it_leaves_out(main):
+    names = [f"c{n}" for n in range(40)]
+    for table in range(7):
+        rows = pa.table({"id": range(30), **{name: ["x" * 500] * 30 for name in names}})
+        main.create_table(f"wide{table}", rows, key="id")
+    branch = main.branch("b")
+    for table in range(7):
+        rows = [{"id": n, "c35": "x" * 400 + "y" + "x" * 99} for n in range(30)]
+        branch[f"wide{table}"].update(rows)
+    html = branch.diff(main)["wide0"]._repr_html_()
+    shown = Shown(html)
+    assert "… and 20 more, 21 more columns" in shown.text
+    assert "c35" in shown.text
+    assert {cell for cell in shown.cells if "y" in cell} == {f"…{'x' * 58}… …{'x' * 20}y{'x' * 37}…"}
+    whole = branch.diff(main)._repr_html_()
+    assert len(whole) < 200_000
+    assert "… and 2 more tables" in "".join(Shown(whole).text)
+    assert "wide4" in Shown(whole).text
+
+
+def test_html_of_rows_by_content_shows_both_counts(main):
+    main.create_table("events", [{"what": "a"}] * 3 + [{"what": "b"}])
+    branch = main.branch("b")
+    branch.sql("DELETE FROM events WHERE what = 'b'")
+    branch["events"].insert({"what": "a"})
+    assert Shown(branch.diff(main).by_content("events")._repr_html_()).cells == [
+        *("+", "a", "3 4"),
+        *(MINUS, "b", "1 0"),
+    ]
+    assert Shown(branch.query_diff("FROM orders", main, key="id")._repr_html_()).cells == []
 
 
 def test_html_of_an_empty_table_shows_its_columns(main):

@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import pyarrow as pa
 
@@ -56,9 +57,19 @@ def show(result: Result, printing: Printing, started: float) -> None:
     _remark(printing, rows, started)
 
 
-def print_rows(batches: pa.RecordBatchReader, printing: Printing) -> tuple[int, int]:
-    """Print a stream of rows; how many were printed and how many were not."""
-    writer = writer_of(printing.format, printing.write, printing.screen)
+class RowWriter(Protocol):
+    """Writes rows as they come: `begin` with the columns, `batch` for each batch, `end`."""
+
+    def begin(self, schema: pa.Schema) -> None: ...
+    def batch(self, batch: pa.RecordBatch) -> None: ...
+    def end(self) -> None: ...
+
+
+def print_rows(
+    batches: pa.RecordBatchReader, printing: Printing, writer: RowWriter | None = None
+) -> tuple[int, int]:
+    """Print a stream of rows, with the format's writer or another; how many were printed and how many were not."""
+    writer = writer or writer_of(printing.format, printing.write, printing.screen)
     writer.begin(batches.schema)
     shown = left = 0
     ended = False

@@ -132,6 +132,23 @@ def test_rows_fit_the_terminal_and_keep_their_key(environment, shop):
     assert max(len(line) for line in shown.splitlines()) <= 100
 
 
+def test_rows_that_differ_at_a_terminal(environment, shop):
+    with absdb.connect(shop) as instance:
+        wide = {"id": [1, 2], **{f"c{number}": ["as it was" * 3] * 2 for number in range(9)}}
+        staging = instance["main"].create_table("wide", wide, key="id") and instance["main"].branch("b")
+        staging["wide"].update({"id": 1, "c7": "as it is"})
+        staging["wide"].delete(2)
+    _, shown = at_a_terminal(environment, "-i", shop, "diff", "main..b", "wide")
+    assert "\x1b[9mas it wasas it wasas it was\x1b[0m → " in shown
+    assert "\x1b[31m\x1b[1m\N{MINUS SIGN}" in shown
+    assert "… 7 more columns: c1, c2, c3" in shown
+    assert max(len(line) for line in re.sub(r"\x1b\[\d*m", "", shown).splitlines()) <= 100
+    _, plain = at_a_terminal({**environment, "NO_COLOR": "1"}, "-i", shop, "diff", "main..b", "wide")
+    assert "~  1   as it wasas it wasas it was" in plain
+    assert " → as it is" in plain
+    assert "\x1b" not in plain
+
+
 @pytest.mark.slow
 def test_the_demo_tells_its_story(process, tmp_path):
     ran = process("demo", "--keep", tmp_path / "flights", cwd=tmp_path)

@@ -10,6 +10,7 @@ import pytest
 
 import absdb
 
+MINUS = "\N{MINUS SIGN}"
 LOADED = [
     {"id": 1, "status": "new", "total": 1.5},
     {"id": 2, "status": "paid", "total": 2.0},
@@ -162,6 +163,12 @@ def test_a_point_is_named_in_three_ways(on_shop):
         (["blame", "order"], 1, "did you mean 'orders'"),
         (["blame", "orders", "--key", "x"], 1, "do not fit"),
         (["blame", "orders", "--columns", "id,nope"], 1, "nope"),
+        (["diff", "main..staging", "orders", "customers"], 2, "a table at most"),
+        (["diff", "main..staging", "--kind", "added"], 2, "for the rows of a table"),
+        (["diff", "main..staging", "nope"], 1, "no table 'nope' on both sides"),
+        (["diff", "main..staging", "orders", "--ignore", "nope"], 1, "is not a column that is compared"),
+        (["diff", "main..staging", "orders", "--tolerance", "-1"], 1, "no tolerance"),
+        (["diff", "main..staging", "orders", "--where", "1"], 1, "is no condition"),
         (["restore"], 2, "to which point"),
         (["log", "--limit", "many"], 2, "--limit"),
         (["frobnicate"], 2, "No such command"),
@@ -188,8 +195,8 @@ def test_at_shows_rows(on_shop):
 
 def test_diff(on_shop):
     expected = [
-        {"table_name": "orders", "operation": name, "row_count": 1}
-        for name in ("added", "modified", "removed")
+        {"table_name": "orders", "operation": name, "row_count": 1, "cell_count": cells}
+        for name, cells in (("added", None), ("modified", 1), ("removed", None))
     ]
     assert on_shop("diff", "--stat", "main", "staging", "--json").json == expected
     assert on_shop("diff", "main..staging", "--json").json == expected
@@ -231,8 +238,10 @@ def test_blame_by_a_key_of_several_columns(run, tmp_path):
 
 def test_the_diff_of_one_commit(on_shop):
     lsn = next(row["lsn"] for row in on_shop("log", "-d", "staging", "--json").json if row["rows_deleted"])
-    changed = [{"table_name": "orders", "operation": "removed", "row_count": 1}]
+    changed = [{"table_name": "orders", "operation": "removed", "row_count": 1, "cell_count": None}]
     assert on_shop("diff", "staging", "--commit", lsn, "--json").json == changed
+    rows = on_shop("diff", "staging", "orders", "--commit", lsn, "--json").json
+    assert [(row["diff_type"], row["id"]) for row in rows] == [("removed", 4)]
 
 
 def test_bisect_shows_the_commit_and_what_it_changed(on_shop):
@@ -247,6 +256,53 @@ def test_bisect_shows_the_commit_and_what_it_changed(on_shop):
     assert shown["commit"]["author"] == "kim"
     assert shown["changes"] == [{"table_name": "orders", "operation": "removed", "row_count": 1}]
     assert on_shop(*args).out.startswith(f"lsn       {bad['lsn']}\n")
+
+
+def test_rows_that_differ(on_shop):
+    lines = on_shop("diff", "main", "staging", "orders")
+    assert lines.code == 0
+    assert lines.out.splitlines() == [
+        "   id  status      total",
+        "~   1  new → paid  1.5",
+        f"{MINUS}   4  NULL        4",
+        "+   9  new         9",
+    ]
+    assert on_shop("diff", "main..staging", "orders", "-q").out == lines.out
+    rows = on_shop("diff", "main..staging", "orders", "--json").json
+    assert [(row["diff_type"], row["id"], row["changed"]) for row in rows] == [
+        ("modified", 1, ["status"]),
+        ("removed", 4, None),
+        ("added", 9, None),
+    ]
+    assert on_shop("diff", "main", "main", "orders").out == "no difference\n"
+    assert on_shop("diff", "main", "main", "orders", "--json").json == []
+    limited = on_shop("diff", "main..staging", "orders", "--limit", "1")
+    assert (len(limited.out.splitlines()), limited.err.splitlines()[-1]) == (2, "… 2 more rows")
+    assert on_shop("diff", "main..main", "orders", "--snapshot", "before").out == "no difference\n"
+
+
+@pytest.mark.parametrize(
+    ("options", "found"),
+    [
+        (["--kind", "added", "--kind", "removed"], [4, 9]),
+        (["--columns", "status"], [1]),
+        (["--where", "to_total > 2"], [9]),
+        (["--ignore", "status, total"], [4, 9]),
+        (["--tolerance", "0.5", "--limit", "1"], [1]),
+    ],
+)
+def test_rows_that_are_wanted_of_a_diff(on_shop, options, found):
+    rows = on_shop("diff", "main..staging", "orders", "--json", *options).json
+    assert [row["id"] for row in rows] == found
+
+
+def test_the_exit_code_of_a_diff(on_shop):
+    for args in (["main", "staging"], ["main", "staging", "orders"], ["main..staging", "orders", "--stat"]):
+        assert on_shop("diff", *args).code == 0
+        assert on_shop("diff", *args, "--exit-code").code == 1
+    assert on_shop("diff", "main", "main", "--exit-code").code == 0
+    assert on_shop("diff", "main", "main", "orders", "--exit-code").code == 0
+    assert on_shop("diff", "main", "staging", "customers", "--stat", "--exit-code").code == 0
 
 
 def test_restore(on_shop, rows_of):
