@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import pyarrow as pa
 
+from absdb.engine.expressions import Evaluator
 from absdb.engine.frames import listing
 from absdb.reprs import counted, grid, html, page, rows_of
 from absdb.row_diff import ContentDiff, RowDiff
 from absdb.versioning import diff as states
 from absdb.versioning import table_diff
-from absdb.versioning.diff_choice import choice
+from absdb.versioning.diff_choice import Choice, choice
 from absdb.versioning.diff_rows import DIFF_TYPES
-from absdb.versioning.diff_source import TableSource
+from absdb.versioning.diff_source import DiffSource, TableSource
 from absdb.versioning.listing import schema_changes
 
 if TYPE_CHECKING:
@@ -35,7 +36,25 @@ class TableDiff(RowDiff):
     change, not the size.
     """
 
-    __slots__ = ()
+    __slots__ = ("_whole",)
+
+    def __init__(
+        self, source: DiffSource, evaluator: Evaluator, wanted: Choice | None = None, *, whole: states.Diff
+    ) -> None:
+        super().__init__(source, evaluator, wanted)
+        self._whole = whole
+
+    def _with(self, wanted: Choice) -> Self:
+        return type(self)(self._source, self._evaluator, wanted, whole=self._whole)
+
+    def patch(self, *, transaction: bool = True) -> Iterator[str]:
+        """SQL that gives the table on the source's side the definition and the rows of the target's side.
+
+        As `Diff.patch`, of this table alone, and with the rows that `where` leaves.
+        """
+        from absdb.sql.compare.patch import patch
+
+        return patch(self._whole, table=self._name, wanted=self._choice, transaction=transaction)
 
 
 class Diff:
@@ -63,7 +82,7 @@ class Diff:
         return self._of(self._diff.table(name))
 
     def _of(self, diff: table_diff.TableDiff) -> TableDiff:
-        return TableDiff(TableSource(diff), self._diff.engine.evaluator)
+        return TableDiff(TableSource(diff), self._diff.engine.evaluator, whole=self._diff)
 
     def by_content(self, name: str, *, ignore: str | Sequence[str] = ()) -> ContentDiff:
         """The distinct rows of a table that one side has more often than the other, with both counts.
@@ -76,6 +95,20 @@ class Diff:
 
         found = content_of(self._diff, name, choice(ignore=ignore).ignore)
         return ContentDiff(found.name, found.rows, self._diff.engine.evaluator)
+
+    def patch(self, *, transaction: bool = True) -> Iterator[str]:
+        """SQL statements that, run where the source is, make what the target is; one text a statement.
+
+        Definitions first, then rows: DELETE and UPDATE by key, INSERT, in an order that keeps foreign keys, between
+        BEGIN and COMMIT unless `transaction` is False. Rows of tables without a key go by content. A constraint that no
+        order would keep at each statement is taken off and put back. InvalidInputError, before the first statement,
+        names what SQL cannot express, such as another order of columns. Memory is bounded; the cost follows the change.
+
+            main.sql("".join(staging.diff(main).patch()))     # main becomes what staging is
+        """
+        from absdb.sql.compare.patch import patch
+
+        return patch(self._diff, transaction=transaction)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._diff.common_names())

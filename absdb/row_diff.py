@@ -128,6 +128,9 @@ class RowDiff(DiffRows):
             limit=limit,
         )
         check_columns(wanted, self._source.compared(), self._source.name)
+        return self._with(wanted)
+
+    def _with(self, wanted: Choice) -> Self:
         return type(self)(self._source, self._evaluator, wanted)
 
     def counts(self) -> DiffCounts:

@@ -38,6 +38,7 @@ def _names(ctx: click.Context, param: click.Parameter, value: str | None) -> lis
         "absdb diff main staging",
         "absdb diff main..staging orders",
         "absdb diff main staging orders --where 'to_total > from_total' --ignore loaded_at",
+        "absdb diff main..staging --patch > staging.sql",
         "absdb diff --stat main --snapshot before",
         "absdb diff --stat main --commit 0/1048576",
     ],
@@ -55,6 +56,7 @@ def _names(ctx: click.Context, param: click.Parameter, value: str | None) -> lis
 @click.option(
     "--stat", is_flag=True, help="The summary only: rows and cells in each table. The default without TABLE."
 )
+@click.option("--patch", is_flag=True, help="SQL that, run on SOURCE, makes it what TARGET is.")
 @click.option("--kind", "kinds", type=click.Choice(DIFF_TYPES), multiple=True, help="Only rows of this kind.")
 @click.option(
     "--columns", callback=_names, metavar="NAMES", help="Only rows in which one of these columns changed."
@@ -76,6 +78,7 @@ def command(
     when: When,
     commit: str | None,
     stat: bool,
+    patch: bool,
     kinds: Sequence[str],
     limit: int | None,
     exit_code: bool,
@@ -98,6 +101,8 @@ def command(
         raise click.UsageError(
             "give two databases, or one and a point or a commit: absdb diff --stat main --snapshot before"
         )
+    if patch and (stat or call.as_json or limit is not None):
+        raise click.UsageError("--patch prints SQL, whole; leave --stat, --json and --limit out")
     wanted = choice(kinds=list(kinds) or None, **options)
     if (target if commit else table) is None and wanted != Choice():
         raise click.UsageError("these options are for the rows of a table: absdb diff main staging orders")
@@ -111,7 +116,9 @@ def command(
             before, after = session.point(source, when), session.point(target or source)
             diff = Diff(session.engine, source=before, target=after)
         call.output.note(f"from {source} @ {diff.source.lsn} to {target or source} @ {diff.target.lsn}")
-        if table is None or stat:
+        if patch:
+            differs = _patch(diff, table, wanted)
+        elif table is None or stat:
             differs = _summary(call, diff, table)
         else:
             differs = _rows(call, TableSource(diff.table(table)), wanted, limit, session.engine.evaluator)
@@ -126,6 +133,17 @@ def _summary(call: Call, diff: Diff, table: str | None) -> bool:
     found = [row for row in items(diff.summary(cells=True)) if table in (None, row["table_name"])]
     call.output.show(Listing(found, "no difference"))
     return bool(found)
+
+
+def _patch(diff: Diff, table: str | None, wanted: Choice) -> bool:
+    """Print the statements as they come; whether there are any."""
+    from absdb.sql.compare.patch import patch
+
+    write, found = standard_output(), False
+    for statement in patch(diff, table=table, wanted=wanted):
+        write(statement.encode())
+        found = True
+    return found
 
 
 def _rows(call: Call, source: TableSource, wanted: Choice, limit: int | None, evaluator: Evaluator) -> bool:

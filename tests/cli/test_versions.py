@@ -165,6 +165,7 @@ def test_a_point_is_named_in_three_ways(on_shop):
         (["blame", "orders", "--columns", "id,nope"], 1, "nope"),
         (["diff", "main..staging", "orders", "customers"], 2, "a table at most"),
         (["diff", "main..staging", "--kind", "added"], 2, "for the rows of a table"),
+        (["diff", "main..staging", "--patch", "--json"], 2, "--patch prints SQL"),
         (["diff", "main..staging", "nope"], 1, "no table 'nope' on both sides"),
         (["diff", "main..staging", "orders", "--ignore", "nope"], 1, "is not a column that is compared"),
         (["diff", "main..staging", "orders", "--tolerance", "-1"], 1, "no tolerance"),
@@ -294,6 +295,21 @@ def test_rows_that_differ(on_shop):
 def test_rows_that_are_wanted_of_a_diff(on_shop, options, found):
     rows = on_shop("diff", "main..staging", "orders", "--json", *options).json
     assert [row["id"] for row in rows] == found
+
+
+def test_a_patch_makes_the_source_what_the_target_is(on_shop, tmp_path):
+    patch = on_shop("diff", "main..staging", "--patch").out
+    assert patch.splitlines()[:3] == [
+        "BEGIN;",
+        'DELETE FROM "orders" WHERE "id" IN (4);',
+        'UPDATE "orders" SET "status" = \'paid\' WHERE "id" = 1;',
+    ]
+    assert on_shop("diff", "main..staging", "customers", "--patch").out == ""
+    assert "UPDATE" not in on_shop("diff", "main..staging", "orders", "--patch", "--kind", "added").out
+    (tmp_path / "staging.sql").write_text(patch)
+    assert on_shop("sql", "-f", tmp_path / "staging.sql").code == 0
+    assert on_shop("diff", "main..staging", "--exit-code").code == 0
+    assert on_shop("diff", "main..staging", "--patch", "--exit-code").out == ""
 
 
 def test_the_exit_code_of_a_diff(on_shop):

@@ -62,21 +62,21 @@ def _from_changes(names: Sequence[str], keys: Sequence[str], texts: Sequence[str
     def of(name: str, column: str) -> str:
         return f"{quoted(column)}::VARCHAR" if name in texts else quoted(column)
 
-    def side_of(name: str) -> str:
-        if name in keys:
-            return quoted(name)
-        return f"CASE WHEN side > 0 THEN {of(name, f'to_{name}')} ELSE {of(name, f'from_{name}')} END"
+    def side(prefix: str, sign: int) -> str:
+        own = (
+            f"{of(name, name if name in keys else prefix + name)} AS c{at}" for at, name in enumerate(names)
+        )
+        other = "removed" if sign > 0 else "added"
+        return f"SELECT {', '.join(own)}, {sign} AS side FROM given WHERE diff_type <> '{other}'"
 
     inner = columns(names)
-    sides = ", ".join(f"{side_of(name)} AS c{at}" for at, name in enumerate(names))
     given = ", ".join(f"{of(name, name)} AS c{at}" for at, name in enumerate(names))
     same = " AND ".join(f"net.c{at} IS NOT DISTINCT FROM t.c{at}" for at in range(len(names)))
     own = ", ".join(f"net.c{at} AS {quoted(name)}" for at, name in enumerate(names))
     return f"""
-        WITH net AS MATERIALIZED (
-            SELECT {inner}, sum(side)::BIGINT AS net
-            FROM (SELECT {sides}, side FROM changes CROSS JOIN (VALUES (1), (-1)) AS sides(side)
-                WHERE diff_type <> CASE WHEN side > 0 THEN 'removed' ELSE 'added' END)
+        WITH given AS MATERIALIZED (FROM changes),
+        net AS MATERIALIZED (
+            SELECT {inner}, sum(side)::BIGINT AS net FROM ({side("to_", 1)} UNION ALL {side("from_", -1)})
             GROUP BY {inner} HAVING sum(side) <> 0),
         held AS (
             SELECT {inner}, count(*) AS held FROM (SELECT {given} FROM target) t SEMI JOIN net ON {same}

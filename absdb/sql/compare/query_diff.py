@@ -134,7 +134,7 @@ def _keyed(shape: Shape, source: str, target: str) -> str:
         + ["count(*) AS n"]
     )
     by = ", ".join(f"{quoted(name)}" for name in shape.key)
-    own = [f"CASE WHEN t.n IS NULL THEN s.k{at} ELSE t.k{at} END" for at in keys]
+    own = [f"coalesce(t.k{at}, s.k{at})" for at in keys]
     twice = (
         "error('key (' || concat_ws(', ', "
         + ", ".join(f"coalesce({key}::VARCHAR, 'NULL')" for key in own)
