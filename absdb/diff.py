@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Self
 import pyarrow as pa
 
 from absdb.engine.expressions import Evaluator
-from absdb.engine.frames import listing
+from absdb.engine.frames import listing, to_pandas
 from absdb.reprs import counted, grid, html, page, rows_of
 from absdb.row_diff import ContentDiff, RowDiff
 from absdb.versioning import diff as states
@@ -46,6 +46,29 @@ class TableDiff(RowDiff):
 
     def _with(self, wanted: Choice) -> Self:
         return type(self)(self._source, self._evaluator, wanted, whole=self._whole)
+
+    def profile(self, quantiles: Sequence[float] = (0.25, 0.5, 0.75)) -> pd.DataFrame:
+        """One row a column of both sides whole, whatever `where` leaves: how it is filled and what it ranges over.
+
+        column, type, then from_ and to_ of: null_rate (0 to 1), distinct, min, max and each quantile (q25, …) of
+        numbers, dates and times. `distinct` and quantiles are estimates. Costs one scan of each side, with memory
+        bounded.
+        """
+        from absdb.sql.compare.profile import profile
+
+        return profile(self._whole.engine, self._whole.table(self._name), quantiles)
+
+    def group_totals(self, by: str | Sequence[str], of: str | Sequence[str] = ()) -> pd.DataFrame:
+        """For each value of the columns in `by`: from_rows and to_rows, and from_ and to_ sums of the columns in `of`.
+
+        Costs one scan of each side. NotFoundError for a column that one side has not.
+
+            d["orders"].group_totals("status", of="total")
+        """
+        from absdb.sql.compare.profile import group_totals
+
+        names = [[each] if isinstance(each, str) else list(each) for each in (by, of)]
+        return to_pandas(group_totals(self._whole.engine, self._whole.table(self._name), *names))
 
     def patch(self, *, transaction: bool = True) -> Iterator[str]:
         """SQL that gives the table on the source's side the definition and the rows of the target's side.

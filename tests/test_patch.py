@@ -254,12 +254,14 @@ def test_definitions(main):
         CREATE OR REPLACE MACRO m(x) AS x + 2;
         CREATE MACRO n(x, y := 1) AS TABLE SELECT x + y AS z;
         COMMENT ON VIEW v IS 'seen';
+        CREATE CHECK fine AS SELECT count(*) < 10 FROM t COMMENT 'it''s';
     """)
     text = apply(main, branch)
     assert text.index("CREATE SCHEMA") < text.index("DROP TABLE") < text.index('RENAME TO "gone"')
     copy = main.branch("copied")
     copy.sql(text)
     assert copy.sql("SELECT m(1), (SELECT count(*) FROM v), (SELECT z FROM n(1))").fetchall() == [(3, 3, 2)]
+    assert copy.sql("FROM absdb_checks").fetchall() == branch.sql("FROM absdb_checks").fetchall()
     assert copy.sql("FROM more.w").fetchall() == branch.sql("FROM more.w").fetchall()
     with pytest.raises(absdb.InvalidInputError, match="the order of the columns of table 't'"):
         main.diff(branch).patch()
@@ -425,6 +427,10 @@ def test_definitions_that_sql_cannot_express_are_named(main):
     first["t"].add_column("y", "int64", position=0)
     with pytest.raises(absdb.InvalidInputError, match="the order of the columns of table 't'"):
         first.diff(main).patch()
+    policies = main.branch("policies")
+    policies["t"].set_merge_policy(x="max")
+    with pytest.raises(absdb.InvalidInputError, match="other merge policies of table 't'"):
+        policies.diff(main).patch()
     second = main.branch("second")
     second.sql("DROP SEQUENCE s; CREATE SEQUENCE s START 9")
     with pytest.raises(absdb.InvalidInputError, match="another definition of sequence 's'"):

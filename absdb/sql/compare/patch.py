@@ -22,7 +22,7 @@ from absdb.errors import NotFoundError
 from absdb.ids import TableId
 from absdb.paths import normal_name
 from absdb.sql.compare.computed import computed
-from absdb.sql.compare.definitions import Definitions, table_path
+from absdb.sql.compare.definitions import Definitions, inexpressible, table_path
 from absdb.sql.compare.patch_changes import RowChanges, new_rows, rows_of
 from absdb.sql.compare.patch_entities import EntityChanges
 from absdb.sql.compare.patch_order import parents_first, renames
@@ -75,6 +75,8 @@ class _Patch:
         for both in self.both:  # once it is known which UNIQUE constraints are taken off
             self._references(both)
         for created in self.created:
+            if created.options:
+                raise inexpressible(f"the merge policies of table {created.full_name!r}")
             for column in created.columns:
                 self._new.type_of(created, column)
 

@@ -1,4 +1,4 @@
-"""Schemas, sequences, views and macros in a patch. Called by patch.py."""
+"""Schemas, sequences, views, macros and data checks in a patch. Called by patch.py."""
 
 from __future__ import annotations
 
@@ -8,16 +8,18 @@ from typing import Any
 from absdb.catalog.database import DatabaseCatalog
 from absdb.sql.compare.definitions import inexpressible, path_of
 from absdb.sql.text.tokens import literal, quoted
+from absdb.versioning.data_checks import checks_of
 
 Entity = Mapping[str, Any]
 
 
 class EntityChanges:
-    """The statements that make the schemas, sequences, views and macros of one catalog those of another."""
+    """The statements that make what a catalog has beside tables that of another."""
 
     def __init__(self, source: DatabaseCatalog, target: DatabaseCatalog) -> None:
         self._old, self._new = source.named, target.named
         self._spaces = source.namespaces, target.namespaces
+        self._checks = checks_of(source), checks_of(target)
         names = {_path(entity): number for number, entity in self._old.get("sequence", {}).items()}
         for number, after in self._new.get("sequence", {}).items():
             before = self._old.get("sequence", {}).get(number)
@@ -54,6 +56,12 @@ class EntityChanges:
                     before = None
                 if after.get("comment", "") != ("" if before is None else before.get("comment", "")):
                     yield f"COMMENT ON {kind.upper()} {_path(after)} IS {literal(after['comment'])};\n"
+        old, new = self._checks
+        for name, check in new.items():
+            if check != old.get(name):
+                comment = f" COMMENT {literal(check['comment'])}" if check["comment"] else ""
+                yield f"CREATE OR REPLACE CHECK {quoted(name)} AS {check['query']}\n{comment};\n"
+        yield from (f"DROP CHECK {quoted(name)};\n" for name in old if name not in new)
         for entity in self._gone("sequence"):
             yield f"DROP SEQUENCE {_path(entity)};\n"
         for name in self._spaces[0]:

@@ -48,7 +48,9 @@ class TableChanges:
         """InvalidInputError for what no statement does."""
         name = self.target.full_name
         if self.source.options != self.target.options:
-            raise inexpressible(f"other options of table {name!r}")
+            raise inexpressible(
+                f"other merge policies of table {name!r}", "set_merge_policy() sets them in Python"
+            )
         kept = [before.id for before, _ in self.pairs if before is not None]
         order = [column.id for column in self.source.columns if column.id in kept]
         if order != kept or None in [b for b, _ in self.pairs][: len(kept)]:
