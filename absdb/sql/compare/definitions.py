@@ -13,7 +13,7 @@ from absdb.catalog.schema import DEFAULT_NAMESPACE, Check, Column, Constraint, F
 from absdb.engine.engine import Engine
 from absdb.errors import InvalidInputError
 from absdb.ids import ColumnId
-from absdb.pages.types import describe_type
+from absdb.pages.types import describe_type, physical_type
 from absdb.sql.compare.literals import value_literal
 from absdb.sql.duck.connection import backend_of
 from absdb.sql.duck.types import arrow_type, duckdb_type
@@ -54,15 +54,30 @@ class Definitions:
             )
         return text
 
+    def cast_to(self, table: TableSchema, column: Column) -> str:
+        """The type in SQL that holds every value of the column; InvalidInputError if none does."""
+        backend = backend_of(self.engine)
+        text = duckdb_type(backend, column.type)
+        if getattr(physical_type(column.type), "unit", "") == "ns" and "NS" not in text:
+            raise inexpressible(
+                f"nanoseconds of column {column.name!r} of table {table.full_name!r}, a {describe_type(column.type)}"
+            )
+        return text
+
+    def shape(self, table: TableSchema) -> list[str]:
+        """Text that is the same for tables that are defined alike."""
+        columns = [self.column(table, column, kind=describe_type(column.type)) for column in table.columns]
+        return [*columns, *(self.constraint(table, constraint) for constraint in table.constraints)]
+
     def default(self, column: Column) -> str | None:
         """The column's default as an SQL expression; None if it has none, or counts by itself."""
         if column.default is not None and column.default.kind == "value":
             return value_literal(self.engine, column.default.value, column.type)
         return default_text(column, self.catalog)
 
-    def column(self, table: TableSchema, column: Column, start: int = 1) -> str:
-        """The column as CREATE TABLE has it; an identity counts from `start`."""
-        words = [quoted(column.name), self.type_of(table, column)]
+    def column(self, table: TableSchema, column: Column, start: int = 1, kind: str | None = None) -> str:
+        """The column as CREATE TABLE has it; an identity counts from `start`. `kind` stands for its type."""
+        words = [quoted(column.name), kind or self.type_of(table, column)]
         if column.generated is not None:
             words.append(f"GENERATED ALWAYS AS ({column.generated})")
         elif is_identity(column, self.catalog):

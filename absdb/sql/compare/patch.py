@@ -83,8 +83,8 @@ class _Patch:
     def _plan(self, pair: TablePair, wanted: Choice) -> None:
         source, target = pair.source, pair.target
         if source is not None and target is not None and not pair.related:
-            texts = (self._old.create_table(source, {}), self._new.create_table(target, {}))
-            if texts[0] != texts[1] or not target.key_names:
+            alike = self._old.shape(source) == self._new.shape(target) and source.options == target.options
+            if not alike or not target.key_names:
                 self.dropped.append(source)
                 self.created.append(target)
                 return
@@ -151,7 +151,8 @@ class _Patch:
             if not isinstance(constraint, ForeignKey) or parent is None or constraint in both.on:
                 continue
             free = set(constraint.references) != set(parent.target.key)
-            if free and (any(isinstance(c, Unique) for c in parent.off) or any(parent.rows.counts)):
+            moves = any(isinstance(c, Unique) for c in parent.off) or parent.changes.cast
+            if free and (moves or any(parent.rows.counts)):
                 both.off.append(next(c for c in both.source.constraints if c.name == constraint.name))
                 both.on.append(constraint)
 
@@ -170,13 +171,9 @@ class _Patch:
     def _definitions(self) -> Iterator[str]:
         if self.entities is not None:
             yield from self.entities.first()
-        for kind in (ForeignKey, object):
-            for both in self.both:
-                for constraint in both.off:
-                    if isinstance(constraint, kind) and (
-                        kind is ForeignKey or not isinstance(constraint, ForeignKey)
-                    ):
-                        yield f"ALTER TABLE {table_path(both.source)} DROP CONSTRAINT {quoted(constraint.name)};\n"
+        taken = [(both.source, constraint) for both in self.both for constraint in both.off]
+        for table, constraint in sorted(taken, key=lambda pair: not isinstance(pair[1], ForeignKey)):
+            yield f"ALTER TABLE {table_path(table)} DROP CONSTRAINT {quoted(constraint.name)};\n"
         for table in self.dropped:
             yield f"DROP TABLE {table_path(table)} CASCADE;\n"
         yield from renames([(both.source, both.target) for both in self.both])

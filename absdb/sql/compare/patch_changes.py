@@ -70,9 +70,10 @@ class RowChanges:
         there = {column.id for column in self.table.columns}
         skipped = {after.id for before, after in changes.cast if not _comparable(before, after)}
         self._kept = [
-            s for s in rows.columns
-            if s.target.id in there and s.target.id not in skipped and s.target.generated is None
-        ]  # fmt: skip
+            shared
+            for shared in rows.columns
+            if shared.target.id in there - skipped and shared.target.generated is None
+        ]
         left = [shared.name for shared in rows.columns if shared not in self._kept]
         self._rows = TableSource(without(rows, left))
         self._names = [shared.name for shared in self._kept if shared.name not in wanted.ignore]
@@ -80,12 +81,13 @@ class RowChanges:
         known = {shared.target.id for shared in self._kept} | set(self.table.key)
         self.filled = [c for c in self.table.columns if c.id not in known and c.generated is None]
         """Columns whose values the row diff does not tell."""
-        kinds = {column.name: new.type_of(self.table, column) for column in self.table.columns}
+        kinds = {column.name: new.cast_to(self.table, column) for column in self.table.columns}
         self._kinds = kinds
         self._patch = RowPatch(self._engine, table_path(self.table), self._key, kinds)
-        if not self._key and wanted != Choice():
+        if wanted != Choice() and (self.filled or not self._key):
+            reason = "columns that are made anew" if self._key else "no key"
             raise InvalidInputError(
-                f"table {self.table.full_name!r} has no key, so a patch takes all its rows",
+                f"table {self.table.full_name!r} has {reason}, so a patch takes all its rows",
                 hint="call patch() on the diff without options",
             )
 
@@ -168,12 +170,10 @@ class RowChanges:
         casts = {after.id: before for before, after in self._changes.cast}
         for column in self.filled:
             kind, before = self._kinds[column.name], casts.get(column.id)
-            made = value_literal(self._engine, column.initial_default, column.type) if before is None else ""
-            made = (
-                f"CAST({made} AS {kind})"
-                if before is None
-                else f"TRY_CAST(old.{quoted(before.name)} AS {kind})"
-            )
+            if before is not None:
+                made = f"TRY_CAST(old.{quoted(before.name)} AS {kind})"
+            else:
+                made = f"CAST({value_literal(self._engine, column.initial_default, column.type)} AS {kind})"
             names = [*self._key, column.name]
             chosen = ", ".join(f"new.{quoted(name)}" for name in names)
             text = f"""SELECT {chosen} FROM new JOIN old ON {self._same()}
