@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import click
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -111,7 +112,7 @@ def _sides(
     """(name, texts of the old values, of the new ones, which changed) of each compared column."""
     first, changed = batch.num_columns - 1 - 2 * len(compared), batch.column(batch.num_columns - 1)
     parents, names = pc.list_parent_indices(changed), changed.flatten()
-    rows = pa.array(range(batch.num_rows), parents.type)
+    rows = pa.array(np.arange(batch.num_rows), parents.type)
     for at, name in enumerate(compared):
         old, new = (_texts(batch.column(first + 2 * at + side)) for side in (0, 1))
         yield name, old, new, pc.is_in(rows, parents.filter(pc.equal(names, name)))
