@@ -103,15 +103,19 @@ def _changing(report: Report, main: absdb.Database, rows: int, frame: pa.Table) 
 
 def _diffing(report: Report, shop: absdb.Instance, main: absdb.Database, rows: int, frame: pa.Table) -> None:
     branch = main.branch("few")
-    report.add("diff, nothing changed", SYSTEM, rows, timed(lambda: branch.diff(main).summary()))
+    report.add("diff, nothing changed", SYSTEM, rows, timed(lambda: branch.diff(main).summary(cells=False)))
     branch["orders"].upsert(changed(frame, CHANGED, seed=77))
-    report.add(f"diff, {CHANGED} rows", SYSTEM, rows, timed(lambda: branch.diff(main).summary()))
+    report.add(f"diff, {CHANGED} rows", SYSTEM, rows, timed(lambda: branch.diff(main).summary(cells=False)))
     many = main.branch("many")
     many["orders"].upsert(changed(frame, rows // 10, seed=78))
-    report.add("diff, 10 % on one side", SYSTEM, rows, timed(lambda: many.diff(main).summary(), runs=3))
+    report.add(
+        "diff, 10 % on one side", SYSTEM, rows, timed(lambda: many.diff(main).summary(cells=False), runs=3)
+    )
     other = main.branch("other")
     other["orders"].upsert(changed(frame, rows // 10, seed=79))
-    report.add("diff, 10 % on both sides", SYSTEM, rows, timed(lambda: many.diff(other).summary(), runs=3))
+    report.add(
+        "diff, 10 % on both sides", SYSTEM, rows, timed(lambda: many.diff(other).summary(cells=False), runs=3)
+    )
     for name in ("few", "many", "other"):
         shop.drop_database(name)
 
