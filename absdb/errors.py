@@ -95,6 +95,11 @@ class MergeConstraintError(ConstraintError):
 class DataCheckError(ConstraintError):
     """A named data check does not hold: `checks`, the names of those that failed; `rows`, a frame for each."""
 
+    @property
+    def rows(self) -> Any:
+        """Name of each check that failed → a pandas frame of the first rows that offend."""
+        return {name: found.to_pandas() for name, found in self.facts["rows"].items()}
+
 
 class ConflictError(AbsdbError):
     """Somebody else was first; running the transaction again may succeed."""

@@ -14,7 +14,10 @@ import pyarrow as pa
 from absdb.engine.engine import Engine
 from absdb.engine.transaction import Transaction
 from absdb.errors import DataCheckError, InvalidInputError, QueryError
+from absdb.sql.dispatch import QUERIES, verb_of
 from absdb.sql.session import Session
+from absdb.sql.text.parsed import Statement
+from absdb.sql.text.tokens import statements_of
 from absdb.versioning.as_of import Point
 from absdb.versioning.data_checks import checks_of
 from absdb.versioning.merge import Checks
@@ -39,7 +42,18 @@ def check_query(scope: Scope, query: str) -> None:
     if not isinstance(query, str):
         raise InvalidInputError(f"a check is an SQL query, not {type(query).__name__}")
     with Session(scope) as session:
-        session.sql(f"EXPLAIN {query}").close()
+        session.sql(_one_query(query)).close()
+
+
+def _one_query(text: str) -> str:
+    """The text, if it is one query: a check that changed something would do so whenever it is run."""
+    statements = statements_of(text)
+    if len(statements) != 1 or verb_of(Statement.read(statements[0])) not in QUERIES:
+        raise QueryError(
+            f"{text!r} is not one query, as a check has to be",
+            hint="such as SELECT * FROM orders WHERE total <= 0, which holds if there are no rows",
+        )
+    return statements[0]
 
 
 def run_checks(scope: Scope, queries: Mapping[str, str] | None = None) -> list[CheckResult]:
@@ -52,7 +66,7 @@ def run_checks(scope: Scope, queries: Mapping[str, str] | None = None) -> list[C
 def _run(scope: Scope, name: str, query: str) -> CheckResult:
     try:
         with Session(scope) as session:
-            result = session.sql(query)
+            result = session.sql(_one_query(query))
             rows = pa.Table.from_batches(_first_rows(result.to_batches()), result.schema)
     except QueryError as error:
         return CheckResult(name, False, pa.table({}), str(error))

@@ -133,7 +133,7 @@ def test_checks_are_created_listed_held_and_dropped(shop, main):
     assert ("", "failed check positive", 1) in told
     with pytest.raises(DataCheckError, match="positive: 1 row offends") as error:
         main.sql("MERGE DATABASE staging INTO main")
-    assert error.value.rows["positive"].to_pylist() == [{"id": 2, "status": "b", "total": 0.0}]
+    assert error.value.rows["positive"].to_dict("records") == [{"id": 2, "status": "b", "total": 0.0}]
     main.sql("DROP CHECK positive; DROP CHECK IF EXISTS positive")
     main.sql("MERGE DATABASE staging INTO main")
     assert rows(main)[1] == (2, "b", 0.0)
@@ -162,3 +162,18 @@ def test_merge_into_a_table_is_still_the_other_statement(main):
         "MERGE INTO orders USING (SELECT 9 AS id) s ON orders.id = s.id WHEN NOT MATCHED THEN INSERT (id) VALUES (s.id)"
     )
     assert rows(main)[-1][0] == 9
+
+
+@pytest.mark.parametrize("text", ["DELETE FROM orders", "SELECT 1; SELECT 2", "CREATE TABLE t (a INT)", ""])
+def test_a_check_is_one_query_and_changes_nothing(main, text):
+    before = rows(main)
+    with pytest.raises(QueryError, match="is not one query"):
+        main.add_check("wrong", text)
+    assert not main.rehearse("UPDATE orders SET total = 1", checks={"wrong": text}).passed
+    assert (rows(main), len(main.checks())) == (before, 0)
+
+
+def test_a_check_that_cannot_be_run_shows_what_was_written(main):
+    with pytest.raises(QueryError) as error:
+        main.sql("CREATE CHECK wrong AS SELECT nope FROM orders")
+    assert "EXPLAIN" not in str(error.value)
