@@ -302,3 +302,19 @@ def test_applying_a_diff_makes_the_sides_equal(main):
     assert main["orders"].to_arrow().equals(branch["orders"].to_arrow())
     assert len(branch.diff(main)["orders"]) == 0
     assert isinstance(frame, pd.DataFrame)
+
+
+def test_constraints_and_defaults_are_told_as_sql_writes_them(main):
+    main.sql("CREATE TABLE t (a INTEGER PRIMARY KEY, b INTEGER)")
+    before = main.branch("before")
+    main.sql(
+        "ALTER TABLE t ADD CONSTRAINT small CHECK (b < 10); ALTER TABLE t ADD CONSTRAINT other UNIQUE (b)"
+    )
+    main.sql("ALTER TABLE t ADD CONSTRAINT parent FOREIGN KEY (b) REFERENCES t (a)")
+    main.sql("ALTER TABLE t ADD COLUMN c TIMESTAMP DEFAULT now()")
+    assert main.diff(before).schema()[["item", "to_value"]].values.tolist() == [
+        ["c", "timestamp[us] DEFAULT CAST(now() AS TIMESTAMP)"],
+        ["other", "UNIQUE (b)"],
+        ["parent", "FOREIGN KEY (b) REFERENCES t (a)"],
+        ["small", "CHECK (b < 10)"],
+    ]

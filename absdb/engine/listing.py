@@ -122,13 +122,14 @@ def constraints(schema: TableSchema, catalog: DatabaseCatalog) -> pa.Table:
     if schema.key_names:
         names = list(schema.key_names)
         rows.append((f"{schema.name}_key", "PRIMARY KEY", names, f"PRIMARY KEY ({', '.join(names)})"))
-    rows.extend(_constraint(schema, catalog, constraint) for constraint in schema.constraints)
+    rows.extend(describe_constraint(schema, catalog, constraint) for constraint in schema.constraints)
     return listed(CONSTRAINTS, rows)
 
 
-def _constraint(
+def describe_constraint(
     schema: TableSchema, catalog: DatabaseCatalog, constraint: Constraint
 ) -> tuple[str, str, list[str], str]:
+    """(name, kind, names of its columns, definition as SQL writes it) of one constraint of a table."""
     match constraint:
         case Unique(name=name, columns=ids):
             names = [schema.by_id[c].name for c in ids]

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from absdb.catalog.database import DatabaseCatalog
-from absdb.catalog.schema import Column, TableSchema, constraint_to_json
+from absdb.catalog.schema import Column, TableSchema
+from absdb.engine.listing import describe_constraint, describe_default
 from absdb.pages.types import describe_type
 
 
@@ -64,6 +65,7 @@ def schema_changes(source: DatabaseCatalog, target: DatabaseCatalog) -> list[Sch
             )
         elif pair.source is not None and pair.target is not None and pair.source is not pair.target:
             changes.extend(_table_changes(pair.source, pair.target, by_id=pair.related))
+            changes.extend(_constraint_changes((pair.source, source), (pair.target, target)))
     for name in sorted({*source.namespaces, *target.namespaces}):
         if (name in source.namespaces) != (name in target.namespaces):
             change = "added" if name in target.namespaces else "removed"
@@ -102,11 +104,10 @@ def _table_changes(source: TableSchema, target: TableSchema, *, by_id: bool) -> 
         yield SchemaChange(
             name, "key", "", "changed", ", ".join(source.key_names), ", ".join(target.key_names)
         )
-    yield from _constraint_changes(name, source, target)
 
 
 def _column(column: Column) -> str:
-    default = f" DEFAULT {column.default.value!r}" if column.default is not None else ""
+    default = f" DEFAULT {describe_default(column)}" if column.default is not None else ""
     generated = f" AS ({column.generated})" if column.generated else ""
     return f"{describe_type(column.type)}{'' if column.nullable else ' NOT NULL'}{default}{generated}"
 
@@ -121,11 +122,15 @@ def _column_changes(table: str, old: Column, new: Column) -> Iterator[SchemaChan
         yield SchemaChange(table, "column", new.name, "commented", old.comment, new.comment)
 
 
-def _constraint_changes(name: str, source: TableSchema, target: TableSchema) -> Iterator[SchemaChange]:
-    old = {c.name: c for c in source.constraints}
-    new = {c.name: c for c in target.constraints}
+def _constraint_changes(
+    source: tuple[TableSchema, DatabaseCatalog], target: tuple[TableSchema, DatabaseCatalog]
+) -> Iterator[SchemaChange]:
+    old, new = ({c.name: c for c in table.constraints} for table, _ in (source, target))
     for each in sorted({*old, *new}):
         if old.get(each) != new.get(each):
             change = "added" if each not in old else "removed" if each not in new else "changed"
-            texts = [str(constraint_to_json(side[each])) if each in side else "" for side in (old, new)]
-            yield SchemaChange(name, "constraint", each, change, *texts)
+            texts = [
+                describe_constraint(*side, found[each])[-1] if each in found else ""
+                for side, found in ((source, old), (target, new))
+            ]
+            yield SchemaChange(target[0].full_name, "constraint", each, change, *texts)
