@@ -62,6 +62,11 @@ class DatabaseCommits(DatabaseTables):
             main.bisect("SELECT count(*) = count(DISTINCT email) FROM users", good="2026-04-04 14:00Z")
             broken.diff["orders"].to_pandas()
         """
+        if not isinstance(test, str) and not callable(test):
+            raise InvalidInputError(
+                f"a test is a function of a database or an SQL query, not {type(test).__name__}",
+                hint="such as 'SELECT count(*) > 0 FROM orders'",
+            )
         scope = self._scope
         engine, present = scope.engine, scope.point()
         last = present if bad is None else self._named(bad)

@@ -58,12 +58,12 @@ def bisect(
     if trial.holds(steps.point(high)):
         raise InvalidInputError(
             f"the test holds at {trial.named(bad)}, which should be bad",
-            hint="pass bad=…, or turn the test round",
+            hint="name another point as the bad one, or turn the test round",
         )
     if not trial.holds(steps.point(low)):
         raise InvalidInputError(
             f"the test does not hold at {trial.named(steps.point(low))}, which should be good",
-            hint="pass good=…, a point at which it does: an LSN, a time, a snapshot's name or a database at a point",
+            hint="name a good point at which it does: an LSN, a time or the name of a snapshot",
         )
     while high - low > 1:
         middle = steps.kept_near((low + high) // 2, low, high)

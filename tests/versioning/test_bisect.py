@@ -340,3 +340,8 @@ def test_what_a_merge_brought_in(shop: Any) -> None:
     merged = main.merge(staging, message="bring it")
     assert main.bisect(lambda db: value(db) < 9).lsn == merged.lsn
     assert main["t"].blame()["message"].tolist() == ["load", "bring it", "v5"]
+
+
+def test_what_is_no_test_is_refused_before_anything_is_tried(shop: Any) -> None:
+    with pytest.raises(InvalidInputError, match="not int"):
+        shop["main"].bisect(3)
