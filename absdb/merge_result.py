@@ -14,6 +14,15 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+_SHOWN = {
+    "table": "table_name",
+    "key": "key",
+    "column": "column_name",
+    "base": "base_value",
+    "ours": "our_value",
+    "theirs": "their_value",
+}
+"""What a notebook shows of a conflict: heading → column of the frame."""
 Undo = Callable[[Lsn, str | Mapping[str, str], Any], "MergeResult"]
 
 
@@ -34,7 +43,7 @@ class MergeResult:
 
     @property
     def kind(self) -> str:
-        """nothing, fast-forward, merge or undo."""
+        """nothing, fast-forward, merge; revert, undo (of a merge) or cherry-pick."""
         return self._merged.kind
 
     @property
@@ -88,24 +97,42 @@ class MergeResult:
         return self._merged.kind != "nothing"
 
     def __repr__(self) -> str:
-        return plain("MergeResult", self._described)
+        return plain("MergeResult", lambda: ", ".join([self._name(), *self._facts()]))
 
-    def _described(self) -> str:
+    def _name(self) -> str:
+        return f"{self.kind}{f' @ {self.lsn}' if self.lsn else ''}"
+
+    def _facts(self) -> list[str]:
         found = self._merged
         rows = sum(count for _, _, count in found.summary)
-        parts = [
-            found.kind,
-            *(["dry run"] if self._dry_run else []),
-            *([f"@ {found.lsn}"] if found.lsn else []),
-        ]
-        parts += [counted(rows, "change")] if found.kind != "nothing" else []
-        parts += [counted(len(found.conflicts), "conflict")] if found.conflicts else []
-        parts += [counted(len(found.violations), "violation")] if found.violations else []
-        return ", ".join(parts)
+        facts = ["dry run"] if self._dry_run else []
+        facts += [counted(rows, "change")] if found.kind != "nothing" else []
+        facts += [counted(len(found.conflicts), "conflict")] if found.conflicts else []
+        facts += [counted(len(found.violations), "violation")] if found.violations else []
+        failed = [] if found.failed_checks is None else found.failed_checks.facts["checks"]
+        return [*facts, *(f"check {name!r} fails" for name in failed)]
 
     def _repr_html_(self) -> str | None:
         return html(self._shown)
 
     def _shown(self) -> str:
-        rows = [list(row) for row in self._merged.summary]
-        return page("Merge", self.kind, [self._described()], grid(["table", "operation", "rows"], rows))
+        found = self._merged
+        parts = [grid(["table", "operation", "rows"], [list(row) for row in found.summary])]
+        if found.conflicts:
+            columns = found.conflicts.columns
+            rows = zip(*(columns[name] for name in _SHOWN.values()), strict=True)
+            parts += [
+                "<b>Conflicts</b>",
+                grid(list(_SHOWN), [[_text(value) for value in row] for row in rows]),
+            ]
+        if found.violations:
+            frame = self.violations.drop(columns="constraint_name")
+            parts += [
+                "<b>Rows that would break constraints</b>",
+                grid(["table", "key", "why"], frame.values.tolist()),
+            ]
+        return page("Merge", self._name(), self._facts(), *parts)
+
+
+def _text(value: Any) -> Any:
+    return value if value is None or isinstance(value, (int, float)) else str(value)

@@ -235,3 +235,23 @@ def test_a_past_shows_the_same_whenever_it_is_made(main):
         main.at(time=main.log()["time"][0])["orders"]._repr_html_()
         == main.at(lsn=main.lsn)["orders"]._repr_html_()
     )
+
+
+def test_a_merge_shows_what_is_in_its_way(main):
+    branch = main.branch("b")
+    branch["orders"].update([{"id": 1, "status": EVIL}, {"id": 2, "status": "bad"}])
+    main["orders"].update({"id": 1, "status": "sold"})
+    tried = main.merge(branch, dry_run=True)
+    assert repr(tried) == "<MergeResult merge, dry run, 1 change, 1 conflict>"
+    shown = Shown(tried._repr_html_())
+    assert shown.cells[3:] == ["orders", "1", "status", "new", "sold", EVIL]
+    main.add_check("none is bad", "SELECT * FROM orders WHERE status = 'bad'")
+    tried = main.merge(branch, dry_run=True, on_conflict="ours")
+    assert repr(tried) == "<MergeResult merge, dry run, 2 changes, check 'none is bad' fails>"
+    main.drop_check("none is bad")
+    main.sql("ALTER TABLE orders ADD CONSTRAINT good CHECK (status <> 'bad')")
+    tried = main.merge(branch, dry_run=True, on_conflict="ours")
+    assert Shown(tried._repr_html_()).cells[3:] == ["orders", "2", tried.violations["message"][0][:59] + "…"]
+    branch["orders"].update({"id": 2, "status": "fine"})
+    done = main.merge(branch, on_conflict="ours")
+    assert repr(done) == f"<MergeResult merge @ {done.lsn}, 2 changes>"

@@ -52,7 +52,7 @@ class Merged:
     """What a merge did, or would do."""
 
     kind: str
-    """"nothing", "fast-forward" or "merge"."""
+    """"nothing", "fast-forward" or "merge"; "revert", "undo" or "cherry-pick" where a commit is taken back or over."""
     before: Lineage
     after: Lineage
     lsn: Lsn | None = None

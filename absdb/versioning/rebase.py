@@ -20,6 +20,7 @@ from absdb.errors import InvalidInputError, MergeConflictError, StateError
 from absdb.ids import Lsn
 from absdb.versioning.as_of import Point
 from absdb.versioning.branch import create_branch, drop_database
+from absdb.versioning.merge import conflict_error
 from absdb.versioning.merge_states import Rules
 from absdb.versioning.reset import reset_database
 from absdb.versioning.revert import SCRATCH_RETAIN, cherry_pick
@@ -61,8 +62,10 @@ def rebase(
             try:
                 done = cherry_pick(engine, scratch, own, entry.lsn, rules=rules)
             except MergeConflictError as error:
-                error.facts["lsn"] = Lsn(entry.lsn)
-                raise
+                where = f"rebase of {branch.name}: the commit at {Lsn(entry.lsn)} does not fit"
+                told = conflict_error(error.facts["conflict_data"], where)
+                told.facts["lsn"] = Lsn(entry.lsn)
+                raise told from None
             if done.lsn is not None:
                 texts = (entry.author or "", entry.message or "")
                 rows.append((str(Lsn(entry.lsn)), str(done.lsn), *texts))

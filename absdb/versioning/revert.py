@@ -57,8 +57,7 @@ def revert(
     message = check_text("message", message) or _said("revert", entry)
     tx = engine.begin(target.id, author=author, message=message, kind=kind)
     try:
-        brought = bring(tx, before, lambda _: (after,), rules, contains=False)
-        return commit_brought(tx, brought, checks, dry_run=dry_run, what=message)
+        return _commit(tx, before, after, rules, checks, message, dry_run=dry_run, kind=kind)
     finally:
         tx.rollback()
 
@@ -81,10 +80,28 @@ def cherry_pick(
     author = entry.author if author is None and entry.author else author
     tx = engine.begin(target.id, author=author, message=message)
     try:
-        brought = bring(tx, after, lambda _: (before,), rules, contains=False)
-        return commit_brought(tx, brought, checks, dry_run=dry_run, what=message)
+        return _commit(tx, after, before, rules, checks, message, dry_run=dry_run, kind="cherry-pick")
     finally:
         tx.rollback()
+
+
+def _commit(
+    tx: Transaction,
+    theirs: Lineage,
+    base: Lineage,
+    rules: Rules,
+    checks: Checks,
+    message: str,
+    *,
+    dry_run: bool,
+    kind: str,
+) -> Merged:
+    """Bring what leads from `base` to `theirs`, and say so; "nothing" where all of it is there already."""
+    brought = bring(tx, theirs, lambda _: (base,), rules, contains=False)
+    anything = bool(brought.changes or brought.conflicts or brought.violations or tx.schema_changes)
+    found = commit_brought(tx, brought, checks, dry_run=dry_run, what=message)
+    found.kind = kind if found.lsn is not None or (dry_run and anything) else "nothing"
+    return found
 
 
 def around(engine: Engine, lineage: Lineage, lsn: int) -> tuple[Lineage, Lineage, CommitEntry]:
