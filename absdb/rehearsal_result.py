@@ -43,8 +43,8 @@ class Rehearsal:
         return self.report.passed
 
     def statements(self) -> pd.DataFrame:
-        """One row a statement: statement, seconds, rows, pages, log_bytes, error."""
-        return _frame(self.report.statements)
+        """One row a statement: statement, seconds, rows (none for definitions), pages, log_bytes, error."""
+        return _frame(self.report.statements).astype({"rows": "Int64"})
 
     def schema(self) -> pd.DataFrame:
         """What the migration did to definitions: table_name, kind, item, change, from_value, to_value."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import pandas as pd
 import pytest
 
 import absdb
@@ -35,7 +36,7 @@ def test_tells_of_statements_definitions_and_rows(main):
     )
     assert done.passed
     statements = done.statements()
-    assert statements["rows"].tolist() == [-1, 2]
+    assert statements["rows"].tolist() == [pd.NA, 2]
     assert (statements["seconds"] > 0).all()
     assert (statements["log_bytes"] > 0).all()
     assert done.schema()[["item", "change"]].values.tolist() == [["vat", "added"]]

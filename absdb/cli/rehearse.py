@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import sys
+
 import click
 
 from absdb.cli.command import Call, Verb, When, author_option, database_option, message_option, point_options
+from absdb.cli.file_formats import text_of
 from absdb.cli.output import Facts
 from absdb.cli.session import opened
 from absdb.errors import InvalidInputError
-from absdb.io.text_files import read_text
+from absdb.merge_result import MergeResult
+from absdb.rehearsal_result import Rehearsal
 
 
 @click.command(
@@ -20,7 +24,7 @@ from absdb.io.text_files import read_text
         "absdb rehearse migration.sql --check positive='SELECT * FROM orders WHERE total <= 0' --apply",
     ],
 )
-@click.argument("file")
+@click.argument("file", metavar="[FILE|-]")
 @database_option
 @point_options()
 @click.option(
@@ -46,29 +50,43 @@ def command(
 ) -> None:
     """Run the statements of FILE on a branch; report timings, changes, checks, and commits that no longer fit.
 
-    With a point it starts from there and replays what was committed after it. Nothing of the database changes
-    unless --apply is given and all went well. The exit code is 1 if something did not.
+    With - they come from standard input. With a point it starts from there and replays what was committed after it.
+    Nothing of the database changes unless --apply is given and all went well. The exit code is 1 if something did not.
     """
     queries = dict(_check(text) for text in checks)
     with opened(call, write=True, author=author) as session:
         done = session.database(database).rehearse(
-            read_text(file), queries, lsn=when.lsn, time=when.time, snapshot=when.snapshot
+            _script(file), queries, lsn=when.lsn, time=when.time, snapshot=when.snapshot
         )
         try:
             if html is not None:
                 done.to_html(html)
-            if call.as_json:
-                call.output.show(Facts({**done.to_dict(), "branch": done.branch if keep else None}))
-            else:
-                call.output.line(done.to_text())
-            if apply and done.passed:
-                result = done.apply(message=message)
-                call.output.line(f"applied: {result.kind} @ {result.lsn}")
+            call.output.line(done.to_text())
+            result = done.apply(message=message) if apply and done.passed else None
+            _show_end(call, done, result, keep=keep)
         finally:
             if not keep:
                 done.discard()
         if not done.passed:
             raise click.exceptions.Exit(1)
+
+
+def _show_end(call: Call, done: Rehearsal, result: MergeResult | None, *, keep: bool) -> None:
+    """For programs all of it; for people what became of the branch."""
+    branch = done.branch if keep and result is None else None
+    applied = None if result is None else {"kind": result.kind, "lsn": result.lsn}
+    if call.as_json:
+        call.output.show(Facts({**done.to_dict(), "branch": branch, "applied": applied}))
+    elif result is not None:
+        call.output.line(
+            f"\napplied to {done.report.database} at {result.lsn}; `absdb revert {result.lsn}` takes it back"
+        )
+    elif branch is not None:
+        call.output.line(f"\nkept as branch {branch}; `absdb branch drop {branch}` removes it")
+
+
+def _script(file: str) -> str:
+    return sys.stdin.buffer.read().decode("utf-8-sig") if file == "-" else text_of(file)
 
 
 def _check(text: str) -> tuple[str, str]:

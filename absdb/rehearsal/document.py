@@ -27,7 +27,7 @@ def verdict(report: Report) -> str:
     failed, misfit = report.failed_statement, report.misfit
     if failed is not None:
         number = report.statements.index(failed) + 1
-        return f"statement {number} failed: {_line(failed.error)}"
+        return f"statement {number} failed: {failed.error.splitlines()[0]}"
     if report.failed_checks:
         names = ", ".join(check.name for check in report.failed_checks)
         return f"{counted(len(report.failed_checks), 'check')} failed: {names}"
@@ -47,7 +47,7 @@ def sections(report: Report) -> Iterator[Section]:
                 "failed" if one.error else "ok",
                 _line(one.statement),
                 round(one.seconds * 1e3, 1),
-                None if one.rows < 0 else one.rows,
+                one.rows,
                 one.pages,
                 one.log_bytes,
             )
@@ -71,7 +71,10 @@ def sections(report: Report) -> Iterator[Section]:
 
 def as_text(report: Report) -> str:
     """The report as lines."""
-    parts = [verdict(report)]
+    failed = report.failed_statement
+    parts = [
+        verdict(report) if failed is None else "\n".join([verdict(report), *failed.error.splitlines()[1:]])
+    ]
     for heading, names, rows in sections(report):
         parts.append(f"{heading}\n{text_grid(names, rows)}")
     parts += _notes(report)
@@ -108,9 +111,9 @@ def as_document(report: Report, name: str) -> str:
 def _notes(report: Report) -> list[str]:
     notes = []
     if report.left_out:
-        notes.append(f"{counted(report.left_out, 'statement')} after the one that failed not run")
+        notes.append(f"{counted(report.left_out, 'statement')} after it not run")
     if report.not_replayed:
-        notes.append(f"{counted(report.not_replayed, 'commit')} after the one that does not fit not replayed")
+        notes.append(f"{counted(report.not_replayed, 'commit')} after it not replayed")
     return notes
 
 

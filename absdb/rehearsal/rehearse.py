@@ -146,12 +146,12 @@ def _run_all(found: Rehearsed, statements: list[str], progress: Progress) -> Non
 def _run(found: Rehearsed, session: Session, statement: str) -> StatementRun:
     engine = found.engine
     pages, log, begun = diverged_pages(engine, found.branch), engine.published, time.perf_counter()
-    rows, error = -1, ""
+    rows, error = None, ""
     try:
         result = session.sql(statement)
         for _ in result.to_batches():
             pass
-        rows = result.rowcount
+        rows = result.rowcount if result.rowcount >= 0 else None
     except AbsdbError as problem:
         error = str(problem)
     seconds = time.perf_counter() - begun

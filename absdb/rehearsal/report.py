@@ -15,8 +15,8 @@ class StatementRun:
 
     statement: str
     seconds: float
-    rows: int
-    """Rows changed, -1 where a statement does not say."""
+    rows: int | None
+    """Rows changed; None for a statement that changes definitions."""
     pages: int
     """Pages that the branch does not share with its parent any more because of it."""
     log_bytes: int
