@@ -5,9 +5,8 @@ from __future__ import annotations
 import click
 
 from absdb.cli.command import Call, Verb, author_option, database_option, dry_run_option, message_option
-from absdb.cli.merge_output import conflict_options, read_resolutions, show, show_conflicts
+from absdb.cli.merge_output import IN_THE_WAY, conflict_options, read_resolutions, show, show_in_the_way
 from absdb.cli.session import opened
-from absdb.errors import MergeConflictError
 
 
 @click.command("cherry-pick", cls=Verb, examples=["absdb cherry-pick staging 0/1048576 -d main"])
@@ -43,7 +42,7 @@ def command(
                 message=message,
                 author=author,
             )
-        except MergeConflictError as error:
-            show_conflicts(call, error)
+        except IN_THE_WAY as error:
+            show_in_the_way(call, error)
             raise
-        show(call, result, f"cherry-pick of {lsn} from {source}")
+        show(call, result, f"cherry-pick of {lsn} from {source}", "all of it is there already")

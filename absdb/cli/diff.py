@@ -12,11 +12,13 @@ from absdb.cli.command import FAILED, Call, Checked, Verb, When, point_options
 from absdb.cli.marked_lines import MarkedWriter
 from absdb.cli.output import Listing, items
 from absdb.cli.results import Printing, print_rows, standard_output
-from absdb.cli.session import opened
+from absdb.cli.session import Session, opened
 from absdb.cli.table_text import screen_of
 from absdb.engine.expressions import Evaluator
+from absdb.errors import NotFoundError
 from absdb.ids import Lsn
 from absdb.reprs import counted
+from absdb.versioning.as_of import Point
 from absdb.versioning.commit_diff import commit_diff
 from absdb.versioning.diff import Diff
 from absdb.versioning.diff_choice import Choice, choice
@@ -113,7 +115,7 @@ def command(
             target, table = None, target
             diff = commit_diff(session.engine, session.point(source), commit)
         else:
-            before, after = session.point(source, when), session.point(target or source)
+            before, after = session.point(source, when), _target(session, source, target, when)
             diff = Diff(session.engine, source=before, target=after)
         call.output.note(f"from {source} @ {diff.source.lsn} to {target or source} @ {diff.target.lsn}")
         if patch:
@@ -124,6 +126,16 @@ def command(
             differs = _rows(call, TableSource(diff.table(table)), wanted, limit, session.engine.evaluator)
     if exit_code and differs:
         raise click.exceptions.Exit(FAILED)
+
+
+def _target(session: Session, source: str, target: str | None, when: When) -> Point:
+    try:
+        return session.point(target or source)
+    except NotFoundError as error:
+        catalog = session.scope(source).catalog()
+        if when and any(table.full_name == target for table in catalog.tables.values()):
+            error.hint = f"for the rows of a table name both sides: absdb diff {source} {source} {target} …"
+        raise
 
 
 def _summary(call: Call, diff: Diff, table: str | None) -> bool:

@@ -14,9 +14,8 @@ from absdb.cli.command import (
     message_option,
     point_options,
 )
-from absdb.cli.merge_output import conflict_options, read_resolutions, show, show_conflicts
+from absdb.cli.merge_output import IN_THE_WAY, conflict_options, read_resolutions, show, show_in_the_way
 from absdb.cli.session import opened
-from absdb.errors import MergeConflictError
 
 
 @click.command(
@@ -65,7 +64,7 @@ def command(
                 squash=squash,
                 message=message,
             )
-        except MergeConflictError as error:
-            show_conflicts(call, error)
+        except IN_THE_WAY as error:
+            show_in_the_way(call, error)
             raise
         show(call, result, f"merge of {source} into {database}")

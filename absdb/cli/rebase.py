@@ -5,10 +5,9 @@ from __future__ import annotations
 import click
 
 from absdb.cli.command import Call, Verb, author_option
-from absdb.cli.merge_output import conflict_options, read_resolutions, show_conflicts
+from absdb.cli.merge_output import IN_THE_WAY, conflict_options, read_resolutions, show_in_the_way
 from absdb.cli.output import Listing
 from absdb.cli.session import opened
-from absdb.errors import MergeConflictError
 
 
 @click.command("rebase", cls=Verb, examples=["absdb rebase staging", "absdb rebase staging --onto main"])
@@ -31,9 +30,8 @@ def command(
         target = None if onto is None else session.database(onto)
         try:
             done = session.database(branch).rebase(target, on_conflict=on_conflict, resolutions=given)
-        except MergeConflictError as error:
-            call.output.note(f"the commit at {error.facts['lsn']} does not fit")
-            show_conflicts(call, error)
+        except IN_THE_WAY as error:
+            show_in_the_way(call, error)
             raise
         commits = [dict(zip(done.columns, row, strict=True)) for row in done.values.tolist()]
         call.output.show(Listing(commits, "there was nothing to replay"))

@@ -49,12 +49,22 @@ def show(result: Result, printing: Printing, started: float) -> None:
     if not gives_rows(result):
         _remark(printing, sentence(result), started)
         return
+    if result.columns == ["explain_key", "explain_value"] and printing.format == "table":
+        _show_plans(result, printing)
+        _remark(printing, "", started)
+        return
     shown, left = print_rows(result.to_batches(), printing)
     changed = sentence(result) if result.statement in _DONE_BY else ""
     if left:
         printing.remark(f"… {counted(left, 'more row')}")
     rows = counted(shown + left, "row") if printing.counts and not changed else changed
     _remark(printing, rows, started)
+
+
+def _show_plans(result: Result, printing: Printing) -> None:
+    """What EXPLAIN gives, as the text that it is: cells would put a drawing of many lines into one."""
+    parts = [f"{key}\n{text.rstrip()}\n" for key, text in result.fetchall()]
+    printing.write("\n".join(parts).encode())
 
 
 class RowWriter(Protocol):

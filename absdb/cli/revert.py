@@ -5,9 +5,8 @@ from __future__ import annotations
 import click
 
 from absdb.cli.command import Call, Verb, author_option, database_option, dry_run_option, message_option
-from absdb.cli.merge_output import conflict_options, read_resolutions, show, show_conflicts
+from absdb.cli.merge_output import IN_THE_WAY, conflict_options, read_resolutions, show, show_in_the_way
 from absdb.cli.session import opened
-from absdb.errors import MergeConflictError
 
 
 @click.command("revert", cls=Verb, examples=["absdb revert 0/1048576 --dry-run", "absdb revert 0/1048576"])
@@ -38,7 +37,7 @@ def command(
             result = session.database(database).revert(
                 lsn=lsn, on_conflict=on_conflict, resolutions=given, dry_run=dry_run, message=message
             )
-        except MergeConflictError as error:
-            show_conflicts(call, error)
+        except IN_THE_WAY as error:
+            show_in_the_way(call, error)
             raise
-        show(call, result, f"revert of {lsn}")
+        show(call, result, f"revert of {lsn}", "there is nothing left to take back")

@@ -93,3 +93,78 @@ def test_rehearse_reports_and_applies_only_what_went_well(on_shop, rows_of, tmp_
     assert round(rows_of()[0]["vat"], 6) == 0.3
     assert on_shop("rehearse", str(tmp_path / "absent.sql")).code == 1
     assert on_shop("rehearse", str(file), "--check", "nothing").code == 1
+
+
+def test_what_stops_a_merge_is_listed_with_advice_for_the_command_line(on_shop, tmp_path):
+    on_shop("branch", "create", "fix")
+    change(on_shop, "fix", "UPDATE orders SET total = -1 WHERE id = 1")
+    change(on_shop, "main", "UPDATE orders SET total = 8 WHERE id IN (1, 2)")
+    conflict = on_shop("merge", "fix")
+    assert "--on-conflict" in conflict.err
+    assert ".conflicts" not in conflict.err
+    assert "\n\n1 conflict:\n" in on_shop("merge", "fix", "--dry-run").out
+    change(on_shop, "main", "CREATE CHECK positive AS SELECT id, total FROM orders WHERE total < 0")
+    failed = on_shop("merge", "fix", "--on-conflict", "theirs")
+    assert failed.code == 1
+    assert failed.out.split() == ["id", "total", "1", "-1"]
+    assert "does not hold" in failed.err
+    change(on_shop, "main", "DROP CHECK positive")
+    change(on_shop, "main", "ALTER TABLE orders ADD CONSTRAINT positive CHECK (total > 0)")
+    broken = on_shop("merge", "fix", "--on-conflict", "theirs", "--json")
+    assert [(row["constraint_name"], row["key"]) for row in broken.json["violations"]] == [("positive", 1)]
+    assert ".violations" not in broken.err
+    file = tmp_path / "decided.json"
+    file.write_text('[{"table": "orders", "key": 1, "resolution": "ours"}]')
+    refused = on_shop("merge", "fix", "--resolutions", str(file))
+    assert (refused.code, "conflict 1 in" in refused.err, "'table_name'" in refused.err) == (1, True, True)
+
+
+def test_what_is_taken_back_already_is_no_commit(on_shop):
+    change(on_shop, "main", "UPDATE orders SET total = 9 WHERE id = 1")
+    lsn = last_lsn(on_shop)
+    assert on_shop("revert", lsn, "--dry-run").out.startswith(f"revert of {lsn} would bring:")
+    assert on_shop("revert", lsn, "--json").json["merge"]["kind"] == "revert"
+    before = last_lsn(on_shop)
+    for options in ((), ("--dry-run",)):
+        again = on_shop("revert", lsn, *options)
+        assert (again.code, again.out) == (0, f"revert of {lsn}: there is nothing left to take back\n")
+    assert last_lsn(on_shop) == before
+    taken = on_shop("cherry-pick", "main", lsn, "--json").json["merge"]
+    assert taken["kind"] == "cherry-pick"
+    assert on_shop("cherry-pick", "main", lsn).out.endswith("all of it is there already\n")
+
+
+def test_a_rebase_that_stops_names_the_commit(on_shop):
+    on_shop("branch", "create", "fix")
+    change(on_shop, "fix", "UPDATE orders SET total = 9 WHERE id = 1")
+    lsn = last_lsn(on_shop, "fix")
+    change(on_shop, "main", "UPDATE orders SET total = 8 WHERE id = 1")
+    stopped = on_shop("rebase", "fix")
+    assert stopped.code == 1
+    assert f"rebase of fix: the commit at {lsn} does not fit: 1 conflict in orders" in stopped.err
+
+
+def test_rehearse_tells_the_whole_error_and_where_the_branch_is(on_shop, tmp_path):
+    file = tmp_path / "migration.sql"
+    file.write_text("UPDATE orders SET vat = total * 0.2 WHERE status = 'a status that makes this line long'")
+    failed = on_shop("rehearse", str(file))
+    assert failed.code == 1
+    assert failed.out.startswith(
+        "statement 1 failed: table 'orders' has no column 'vat'\n  LINE 1: UPDATE orders"
+    )
+    file.write_text("ALTER TABLE orders ADD CHECK (total >= 0)")
+    kept = on_shop("rehearse", str(file), "--keep").out
+    branch = kept.rpartition("drop ")[2].split("`")[0]
+    assert branch in [row["name"] for row in on_shop("branch", "list", "--json").json]
+    assert "CHECK (total >= 0)" in kept
+    applied = on_shop("rehearse", str(file), "--apply", "--json").json
+    assert applied["statements"][0]["rows"] is None
+    assert (applied["branch"], applied["applied"]["kind"]) == (None, "fast-forward")
+
+
+def test_conflicts_can_be_asked_for_in_sql(on_shop):
+    on_shop("branch", "create", "fix")
+    for name in ("fix", "main"):
+        change(on_shop, name, f"UPDATE orders SET status = '{name}' WHERE id = 1")
+    found = on_shop("sql", "FROM absdb_conflicts('fix', 'main')", "--json")
+    assert (found.code, [row["column_name"] for row in found.json]) == (0, ["status"])

@@ -238,3 +238,11 @@ def test_errors_are_on_stderr_only(on_shop, option):
     failed = on_shop("sql", "SELECT nope FROM orders", option)
     assert (failed.code, failed.out) == (1, "")
     assert "^" in failed.err
+
+
+def test_plans_are_printed_as_they_are_drawn(on_shop):
+    plan = on_shop("sql", "EXPLAIN DELETE FROM orders WHERE id = 1").out
+    assert "↵" not in plan
+    assert plan.startswith("physical_plan\n")
+    assert "\n\nchange\n" in plan
+    assert "explain_value" in on_shop("sql", "EXPLAIN DELETE FROM orders", "--json").out

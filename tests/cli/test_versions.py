@@ -381,3 +381,9 @@ def test_drops_ask(on_shop, answer):
 def test_nobody_there_to_answer(on_shop, answer):
     assert on_shop("branch", "drop", "staging", input="").code == 1
     assert on_shop("branch", "drop", "staging", "--dry-run").code == 0
+
+
+def test_a_table_in_place_of_a_target_is_told_from_a_database_that_is_not_there(on_shop):
+    on_shop("snapshot", "create", "before")
+    assert "absdb diff main main orders" in on_shop("diff", "main", "--snapshot", "before", "orders").err
+    assert "absdb diff main main" not in on_shop("diff", "main", "--snapshot", "before", "order").err
