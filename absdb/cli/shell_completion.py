@@ -126,7 +126,8 @@ def _groups(
         bare = words[-2:-1] in (["DROP"], ["CREATE"])
         known = names.snapshots()
         return [("snapshot", known if bare else [literal(each) for each in known])]
-    if previous in BEFORE_DATABASE or words[-2:] == ["BRANCH", "FROM"]:
+    merged = previous == "INTO" and [token.upper for token in tokens[:2]] == ["MERGE", "DATABASE"]
+    if previous in BEFORE_DATABASE or words[-2:] == ["BRANCH", "FROM"] or merged:
         return [("database", names.databases()), ("schema", names.schemas())]
     if previous in BEFORE_TABLE:
         more = [] if not typed else [("listing", names.listings), ("function", names.functions)]
