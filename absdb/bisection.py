@@ -41,6 +41,8 @@ class Bisection:
         return html(self._shown)
 
     def _shown(self) -> str:
-        summary = self.diff.summary()
-        rows = [list(row) for row in summary.itertuples(index=False)]
-        return page("Bisection", str(self.lsn), self._facts(), grid(list(summary.columns), rows))
+        summary = self.diff.summary().astype(object)
+        rows = summary.where(summary.notna(), None).values.tolist()
+        return page(
+            "Bisection", str(self.lsn), self._facts(), grid(["table", "operation", "rows", "cells"], rows)
+        )

@@ -131,7 +131,8 @@ class MergeResult:
                 "<b>Rows that would break constraints</b>",
                 grid(["table", "key", "why"], frame.values.tolist()),
             ]
-        return page("Merge", self._name(), self._facts(), *parts)
+        kind = "Merge" if self.kind == "nothing" else self.kind.capitalize()
+        return page(kind, str(self.lsn or ("" if self else "nothing new")), self._facts(), *parts)
 
 
 def _text(value: Any) -> Any:

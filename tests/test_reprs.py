@@ -244,6 +244,7 @@ def test_a_merge_shows_what_is_in_its_way(main):
     tried = main.merge(branch, dry_run=True)
     assert repr(tried) == "<MergeResult merge, dry run, 1 change, 1 conflict>"
     shown = Shown(tried._repr_html_())
+    assert "".join(shown.text).startswith("Merge  dry run · 1 change · 1 conflict")
     assert shown.cells[3:] == ["orders", "1", "status", "new", "sold", EVIL]
     main.add_check("none is bad", "SELECT * FROM orders WHERE status = 'bad'")
     tried = main.merge(branch, dry_run=True, on_conflict="ours")
@@ -255,3 +256,7 @@ def test_a_merge_shows_what_is_in_its_way(main):
     branch["orders"].update({"id": 2, "status": "fine"})
     done = main.merge(branch, on_conflict="ours")
     assert repr(done) == f"<MergeResult merge @ {done.lsn}, 2 changes>"
+    assert "".join(Shown(main.merge(branch)._repr_html_()).text).strip() == "Merge nothing new"
+    assert "".join(Shown(done.undo()._repr_html_()).text).startswith("Undo 0/")
+    found = main.bisect("SELECT count(*) = 0 FROM orders WHERE status = 'sold'", bad=done.lsn)
+    assert "text-align:right" in found._repr_html_()

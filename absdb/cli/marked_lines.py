@@ -3,7 +3,7 @@
     at a terminal     signs and cells in colours, old values struck through; columns that do not fit are named
     elsewhere         `old → new`, whole, aligned by blanks
 
-Written batch by batch as rows come. Called by diff.py.
+Written batch by batch as rows come. Called by diff.py and the shell.
 """
 
 from __future__ import annotations

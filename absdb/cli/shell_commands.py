@@ -16,6 +16,7 @@ import pyarrow as pa
 from absdb.catalog.history import DatabaseInfo
 from absdb.cli.file_formats import replacing, text_of
 from absdb.cli.log import short_entry
+from absdb.cli.marked_lines import MarkedWriter
 from absdb.cli.output import items
 from absdb.cli.row_formats import FORMATS
 from absdb.cli.shell_session import Left, Shell
@@ -25,7 +26,8 @@ from absdb.sql.query.names import alike, suggestion, views_of
 from absdb.versioning.as_of import Point, resolve
 from absdb.versioning.branch import create_branch
 from absdb.versioning.diff import Diff
-from absdb.versioning.diff_rows import diff_rows
+from absdb.versioning.diff_choice import Choice
+from absdb.versioning.diff_source import TableSource, wanted_rows
 from absdb.versioning.listing import branches, databases, snapshots
 from absdb.versioning.log import log
 from absdb.versioning.scope import HeadScope, PastScope
@@ -200,12 +202,15 @@ def _diff(shell: Shell, words: list[str]) -> None:
     here, there = (f"{point.database.name} @ {point.lsn}" for point in (target, source))
     shell.printing.remark(f"what {here} has that {there} has not")
     if len(words) == 1:
-        shell.show_table(found.summary(), "no difference")
+        shell.show_table(found.summary(cells=True), "no difference")
     else:
         name = next(
             (each for each in found.common_names() if each.casefold() == words[1].casefold()), words[1]
         )
-        shell.show_rows(diff_rows(found.table(name)))
+        rows, printing = TableSource(found.table(name)), shell.printing
+        marked = MarkedWriter(printing.write, printing.screen, rows.compared())
+        found_rows = wanted_rows(rows, Choice(), engine.evaluator)
+        shell.show_rows(found_rows, marked if printing.format == "table" else None)
 
 
 # -- how to print

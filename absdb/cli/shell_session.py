@@ -20,7 +20,7 @@ import pyarrow as pa
 from absdb.cli.command import Call, failed
 from absdb.cli.file_formats import Write
 from absdb.cli.interrupts import StoppedByCtrlC
-from absdb.cli.results import Printing, print_rows, show
+from absdb.cli.results import Printing, RowWriter, print_rows, show
 from absdb.cli.script import in_script, is_whole, pieces
 from absdb.cli.session import Session as Opened
 from absdb.errors import AbsdbError, StateError
@@ -146,9 +146,9 @@ class Shell:
             table = table.select([at for at, column in enumerate(table.columns) if _says_something(column)])
         self.show_rows(table.to_reader())
 
-    def show_rows(self, batches: pa.RecordBatchReader) -> None:
-        """Print rows that no statement gave."""
-        _, left = print_rows(batches, self.printing)
+    def show_rows(self, batches: pa.RecordBatchReader, writer: RowWriter | None = None) -> None:
+        """Print rows that no statement gave, with the writer of the format or another."""
+        _, left = print_rows(batches, self.printing, writer)
         if left:
             self.printing.remark(f"… {counted(left, 'more row')}")
 

@@ -84,6 +84,9 @@ def test_diffs(shell):
         ("modified", 1, ["status"]), ("removed", 4, None), ("added", 9, None),
     ]  # fmt: skip
     assert shell(".diff main").err.endswith("no difference\n")
+    read = shell(".use staging", ".diff main", ".diff main orders").out
+    assert "cell_count" in read
+    assert [line[0] for line in read.splitlines()[-3:]] == ["~", "\N{MINUS SIGN}", "+"]
     assert "did you mean 'staging'?" in shell(".diff stagin").err
 
 
