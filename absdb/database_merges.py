@@ -52,8 +52,9 @@ class DatabaseMerges(DatabaseTables):
         MergeConflictError, whose frame `conflicts` can be filled in and passed as `resolutions`; "ours" and
         "theirs" take that side; "strict" fails also where both changed a row in different columns.
 
-        MergeConstraintError if the result would break constraints, DataCheckError if a data check does not hold.
-        `dry_run` reports all of that and writes nothing. The cost follows what changed since the merge base.
+        The result has `summary()`, `lsn` and `undo()`. MergeConstraintError if it would break constraints,
+        DataCheckError if a data check does not hold. `dry_run` writes nothing: the result then has all that would be
+        in the way, `conflicts` and `violations` as frames. The cost follows what changed since the merge base.
 
             main.merge(staging, message="cleaned countries")
         """

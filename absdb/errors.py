@@ -118,7 +118,11 @@ class MergeConflictError(ConflictError):
 
     @property
     def conflicts(self) -> Any:
-        """A pandas frame, a row for each conflict, with a resolution column to fill in and pass as resolutions=."""
+        """A pandas frame, a row for each conflict, to fill in and pass as resolutions=.
+
+        table_name, kind (cell, row, add/add, delete/modify, schema), key (a tuple for several columns), column_name,
+        base_value, our_value, their_value; and to fill in resolution: ours, theirs, base, or value with resolved_value.
+        """
         return self.facts["conflict_data"].frame()
 
 

@@ -177,6 +177,7 @@ class TableColumns:
 
         A policy is ours, theirs, max, min, sum (both changes count), newest, or a name given to
         `absdb.register_merge_policy`; None takes it away. It belongs to the definition, and merges with it.
+        InvalidInputError for a policy that is not there or does not fit the column's type.
         """
         self._write(lambda tx, schema: set_policies(tx, schema, policies), message)
 

@@ -12,6 +12,7 @@ from absdb.catalog.schema import TableSchema
 from absdb.cli.command import Call, Verb, When, database_option, point_options
 from absdb.cli.output import Rows, items
 from absdb.cli.session import opened
+from absdb.errors import SchemaMismatchError
 from absdb.reprs import counted
 from absdb.versioning.blame import blame
 
@@ -60,7 +61,11 @@ def command(
         schema = scope.catalog().table(table)
         names = None if columns is None else [name.strip() for name in columns.split(",")]
         chosen = _columns_of(schema, keys) if keys else None
-        found = blame(session.engine, scope.reader(schema), keys=chosen, columns=names)
+        try:
+            found = blame(session.engine, scope.reader(schema), keys=chosen, columns=names)
+        except SchemaMismatchError as error:
+            error.hint = f"write --key as {','.join(schema.key_names)}, in the types of these columns"
+            raise
         shown = found if everything else found.slice(0, limit)
         of = counted(found.num_rows, "row" if names is None else "cell")
         call.output.note(f"{schema.full_name} of {database} @ {scope.point().lsn}, {of}")

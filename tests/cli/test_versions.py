@@ -227,6 +227,12 @@ def test_blame_of_rows_and_cells(on_shop):
     ]
 
 
+def test_a_key_that_does_not_fit_says_how_to_write_it(on_shop):
+    refused = on_shop("blame", "orders", "--key", "a")
+    assert refused.code == 1
+    assert "hint: write --key as id," in refused.err
+
+
 def test_blame_by_a_key_of_several_columns(run, tmp_path):
     with absdb.connect(tmp_path / "shop") as shop:
         made = shop["main"].create_table("p", {"a": "date", "b": "string"}, key=["a", "b"])
