@@ -24,7 +24,7 @@ from absdb.rehearsal_result import Rehearsal
         "absdb rehearse migration.sql --check positive='SELECT * FROM orders WHERE total <= 0' --apply",
     ],
 )
-@click.argument("file", metavar="[FILE|-]")
+@click.argument("file", metavar="FILE|-")
 @database_option
 @point_options()
 @click.option(

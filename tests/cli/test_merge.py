@@ -152,6 +152,8 @@ def test_rehearse_tells_the_whole_error_and_where_the_branch_is(on_shop, tmp_pat
     assert failed.out.startswith(
         "statement 1 failed: table 'orders' has no column 'vat'\n  LINE 1: UPDATE orders"
     )
+    piped = on_shop("rehearse", "-", input="UPDATE orders SET total = 1")
+    assert piped.out.startswith("passed: 1 statement")
     file.write_text("ALTER TABLE orders ADD CHECK (total >= 0)")
     kept = on_shop("rehearse", str(file), "--keep").out
     branch = kept.rpartition("drop ")[2].split("`")[0]
