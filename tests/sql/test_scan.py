@@ -119,6 +119,9 @@ def test_only_the_columns_that_a_query_names_are_read() -> None:
                 "SELECT x FROM t AS q(w, x, y, z)": None,
                 "SELECT o.a FROM t o NATURAL JOIN (SELECT 4 AS c)": None,
                 "SELECT o.a FROM t o JOIN (SELECT 3 AS b) USING (b)": ["a", "b"],
+                "SELECT a FROM t WHERE EXISTS (SELECT * FROM t AS u WHERE u.b = t.a + 1)": ["a", "b"],
+                "SELECT a FROM t WHERE NOT EXISTS (SELECT * EXCLUDE (c) FROM t AS u)": None,
+                "SELECT a FROM t WHERE EXISTS (SELECT b FROM (SELECT * FROM t))": None,
                 "SELECT (SELECT max(b + z) FROM (SELECT 1 AS z) WHERE z < c) FROM t": ["b", "c"],
             }.items():
                 read.clear()

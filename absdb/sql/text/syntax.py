@@ -230,6 +230,8 @@ class _Reader:
                 self.found.calls.append(call)
             elif kind in ("STAR", "POSITIONAL_REFERENCE"):
                 self.found.star = True
+            if kind == "SUBQUERY" and value.get("subquery_type") == "EXISTS":
+                value = _without_star(value["subquery"]["node"])
             if _is_query(value):
                 self.node(value, ctes)
             elif value.get("type") in ("BASE_TABLE", "JOIN", "TABLE_FUNCTION"):
@@ -253,6 +255,16 @@ def _join(part: Mapping[str, Any], left: list[TableRef], right: list[TableRef], 
                     ref.using += [(name, mine, others) for name in names]
     for ref in right if kind in _HIDES_THE_RIGHT else ():
         ref.hidden = True
+
+
+def _without_star(node: dict[str, Any]) -> dict[str, Any]:
+    """The query of an EXISTS, without a plain `SELECT *`: it asks for rows, whatever their columns."""
+    items = node.get("select_list", ())
+    plain = len(items) == 1 and items[0].get("class") == "STAR" and not node.get("modifiers")
+    if not plain or node.get("aggregate_handling") != "STANDARD_HANDLING":
+        return node
+    options = ("exclude_list", "qualified_exclude_list", "replace_list", "rename_list", "columns", "expr")
+    return node if any(items[0].get(option) for option in options) else {**node, "select_list": []}
 
 
 def _is_query(value: Mapping[str, Any]) -> bool:
