@@ -55,14 +55,18 @@ def _coded_now(
     pages = [page for section in reader.sections for page in section.pages]
     if sum(page.rows for page in pages) < ROWS_MIN:
         return []
-    room = reader.layers.folded.room([reader.state_of(column) for column, _ in columns])
+    room: int | None = None
     found: list[OutputColumn] = []
     for column in sorted((coded for _, coded in columns), key=_width):
         if _was_read(column, pages) and not (_is_text(column) and _is_varied(column, pages)):
             needed = _width(column) * sum(page.rows for page in _uncoded(pages, [column]))
-            if needed <= room:
+            if needed:
+                if room is None:
+                    room = reader.layers.folded.room([reader.state_of(plain) for plain, _ in columns])
+                if needed > room:
+                    continue
                 room -= needed
-                found.append(column)
+            found.append(column)
     _code(_uncoded(pages, found), found)
     return [column for column in found if not _is_text(column) or _has_few_values(column, pages)]
 

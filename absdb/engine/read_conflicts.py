@@ -156,6 +156,7 @@ class RecordingReader(TableReader):
         self.schema = plain.schema
         self.own = plain.own
         self.own_upto = plain.own_upto
+        self.slice_rows = plain.slice_rows
         self._plain = plain
         self._reads = reads
 
@@ -170,8 +171,8 @@ class RecordingReader(TableReader):
         self._reads.whole()
         return self._plain.sections
 
-    def under(self, schema: TableSchema) -> TableReader:
-        return RecordingReader(self._plain.under(schema), self._reads)
+    def under(self, schema: TableSchema, slice_rows: int = 1) -> TableReader:
+        return RecordingReader(self._plain.under(schema, slice_rows), self._reads)
 
     def lookup(self, keys: Keys) -> Found:
         self._reads.several(keys)

@@ -24,15 +24,25 @@ from absdb.pages.section import Key, Section
 
 
 class TableReader:
-    """One table at one state. `own` holds a transaction's writes up to `own_upto`."""
+    """One table at one state. `own` holds a transaction's writes up to `own_upto`.
+
+    From the second read of a state on, tables come with chunks of `slice_rows` rows or more on average, as far as
+    pages have as many.
+    """
 
     def __init__(
-        self, schema: TableSchema, layers: Layers, own: EraCover | None = None, own_upto: int = 0
+        self,
+        schema: TableSchema,
+        layers: Layers,
+        own: EraCover | None = None,
+        own_upto: int = 0,
+        slice_rows: int = 1,
     ) -> None:
         self.schema = schema
         self.layers = layers
         self.own = own
         self.own_upto = own_upto
+        self.slice_rows = slice_rows
 
     @cached_property
     def sections(self) -> list[Section]:
@@ -40,9 +50,9 @@ class TableReader:
         own = [] if self.own is None else self.own.sections(-1, self.own_upto)
         return [*self.layers.sections(), *own]
 
-    def under(self, schema: TableSchema) -> TableReader:
+    def under(self, schema: TableSchema, slice_rows: int = 1) -> TableReader:
         """The same rows as another schema of the table shows them."""
-        return TableReader(schema, self.layers, self.own, self.own_upto)
+        return TableReader(schema, self.layers, self.own, self.own_upto, slice_rows)
 
     def scan(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
         """The rows in key order, as batches of the visible columns asked for; memory bounded."""
@@ -66,26 +76,37 @@ class TableReader:
             )
         if self.own is not None:
             return fold_table(self.schema.key_spec, self.sections, projection, schema)
-        kept = self.layers.folded
-        states = [self.state_of(column) for column in projection.columns]
+        kept, slice_rows = self.layers.folded, self._slice_rows_now()
+        states = [self.state_of(column, slice_rows) for column in projection.columns]
         found = [kept.get(state) for state in states]
         missing = [at for at, column in enumerate(found) if column is None]
         if missing:
             wanted = Projection([projection.columns[at] for at in missing])
             fields = pa.schema([schema.field(at) for at in missing])
-            rows = fold_table(self.schema.key_spec, self.sections, wanted, fields)
+            rows = fold_table(self.schema.key_spec, self.sections, wanted, fields, slice_rows=slice_rows)
             for at, column in zip(missing, rows.columns, strict=True):
                 found[at] = column
                 kept.put(states[at], column)
+                if slice_rows > 1:
+                    kept.forget(self.state_of(projection.columns[at], 1))
         return pa.Table.from_arrays(found, schema=schema)
+
+    def _slice_rows_now(self) -> int:
+        """Pages are not copied for the first read of a state, which may be the only one."""
+        mark = "read", self.schema.id, self.layers.lineage
+        if self.slice_rows == 1 or self.layers.folded.get(mark) is not None:
+            return self.slice_rows
+        self.layers.folded.put(mark, pa.chunked_array([], pa.null()))
+        return 1
 
     def keeps(self, column: OutputColumn) -> bool:
         """Whether a read of the column is kept, so that it costs nothing."""
         return self.own is None and self.layers.folded.get(self.state_of(column)) is not None
 
-    def state_of(self, column: OutputColumn) -> Hashable:
+    def state_of(self, column: OutputColumn, slice_rows: int | None = None) -> Hashable:
         """Under what the rows of a column are kept once they are folded."""
-        return self.schema.id, self.layers.lineage, column.name, column.source, column.logical
+        state = self.schema.id, self.layers.lineage, slice_rows or self.slice_rows
+        return *state, column.name, column.source, column.logical
 
     def part(
         self,

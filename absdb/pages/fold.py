@@ -5,10 +5,11 @@ into a delta (fold_delta.py), and each page of the base is read together with th
 
     no change                 the page itself, columns projected, nothing copied
     up to 32 changes          zero-copy slices of the page and, between them, of the delta's rows
-    more                      the page written anew in memory
+    more                      the page written anew in memory, but for columns that an update left as they were
 
 so that a read costs a few milliseconds plus what changed. DuckDB and pandas slow down on tables of very many
-chunks: beyond `max_chunks` pages are written anew rather than sliced.
+chunks: beyond `max_chunks`, and where slices would be shorter than `slice_rows`, pages are written anew rather
+than sliced.
 
 A delta of up to DELTA_ROWS_MAX rows is merged whole and kept by the `Fold`. A larger one is merged range by
 range. Ranges begin where pages begin, of any layer, as soon as RANGE_ROWS rows have begun since the last one,
@@ -96,22 +97,33 @@ class Fold:
         for lo, hi in pairwise(self._bounds):
             yield from _steps(self._spec, _present(self._layers, lo, hi))
 
-    def batches(self, projection: Projection, *, max_chunks: int = CHUNKS_MAX) -> Iterator[pa.RecordBatch]:
-        """The rows in key order; batches are never empty, and none come if there is no row."""
+    def batches(
+        self, projection: Projection, *, max_chunks: int = CHUNKS_MAX, slice_rows: int = 1
+    ) -> Iterator[pa.RecordBatch]:
+        """The rows in key order; batches are never empty, and none come if there is no row.
+
+        Pages whose slices would have fewer than `slice_rows` on average are written anew.
+        """
         rows = _DeltaRows(projection)
         to_come, made = self.steps_max, 0
         for step in self.steps():
             to_come -= 1
-            batches = _read(step, rows, min(PIECES_SLICED_MAX, max_chunks - made - to_come))
+            sliced = part_rows([step.part]) // slice_rows
+            batches = _read(step, rows, min(PIECES_SLICED_MAX, max_chunks - made - to_come, sliced))
             made += len(batches)
             yield from batches
 
     def table(
-        self, projection: Projection, schema: pa.Schema | None = None, *, max_chunks: int = CHUNKS_MAX
+        self,
+        projection: Projection,
+        schema: pa.Schema | None = None,
+        *,
+        max_chunks: int = CHUNKS_MAX,
+        slice_rows: int = 1,
     ) -> pa.Table:
         """The rows as one table, of `schema` (see Projection.with_schema) also if there are none."""
         projection = projection if schema is None else projection.with_schema(schema)
-        batches = self.batches(projection, max_chunks=max_chunks)
+        batches = self.batches(projection, max_chunks=max_chunks, slice_rows=slice_rows)
         return pa.Table.from_batches(batches, schema=projection.schema)
 
 
@@ -135,9 +147,11 @@ def fold_table(
     *,
     key_range: KeyRange | None = None,
     max_chunks: int = CHUNKS_MAX,
+    slice_rows: int = 1,
 ) -> pa.Table:
     """Fold layers, oldest first, into one table in key order."""
-    return Fold(spec, layers, key_range).table(projection, schema, max_chunks=max_chunks)
+    folded = Fold(spec, layers, key_range)
+    return folded.table(projection, schema, max_chunks=max_chunks, slice_rows=slice_rows)
 
 
 def _present(layers: Sequence[Section], lo: Key | None, hi: Key | None) -> list[list[Part]]:
@@ -203,16 +217,28 @@ def _read(step: Step, rows: _DeltaRows, pieces_max: int) -> list[pa.RecordBatch]
         return [projection.of_page(page).slice(start, stop - start)]
     pieces = changes.pieces()
     if len(pieces) > max(pieces_max, 1):
-        return [projection.finish(_rewritten(step, pieces, rows))]
+        return [projection.finish(_rewritten(step, changes, pieces, rows))]
     base = projection.of_page(page).slice(start, stop - start)
     return pieces.slices(base, rows.finished(step.delta))
 
 
-def _rewritten(step: Step, pieces: Pieces, rows: _DeltaRows) -> pa.RecordBatch:
-    """The pieces of a step as one physical batch."""
+def _rewritten(step: Step, changes: Changes, pieces: Pieces, rows: _DeltaRows) -> pa.RecordBatch:
+    """The pieces of a step as one physical batch; columns that the changes leave as they are stay the page's."""
     page, start, stop = step.part
     base = rows.projection.physical.of_page(page).slice(start, stop - start)
     delta = rows.physical(step.delta)
+    changed = changes.columns_changed(base, delta)
+    if len(changed) == base.num_columns:
+        return _joined(pieces, base, delta)
+    arrays = base.columns
+    if changed:
+        joined = _joined(pieces, base.select(changed), delta.select(changed))
+        for at, array in zip(changed, joined.columns, strict=True):
+            arrays[at] = array
+    return pa.RecordBatch.from_arrays(arrays, schema=base.schema)
+
+
+def _joined(pieces: Pieces, base: pa.RecordBatch, delta: pa.RecordBatch) -> pa.RecordBatch:
     if len(pieces) > PIECES_JOINED_MAX:
         return pieces.taken(base, delta)
     slices = pieces.slices(base, delta)
@@ -248,7 +274,7 @@ def fold_pages(
             batch = projection.of_page(page).slice(start, stop - start)
             yield from packer.add(batch, page if stop - start == page.rows else None)
         elif len(pieces := changes.pieces()):
-            yield from packer.add(_rewritten(step, pieces, rows), None)
+            yield from packer.add(_rewritten(step, changes, pieces, rows), None)
     yield from packer.flush()
 
 

@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.types as pt
 
 from absdb.pages import key as keyed
 from absdb.pages.key import Keys
@@ -137,6 +138,17 @@ class Changes:
             return Pieces(np.zeros(len(starts), np.bool_), starts, stops)
         return self._interleaved(starts, stops)
 
+    def columns_changed(self, base: pa.RecordBatch, delta: pa.RecordBatch) -> list[int]:
+        """The numbers of the columns whose values change; all of them where rows come, go or move.
+
+        Costs a look at the rows that change. A column in which nested values are written again counts as changed.
+        """
+        if not np.array_equal(self.drops, self.at):
+            return list(range(base.num_columns))
+        before, after = base.take(pa.array(self.drops)), delta.take(pa.array(self.slots))
+        pairs = zip(before.columns, after.columns, strict=True)
+        return [at for at, (old, new) in enumerate(pairs) if not _identical(old, new)]
+
     def _interleaved(self, starts: Ints, stops: Ints) -> Pieces:
         """Stretches of the base and, between them, what is inserted; neighbours in both become one piece."""
         before = self.at - np.searchsorted(self.drops, self.at)  # base rows that stay before each insert
@@ -184,6 +196,17 @@ class Pieces:
         ends = np.cumsum(lengths)
         rows = np.repeat(offsets - ends + lengths, lengths) + np.arange(int(ends[-1]))
         return both.take(pa.array(rows))
+
+
+def _identical(a: pa.Array, b: pa.Array) -> bool:
+    """Whether two arrays of one type are equal to the bit, as far as that can be told at once."""
+    if pt.is_dictionary(a.type):
+        a, b = a.dictionary_decode(), b.dictionary_decode()
+    if pt.is_floating(a.type):
+        # To Arrow 0.0 equals -0.0.
+        bits = (None, pa.uint16(), pa.uint32(), None, pa.uint64())[a.type.bit_width // 16]
+        a, b = a.view(bits), b.view(bits)
+    return not pt.is_nested(a.type) and bool(a.equals(b))
 
 
 def _alive(part: Part) -> np.ndarray[Any, Any]:

@@ -63,3 +63,48 @@ def test_the_bound_holds() -> None:
 def test_slices_of_one_buffer_count_once() -> None:
     column = pa.array(range(1000), pa.int64())
     assert owned_bytes(pa.chunked_array([column.slice(0, 10), column.slice(500, 10)])) == 8000
+
+
+def _numbers(*starts: int) -> list[pa.Array]:
+    return [pa.array(range(start, start + 1000), pa.int64()) for start in starts]
+
+
+def test_memory_that_states_share_counts_once() -> None:
+    one, two, three = _numbers(0, 1000, 2000)
+    cache = FoldedCache(3 * 8000)
+    cache.put("before", pa.chunked_array([one, two]))
+    cache.put("after", pa.chunked_array([one, three]))
+    assert cache.get("before") is not None
+    assert cache.get("after") is not None
+    assert cache.room([]) == 0
+    assert cache.room(["before"]) == 8000
+    cache.put("before", pa.chunked_array([three]))
+    assert cache.room([]) == 8000
+    cache.forget("after")
+    assert cache.get("after") is None
+    assert cache.room([]) == 16000
+
+
+def test_columns_that_free_nothing_stay() -> None:
+    shared, alone, large, other = _numbers(0, 1000, 2000, 3000)
+    cache = FoldedCache(3 * 8000)
+    cache.put("shared", pa.chunked_array([shared]))
+    cache.put("alone", pa.chunked_array([alone]))
+    cache.put("sharing", pa.chunked_array([shared, other]))
+    cache.put("large", pa.chunked_array([large]))
+    assert [name for name in ("shared", "alone", "sharing", "large") if cache.get(name) is not None] == [
+        "shared", "sharing", "large",
+    ]  # fmt: skip
+    cache.put("more", pa.chunked_array(_numbers(4000, 5000, 6000)))
+    assert [name for name in ("shared", "sharing", "large", "more") if cache.get(name) is not None] == [
+        "more"
+    ]
+
+
+def test_columns_that_share_everything_make_room_too() -> None:
+    shared = _numbers(0, 1000)
+    cache = FoldedCache(2 * 8000)
+    for name in ("one", "two"):
+        cache.put(name, pa.chunked_array(shared))
+    cache.put("three", pa.chunked_array(_numbers(2000)))
+    assert [cache.get(name) is not None for name in ("one", "two", "three")] == [False, False, True]

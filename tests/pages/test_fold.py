@@ -19,7 +19,7 @@ from absdb.pages import fold as folding
 from absdb.pages import key as keyed
 from absdb.pages import lookup as looking
 from absdb.pages import projection as projecting
-from absdb.pages.fold import Fold, fold, fold_pages, fold_table
+from absdb.pages.fold import Fold, fold_pages, fold_table
 from absdb.pages.key import KeyKind, KeySpec
 from absdb.pages.lookup import lookup, lookup_one, row_values
 from absdb.pages.projection import OutputColumn, Projection
@@ -186,16 +186,22 @@ ways = st.fixed_dictionaries(
 
 
 @thorough
-@given(keying=keyings, layers=layer_lists(), way=ways, max_chunks=st.sampled_from([1, 6, 5000]))
+@given(
+    keying=keyings,
+    layers=layer_lists(),
+    way=ways,
+    max_chunks=st.sampled_from([1, 6, 5000]),
+    slice_rows=st.sampled_from([1, 3, 9]),
+)
 def test_a_fold_is_the_state_the_layers_lead_to(
-    keying: Keying, layers: list[Layer], way: dict[str, Any], max_chunks: int
+    keying: Keying, layers: list[Layer], way: dict[str, Any], max_chunks: int, slice_rows: int
 ) -> None:
     """Goal: whatever the layers, the fold has the rows of the model in key order, with their LSNs."""
     sections = [section(keying, layer) for layer in layers]
+    projection = projection_of(keying, extra=["_lsn"])
     with patch.multiple(folding, **way):
-        batches = list(
-            fold(keying.spec, sections, projection_of(keying, extra=["_lsn"]), max_chunks=max_chunks)
-        )
+        folded = Fold(keying.spec, sections)
+        batches = list(folded.batches(projection, max_chunks=max_chunks, slice_rows=slice_rows))
     assert all(batch.num_rows for batch in batches)
     assert [row for batch in batches for row in rows_of(batch)] == expected_rows(
         keying, model_of(layers), lsn=True
@@ -314,7 +320,7 @@ def base() -> Section:
 
 
 def batches_of(*layers: Section, **options: Any) -> list[pa.RecordBatch]:
-    return list(fold(INTEGER.spec, layers, NUMBERS, **options))
+    return list(Fold(INTEGER.spec, layers).batches(NUMBERS, **options))
 
 
 def same_memory(a: pa.RecordBatch, b: pa.RecordBatch) -> bool:
@@ -335,6 +341,47 @@ def test_few_changes_are_slices_and_many_are_a_new_page(base: Section) -> None:
     assert [len(batches_of(base, layer)) - 9 for layer in (few, many)] == [65, 1]
     assert same_memory(batches_of(base, few)[0], base.pages[0].batch())
     assert not same_memory(batches_of(base, many)[0], base.pages[0].batch())
+
+
+def test_pages_are_written_anew_rather_than_cut_into_short_slices(base: Section) -> None:
+    change = Section([numbers_page(np.array([100, 200, 2100]), 1)])
+    whole = fold_table(INTEGER.spec, [base, change], NUMBERS)
+    assert whole["id"].num_chunks == 8 + 5 + 3
+    for slice_rows, chunks in ((200, 8 + 5 + 3), (201, 8 + 1 + 3), (334, 8 + 1 + 1)):
+        table = fold_table(INTEGER.spec, [base, change], NUMBERS, slice_rows=slice_rows)
+        assert table["id"].num_chunks == chunks
+        assert table.equals(whole)
+
+
+def test_a_page_written_anew_keeps_the_columns_that_an_update_left_alone(base: Section) -> None:
+    updated = Section([numbers_page(np.arange(0, 200, 2), 1)])
+    inserted = Section([numbers_page(np.arange(1, 201, 2), 1)])
+    page = base.pages[0].batch()
+    for layer, kept in ((updated, True), (inserted, False)):
+        batch = batches_of(base, layer, slice_rows=1000)[0]
+        assert same_memory(batch, page) == kept
+        assert batch.column(1).to_pylist().count(1) == 100
+    assert batches_of(base, Section([numbers_page(np.arange(0, 200, 4), 0)]), slice_rows=1000)[0].equals(
+        batches_of(base)[0]
+    )
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [(0.0, -0.0), (-0.0, 0.0), (float("nan"), 1.0), (None, 0.0)], ids=str
+)
+def test_an_update_that_changes_only_bits_is_read(old: float | None, new: float | None) -> None:
+    kind = pa.float64()
+    projection = Projection([OutputColumn("v", "c2", kind, kind)])
+    pages = [
+        Page.of(
+            pa.record_batch({"c1": pa.array(range(100)), "c2": pa.array([value] * 100, kind)}), INTEGER.spec
+        )
+        for value in (old, new)
+    ]
+    layers = [Section([page]) for page in pages]
+    layers[1] = Section([Page.of(pages[1].batch().take(pa.array([7, 50])), INTEGER.spec)])
+    found = fold_table(INTEGER.spec, layers, projection, slice_rows=1000)["v"].to_pylist()
+    assert list(map(str, found)) == [str(new if row in (7, 50) else old) for row in range(100)]
 
 
 def test_neighbouring_changes_are_one_slice(base: Section) -> None:

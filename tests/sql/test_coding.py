@@ -106,6 +106,18 @@ def test_changed_states_and_earlier_ones_are_read_right(main: Any) -> None:
     _check(main)
 
 
+def test_a_changed_state_that_is_read_again_comes_in_whole_pages(main: Any) -> None:
+    before = scan(main._scope.reader(main._scope.catalog().table("t")), ["id", "price"])
+    main.sql("UPDATE t SET price = price + 1 WHERE id % 1000 = 7")
+    reader = main._scope.reader(main._scope.catalog().table("t"))
+    first, again = (scan(reader, ["id", "price"]) for _ in range(2))
+    assert first["id"].num_chunks > again["id"].num_chunks == before["id"].num_chunks
+    same = [table["id"].chunk(0).buffers()[1].address for table in (before, again)]
+    assert same[0] == same[1]
+    assert again["price"].cast(first["price"].type).equals(first["price"])
+    assert not again["price"].equals(before["price"].cast(again["price"].type))
+
+
 def test_text_that_gets_many_values_is_plain_again(main: Any) -> None:
     _check(main)
     assert _types(main)["kind"] == "codes"

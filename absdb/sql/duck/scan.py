@@ -1,9 +1,10 @@
 """A table state as DuckDB reads it: an Arrow table with the columns a query needs.
 
-Pages are mapped, not copied; states that were read before are kept folded by the engine. What pages hold in another
-type than the table has (dictionaries, views of text) is read as pages hold it, which costs nothing. Text of few
-values and decimals of up to 18 digits come in code (engine/coding.py): DuckDB reads both as what they are, VARCHAR and
-DECIMAL, several times faster. Types that DuckDB cannot read become the nearest one that holds every value:
+Pages are mapped, not copied; in states that are read again, those that changes cut into slices of less than SLICE_ROWS
+are put together. States that were read before are kept folded by the engine. What pages hold in another type than the
+table has (dictionaries, views of text) is read as pages hold it, which costs nothing. Text of few values and decimals
+of up to 18 digits come in code (engine/coding.py): DuckDB reads both as what they are, VARCHAR and DECIMAL, several
+times faster. Types that DuckDB cannot read become the nearest one that holds every value:
 
     float16                      float32, at any depth
     decimal256, negative scale   decimal128 without loss; QueryError for a value of more than 38 digits
@@ -28,6 +29,8 @@ from absdb.pages.projection import has_extension
 from absdb.pages.types import physical_type
 
 DIGITS_MAX = 38
+SLICE_ROWS = 8_192
+"""Below this DuckDB takes longer to take in a slice of a few columns than it takes to copy its rows."""
 
 
 def scan(reader: TableReader, columns: Sequence[str] | None) -> pa.Table:
@@ -43,7 +46,7 @@ def as_stored(reader: TableReader) -> TableReader:
     if stored is None:
         columns = tuple(dataclasses.replace(c, type=_stored_type(c.type)) for c in schema.columns)
         stored = schema.__dict__["_as_stored"] = dataclasses.replace(schema, columns=columns)
-    return reader.under(stored)
+    return reader.under(stored, SLICE_ROWS)
 
 
 def _stored_type(kind: pa.DataType) -> pa.DataType:
