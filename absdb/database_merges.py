@@ -14,9 +14,9 @@ from absdb.ids import Lsn
 from absdb.merge_result import MergeResult
 from absdb.progress import Progress
 from absdb.versioning import data_checks, merge, rebase, revert
-from absdb.versioning.conflicts import Resolutions
 from absdb.versioning.merge import Checks, Merged
 from absdb.versioning.merge_states import Rules
+from absdb.versioning.resolutions import Resolutions
 from absdb.versioning.scope import point_of
 
 if TYPE_CHECKING:

@@ -138,3 +138,77 @@ def test_no_statement_is_refused(main, nothing):
 def test_a_missing_file_is_named(main, tmp_path):
     with pytest.raises(absdb.StorageError, match=r"absent\.sql"):
         main.rehearse(tmp_path / "absent.sql")
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE main.orders SET total = 0",
+        "DELETE FROM main.main.orders",
+        "DROP TABLE main.orders",
+        "CREATE TABLE main.extra (id INTEGER PRIMARY KEY)",
+        "ALTER TABLE main.orders DROP COLUMN status",
+        "COMMENT ON TABLE main.orders IS 'x'",
+        "USE main",
+        "MERGE DATABASE other INTO main",
+        "DROP DATABASE other",
+        "CREATE DATABASE more BRANCH FROM main",
+        "CREATE OR REPLACE DATABASE other BRANCH FROM main",
+        "ALTER DATABASE other RENAME TO another",
+        "RESTORE DATABASE main TO LSN '0/10'",
+        "CREATE SNAPSHOT s ON main",
+        "DROP SNAPSHOT kept ON main",
+    ],
+)
+def test_no_statement_reaches_beyond_the_branch(shop, main, statement):
+    main.branch("other")["orders"].delete(1)
+    main.snapshot("kept")
+    before, lineage = list(shop.databases()["name"]), main.lineage
+    done = main.rehearse([statement])
+    assert done.report.failed_statement is not None
+    done.discard()
+    assert list(shop.databases()["name"]) == before
+    assert main.lineage == lineage
+    assert list(main.snapshots()["name"]) == ["kept"]
+
+
+def test_other_databases_may_be_read(main):
+    done = main.rehearse(["INSERT INTO orders SELECT id + 10, status, total FROM main.orders WHERE id = 1"])
+    assert done.passed
+    assert done.summary().values.tolist() == [["orders", "added", 1]]
+    done.discard()
+
+
+def test_a_transaction_that_is_left_open_is_a_failure(main):
+    done = main.rehearse("BEGIN; UPDATE orders SET total = 0")
+    assert "still open" in done.report.failed_statement.error
+    done.discard()
+    done = main.rehearse("BEGIN; UPDATE orders SET total = 0; COMMIT")
+    assert done.passed
+    assert done.summary().values.tolist() == [["orders", "modified", 3]]
+    done.discard()
+
+
+def test_a_window_before_a_restore_is_replayed_from_where_the_histories_part(main):
+    shared = main.lsn
+    main["orders"].insert({"id": 4, "status": "d", "total": 4.0})
+    start = main.lsn
+    main.restore(lsn=shared)
+    main["orders"].insert({"id": 5, "status": "e", "total": 5.0}, message="after the restore")
+    done = main.rehearse(["UPDATE orders SET total = 0 WHERE id = 1"], lsn=start)
+    assert done.replayed()[["message", "fits"]].values.tolist() == [["after the restore", True]]
+    done.discard()
+
+
+@pytest.mark.parametrize("statements", [None, 5, b"SELECT 1", [5], [None]])
+def test_statements_that_are_none_are_refused(shop, main, statements):
+    with pytest.raises(InvalidInputError):
+        main.rehearse(statements)
+    assert list(shop.databases()["name"]) == ["main"]
+
+
+def test_checks_are_a_dict_of_queries(shop, main):
+    for checks in (["SELECT true"], {"c": 5}):
+        with pytest.raises(InvalidInputError):
+            main.rehearse(["SELECT 1"], checks)
+    assert list(shop.databases()["name"]) == ["main"]

@@ -11,20 +11,22 @@ by the facade and by the command line.
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from absdb.catalog.history import DatabaseInfo
 from absdb.engine.engine import Engine
 from absdb.errors import AbsdbError, InvalidInputError, StateError
 from absdb.ids import Lsn
 from absdb.io.text_files import read_text
+from absdb.paths import check_text
 from absdb.progress import Progress, reporting
 from absdb.rehearsal.replay import replay
 from absdb.rehearsal.report import CheckRun, Report, StatementRun
-from absdb.sql.checks import checks_for, run_checks
+from absdb.sql.checks import check_one_query, checks_for, run_checks
 from absdb.sql.session import Session
 from absdb.sql.text.tokens import statements_of
 from absdb.versioning.as_of import Point
@@ -100,6 +102,10 @@ def rehearse(
 ) -> Rehearsed:
     """Run statements (a text, a list, or the path of an .sql file) on a branch of `start`, a state of `parent`."""
     texts = _statements(statements)
+    if checks is not None and not isinstance(checks, Mapping):
+        raise InvalidInputError(f"checks are a dict of name → query, not {type(checks).__name__}")
+    for query in (checks or {}).values():
+        check_one_query(query)
     name = name or f"rehearsal_{engine.allocator.new_id()}"
     branch = create_branch(engine, name, start, retain=RETAIN, comment="a rehearsal")
     found = Rehearsed(engine, parent, start, branch)
@@ -120,7 +126,13 @@ def _statements(given: str | os.PathLike[str] | Sequence[str]) -> list[str]:
         isinstance(given, str) and given.endswith(".sql") and "\n" not in given
     ):
         given = read_text(given)
-    found = [one for text in ([given] if isinstance(given, str) else given) for one in statements_of(text)]
+    texts = [given] if isinstance(given, str) else given
+    if isinstance(texts, bytes) or not isinstance(texts, Iterable):
+        raise InvalidInputError(
+            f"statements to rehearse are not {type(given).__name__}",
+            hint="pass a text, a list or an .sql file",
+        )
+    found = [one for text in texts for one in statements_of(check_text("a statement", text))]
     if not found:
         raise InvalidInputError(
             "there is no statement to rehearse", hint="pass a text, a list or an .sql file"
@@ -132,7 +144,7 @@ def _run_all(found: Rehearsed, statements: list[str], progress: Progress) -> Non
     engine, report = found.engine, found.report
     with (
         reporting(progress, "rehearsing", len(statements), unit="statements") as told,
-        Session(HeadScope(engine, found.branch)) as session,
+        Session(HeadScope(engine, found.branch), confined=True) as session,
     ):
         for at, statement in enumerate(statements):
             report.statements.append(_run(found, session, statement))
@@ -141,6 +153,9 @@ def _run_all(found: Rehearsed, statements: list[str], progress: Progress) -> Non
             if report.statements[-1].error:
                 report.left_out = len(statements) - at - 1
                 return
+        if session.in_transaction:
+            left = "the transaction is still open at the end: its changes would be lost; add a COMMIT"
+            report.statements[-1] = dataclasses.replace(report.statements[-1], error=left)
 
 
 def _run(found: Rehearsed, session: Session, statement: str) -> StatementRun:

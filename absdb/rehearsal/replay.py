@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from absdb.catalog.commit_entries import CommitEntry
 from absdb.catalog.history import DatabaseInfo
-from absdb.catalog.lineage import Lineage, remainder
+from absdb.catalog.lineage import Lineage, common_prefix, remainder
 from absdb.clock import format_time
 from absdb.engine.engine import Engine
 from absdb.errors import ConstraintError, MergeConflictError, MergeConstraintError
@@ -61,8 +61,8 @@ def replay(
 
 
 def commits_since(engine: Engine, start: Lineage, head: Lineage) -> Iterator[CommitEntry]:
-    """The commits that lead from one state of a history to a later one, oldest first."""
-    spans = [(era, after, upto) for era, after, upto in remainder(head, start)]
+    """The commits of one state that another one has not, oldest first; it may lie before a restore."""
+    spans = [(era, after, upto) for era, after, upto in remainder(head, common_prefix(head, start))]
     return iter(sorted(engine.log.entries(spans), key=lambda entry: entry.lsn))
 
 

@@ -19,6 +19,7 @@ from absdb.engine.engine import Engine
 from absdb.engine.transaction import Transaction
 from absdb.errors import InvalidInputError, QueryError, StateError
 from absdb.ids import Lsn
+from absdb.sql.confined import refuse_leaving, refuse_other
 from absdb.sql.dispatch import handler_of
 from absdb.sql.duck.connection import Backend, backend_of, own_backend
 from absdb.sql.duck.duck_errors import placed_back
@@ -45,10 +46,12 @@ T = TypeVar("T")
 class Session:
     """Runs SQL on one instance. For one thread; many may be open side by side."""
 
-    def __init__(self, scope: Scope, *, strangers: bool = False) -> None:
-        """`strangers`: whoever sends the statements must not reach files, variables of the program or settings."""
+    def __init__(self, scope: Scope, *, strangers: bool = False, confined: bool = False) -> None:
+        """`strangers`: whoever sends the statements must not reach files, variables of the program or settings;
+        `confined`: statements change rows and definitions of this database, and nothing else."""
         self._scope = scope
         self.strangers = strangers
+        self.confined = confined
         self.namespace = DEFAULT_NAMESPACE
         self.transaction: TransactionScope | None = scope if isinstance(scope, TransactionScope) else None
         self.transaction_is_ours = False
@@ -96,6 +99,7 @@ class Session:
     ) -> Result:
         self.stop.check()
         statement = self.backend.kept.get(Statement, text, lambda: Statement.read(text, tokens))
+        refuse_leaving(self, statement)
         call = Call(self, statement, bind(statement.parameters, parameters), frames)
         try:
             return handler_of(statement)(call)
@@ -378,6 +382,7 @@ class Call:
         """
         session = self.session
         open_now = session.transaction
+        refuse_other(session, info)
         if session.transaction_reads_only:
             raise StateError("the transaction is READ ONLY", hint="COMMIT it, then BEGIN one that may write")
         if open_now is not None:

@@ -9,25 +9,21 @@
     resolution      to be filled in: ours, theirs, base, or value
     resolved_value  with `value`: what the cell shall hold
 
-Several frames may be handed back together; a row without a resolution stays in conflict. Called by merge_rows.py,
-merge_states.py and whatever shows conflicts.
+What comes back is read by resolutions.py. Called by merge_rows.py, merge_states.py and whatever shows conflicts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
-from absdb.catalog.schema import Column, TableSchema
-from absdb.engine.intake import array_of
-from absdb.engine.prepare import conform, keys_of
-from absdb.errors import ConstraintError, InvalidInputError
-from absdb.pages.key import Keys, equal, length, search, sort_order, take
-from absdb.pages.types import physical_type, to_logical
+from absdb.catalog.schema import TableSchema
+from absdb.errors import ConstraintError
+from absdb.pages.key import Keys
+from absdb.pages.types import to_logical
 from absdb.versioning.three_way import SchemaConflict
 
 COLUMNS = (
@@ -113,119 +109,6 @@ class Violations:
         listed = [(*place, message) for place, message in rows.items()]
         columns = ["table_name", "constraint_name", "key", "message"]
         return pd.DataFrame(listed, columns=columns, dtype=object)
-
-
-class Resolutions:
-    """What was decided, as it is asked for: by schema item, and by table, column and key."""
-
-    def __init__(self, frames: Any = None) -> None:
-        self._rows: dict[tuple[str, str | None], tuple[list[Any], list[int], list[Any]]] = {}
-        self._schema: dict[tuple[str, str], str] = {}
-        for frame in () if frames is None else frames if isinstance(frames, list | tuple) else (frames,):
-            self._read(frame)
-
-    def __bool__(self) -> bool:
-        return bool(self._rows or self._schema)
-
-    def _read(self, frame: Any) -> None:
-        columns = _columns_of(frame)
-        for table, kind, key, column, side, value in zip(*(columns[n] for n in _NEEDED), strict=True):
-            if _is_missing(side):
-                continue
-            if side not in SIDES:
-                raise InvalidInputError(
-                    f"the resolution of a conflict in table {table!r} is {side!r}",
-                    hint=f"write one of {', '.join(SIDES)}, or leave it empty",
-                )
-            column = None if _is_missing(column) else column
-            if kind == "schema":
-                self._schema[table, str(column)] = side
-            else:
-                keys, sides, values = self._rows.setdefault((table, column), ([], [], []))
-                keys.append(key)
-                sides.append(SIDES.index(side) + 1)
-                values.append(value)
-
-    def schema(self, conflict: SchemaConflict) -> str | None:
-        """The side that was chosen for an item of a definition."""
-        side = self._schema.get((conflict.table_name, conflict.item))
-        if side == "value":
-            raise InvalidInputError(
-                f"{conflict.item} of table {conflict.table_name!r} cannot be resolved by a value",
-                hint="write ours or theirs, or change the definition on one side first",
-            )
-        return side
-
-    def of(self, schema: TableSchema, column: Column | None, keys: Keys) -> tuple[Ints, pa.Array | None]:
-        """(for each key OPEN, OURS, THEIRS, BASE or VALUE; the values for VALUE, aligned to the keys)."""
-        found = np.zeros(length(keys), np.int8)
-        entry = self._rows.get((schema.full_name, None if column is None else column.name))
-        if entry is None or not length(keys):
-            return found, None
-        given, sides, values = entry
-        mine = _keys_of(schema, given)
-        order = sort_order(mine)
-        mine = take(mine, order)
-        places = np.minimum(search(mine, keys, "left"), length(mine) - 1)
-        hit = equal(take(mine, places), keys)
-        chosen = order[places]
-        found[hit] = np.array(sides, np.int8)[chosen[hit]]
-        if column is None or not (found == VALUE).any():
-            return found, None
-        which = [
-            values[i] if code == VALUE else None
-            for i, code in zip(chosen.tolist(), found.tolist(), strict=True)
-        ]
-        return found, _fitted(schema, column, which)
-
-
-_NEEDED = ("table_name", "kind", "key", "column_name", "resolution", "resolved_value")
-
-
-def _columns_of(frame: Any) -> Mapping[str, list[Any]]:
-    if isinstance(frame, pa.Table):
-        frame = frame.to_pydict()
-    names = list(frame)
-    missing = [name for name in _NEEDED[:5] if name not in names]
-    if missing:
-        raise InvalidInputError(
-            f"a frame of resolutions lacks the column {missing[0]!r}",
-            hint="hand back the frame of conflicts with its resolution column filled in",
-        )
-    found = {name: list(frame[name]) for name in _NEEDED if name in names}
-    return {**found, "resolved_value": found.get("resolved_value", [None] * len(found["kind"]))}
-
-
-def _is_missing(value: Any) -> bool:
-    return (
-        value is None or value == "" or (isinstance(value, float) and value != value) or str(value) == "<NA>"
-    )
-
-
-def _keys_of(schema: TableSchema, given: Sequence[Any]) -> Keys:
-    """Keys as the frame shows them, encoded."""
-    if schema.hidden_key is not None:
-        return schema.key_spec.encode([pa.array([int(key) for key in given], pa.int64())])
-    rows = [
-        key if isinstance(key, tuple) else tuple(key) if isinstance(key, list) else (key,) for key in given
-    ]
-    arrays = {
-        column.name: _given(column, [row[i] for row in rows]) for i, column in enumerate(schema.key_columns)
-    }
-    return keys_of(schema, conform(schema, pa.table(arrays)))
-
-
-def _given(column: Column, values: list[Any]) -> pa.Array:
-    """Values of a column; a text where it holds something else, as from JSON, is read as its type writes it."""
-    kind = physical_type(column.type)
-    is_text = pa.types.is_string(kind) or pa.types.is_large_string(kind)
-    if not is_text and any(isinstance(value, str) for value in values):
-        return pa.array([None if value is None else str(value) for value in values], pa.string())
-    return array_of(column, values)
-
-
-def _fitted(schema: TableSchema, column: Column, values: list[Any]) -> pa.Array:
-    return conform(schema, pa.table({column.name: _given(column, values)})).columns[column.page_name]
 
 
 def shown_keys_of(schema: TableSchema, keys: Keys) -> list[Any]:

@@ -242,5 +242,5 @@ def _counts(tx: Transaction, changes: list[TableChange]) -> list[tuple[str, str,
 
 def _bytes_of(tx: Transaction, changes: list[TableChange]) -> int:
     """What a commit of the changes takes: its record, and the page files it names."""
-    pages = sum(page["length"] for change in changes for page in change.pages or ())
-    return len(CommitRequest(tx, changes).body) + pages
+    files = (file for change in changes for part in change.pages or () for file in part["files"])
+    return len(CommitRequest(tx, changes).body) + sum(file["size"] for file in files)

@@ -57,8 +57,6 @@ class Plan:
     cells: dict[ColumnId, CellPlan]
     disputed_rows: Ints
     """Rows in conflict as a whole."""
-    kinds: Mapping[int, str]
-    """Kind of conflict by row, for those in `disputed_rows`."""
     added: Bools
     """Rows that no base has: their conflicting cells are add/add."""
 
@@ -94,13 +92,12 @@ def plan(
         delete=incoming & ~theirs,
         cells={c.merged.id: CellPlan(_sources(part, c, incoming)) for c in cells if c.merged is not None},
         disputed_rows=np.empty(0, np.int64),
-        kinds={},
         added=~_any([part.alive[side] for side in sides], len(part)),
     )
     if rewrite_ours:
         result.write |= ours & ~result.delete
     whole = both & (ours != theirs) if not strict else both
-    _decide_rows(result, part, np.flatnonzero(whole), decide, strict=strict)
+    _decide_rows(result, part, np.flatnonzero(whole), decide)
     each = both & ~whole
     for column, mine, their, different in zip(cells, changed[OUR], changed[THEIR], differ, strict=True):
         assert column.merged is not None
@@ -160,7 +157,7 @@ def _positions(rows: Ints, count: int) -> Bools:
     return found
 
 
-def _decide_rows(result: Plan, part: Slice, rows: Ints, decide: Decide, *, strict: bool) -> None:
+def _decide_rows(result: Plan, part: Slice, rows: Ints, decide: Decide) -> None:
     """Rows in conflict as a whole: one side deleted what the other changed, or in strict mode any."""
     if not len(rows):
         return
@@ -172,10 +169,7 @@ def _decide_rows(result: Plan, part: Slice, rows: Ints, decide: Decide, *, stric
         result.delete[chosen[~alive]] = True
         for cell in result.cells.values():
             cell.side[chosen] = code
-    still = rows[(decided == OPEN) | (decided == VALUE)]
-    result.disputed_rows = still
-    one_gone = part.alive[OUR] != part.alive[THEIR]
-    result.kinds = {int(row): "delete/modify" if one_gone[row] else "row" for row in still}
+    result.disputed_rows = rows[decided == OPEN]
 
 
 def _decide_cells(

@@ -11,32 +11,23 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 
-from absdb.catalog.schema import Column, TableSchema
+from absdb.catalog.schema import Column
 from absdb.engine.prepare import Given, complete
 from absdb.engine.writes import tombstones
 from absdb.errors import ConstraintError
 from absdb.ids import ColumnId
 from absdb.pages.key import take
 from absdb.pages.types import to_logical
-from absdb.versioning.conflicts import (
-    BASE,
-    OPEN,
-    OURS,
-    THEIRS,
-    VALUE,
-    Conflicts,
-    Ints,
-    Resolutions,
-    shown_keys_of,
-)
+from absdb.versioning.conflicts import BASE, OPEN, OURS, THEIRS, Conflicts, Ints, shown_keys_of
 from absdb.versioning.merge_cells import FIRST_BASE, OUR, THEIR, CellPlan, Plan, Policy, plan
 from absdb.versioning.merge_sides import Side, Slice, candidates
 from absdb.versioning.merge_tables import MergedColumn, MergedTable
+from absdb.versioning.resolutions import Resolutions
 
 if TYPE_CHECKING:
     from absdb.engine.transaction import Transaction
@@ -88,21 +79,19 @@ class RowMerge:
                 sums=rules.sums,
                 rewrite_ours=rewrite,
             )
-            _note(conflicts, self._table.schema, part, found, self._columns)
+            _note(conflicts, self._table, part, found, self._columns)
             self._write(part, found, report)
 
     def _decided(
         self, rules: RowRules, part: Slice, column: MergedColumn | None, rows: Ints
     ) -> tuple[Ints, pa.Array | None]:
         keys = take(part.keys, rows)
-        schema = self._table.schema
-        decided, values = rules.resolutions.of(schema, None if column is None else column.merged, keys)
+        schema, name = self._table.schema, self._table.name
+        decided, values = rules.resolutions.of(name, schema, None if column is None else column.merged, keys)
         if column is not None:
-            whole, _ = rules.resolutions.of(schema, None, keys)
-            decided = np.where(decided == OPEN, np.where(whole == VALUE, OPEN, whole), decided).astype(
-                np.int8
-            )
-        decided[decided == OPEN] = rules.default(schema.full_name)
+            whole, _ = rules.resolutions.of(name, schema, None, keys)
+            decided = np.where(decided == OPEN, whole, decided)
+        decided[decided == OPEN] = rules.default(name)
         return decided, values
 
     # ---------------------------------------------------------------- writing
@@ -183,10 +172,11 @@ def _cells(part: Slice, column: MergedColumn, cell: CellPlan, at: Ints) -> pa.Ar
 
 
 def _note(
-    conflicts: Conflicts, schema: TableSchema, part: Slice, found: Plan, columns: Sequence[MergedColumn]
+    conflicts: Conflicts, table: MergedTable, part: Slice, found: Plan, columns: Sequence[MergedColumn]
 ) -> None:
+    schema = table.schema
     if len(found.disputed_rows):
-        _note_rows(conflicts, schema, part, found, columns)
+        _note_rows(conflicts, table, part, found, columns)
     has_base = len(part.alive) > FIRST_BASE
     for column in columns:
         cell = found.cells.get(column.merged.id) if column.merged is not None else None
@@ -203,7 +193,7 @@ def _note(
                 keys = shown_keys_of(schema, take(part.keys, cell.disputed[mask]))
                 befores = [base[0][row] for row in rows] if base else [None] * len(rows)
                 conflicts.add(
-                    table=schema.full_name,
+                    table=table.name,
                     kind=name,
                     keys=keys,
                     column=column.merged.name,
@@ -214,36 +204,35 @@ def _note(
 
 
 def _note_rows(
-    conflicts: Conflicts, schema: TableSchema, part: Slice, found: Plan, columns: Sequence[MergedColumn]
+    conflicts: Conflicts, table: MergedTable, part: Slice, found: Plan, columns: Sequence[MergedColumn]
 ) -> None:
-    rows = found.disputed_rows
-    shown: list[list[Any]] = []
-    for side in (FIRST_BASE, OUR, THEIR):
-        if side >= len(part.alive):
-            shown.append([None] * len(rows))
-            continue
-        arrays = {
-            c.merged.name: to_logical(part.values(side, c).take(pa.array(rows)), c.merged.type).to_pylist()
-            for c in columns
-            if c.merged is not None
-        }
-        alive = part.alive[side][rows].tolist()
-        shown.append(
-            [
-                {name: values[i] for name, values in arrays.items()} if there else None
-                for i, there in enumerate(alive)
-            ]
-        )
-    keys = shown_keys_of(schema, take(part.keys, rows))
-    for kind in dict.fromkeys(found.kinds.values()):
-        of_kind = [i for i, row in enumerate(rows.tolist()) if found.kinds[row] == kind]
-        base, ours, theirs = ([side[i] for i in of_kind] for side in shown)
-        conflicts.add(
-            table=schema.full_name,
-            kind=kind,
-            keys=[keys[i] for i in of_kind],
-            column=None,
-            base=base,
-            ours=ours,
-            theirs=theirs,
-        )
+    schema, rows = table.schema, found.disputed_rows
+    whole = [_whole_rows(part, side, rows, columns) for side in (FIRST_BASE, OUR, THEIR)]
+    keys = np.array([None, *shown_keys_of(schema, take(part.keys, rows))], object)[1:]
+    one_gone = (part.alive[OUR] != part.alive[THEIR])[rows]
+    for kind, mask in (("delete/modify", one_gone), ("row", ~one_gone)):
+        if mask.any():
+            base, ours, theirs = (side.filter(pa.array(mask)).to_pylist() for side in whole)
+            conflicts.add(
+                table=table.name,
+                kind=kind,
+                keys=keys[mask].tolist(),
+                column=None,
+                base=base,
+                ours=ours,
+                theirs=theirs,
+            )
+
+
+def _whole_rows(part: Slice, side: int, rows: Ints, columns: Sequence[MergedColumn]) -> pa.Array:
+    """Rows of a side as structs of what is no key, NULL where there is no row."""
+    alive = part.alive[side][rows] if side < len(part.alive) else np.zeros(len(rows), bool)
+    if not alive.any():
+        return pa.nulls(len(rows))
+    shown = [
+        (c.merged.name, to_logical(part.values(side, c).take(pa.array(rows)), c.merged.type))
+        for c in columns
+        if c.merged is not None
+    ]
+    names, arrays = zip(*shown, strict=True) if shown else (("",), (pa.nulls(len(rows)),))
+    return pa.StructArray.from_arrays(arrays, names, mask=pa.array(~alive))

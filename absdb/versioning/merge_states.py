@@ -15,18 +15,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from absdb.catalog.ancestry import merged_ancestry, put_back_alone
+from absdb.catalog.database import DatabaseCatalog
 from absdb.catalog.lineage import Lineage
 from absdb.catalog.schema import TableSchema
 from absdb.engine.changeset import TableChange
 from absdb.engine.ddl_checks import check_expressions
-from absdb.errors import AbsdbError, ConstraintError, InvalidInputError
+from absdb.errors import AbsdbError, ConstraintError, InvalidInputError, NotFoundError
 from absdb.ids import TableId
-from absdb.versioning.conflicts import OPEN, OURS, THEIRS, Conflicts, Resolutions
+from absdb.versioning.conflicts import OPEN, OURS, THEIRS, Conflicts
 from absdb.versioning.merge_catalog import Tables, merge_catalogs
 from absdb.versioning.merge_rows import RowMerge, RowRules
 from absdb.versioning.merge_sides import Side, Slice, candidates, side_of, table_in
 from absdb.versioning.merge_tables import MergedColumn, MergedTable, aliases_of
 from absdb.versioning.policies import mergers_of, summed_columns
+from absdb.versioning.resolutions import Resolutions
 from absdb.versioning.three_way import Decider, SchemaConflict
 
 if TYPE_CHECKING:
@@ -47,14 +49,26 @@ class Rules:
     def __post_init__(self) -> None:
         given = self.on_conflict
         for choice in given.values() if isinstance(given, Mapping) else [given]:
-            if choice not in CHOICES:
+            if not isinstance(choice, str) or choice not in CHOICES:
                 raise InvalidInputError(
                     f"on_conflict is {choice!r}",
                     hint=f"pass one of {', '.join(CHOICES)}, or a dict of them by table",
                 )
 
+    def check_tables(self, catalogs: Sequence[DatabaseCatalog]) -> None:
+        """NotFoundError if something is said about a table that is on neither side: it would hold for nothing."""
+        if not isinstance(self.on_conflict, Mapping):
+            return
+        known = {table.full_name for catalog in catalogs for table in catalog.tables.values()}
+        for name in self.on_conflict:
+            if name not in known:
+                raise NotFoundError(
+                    f"on_conflict speaks of table {name!r}, which is on neither side of the merge",
+                    hint=f"there are {', '.join(sorted(known)) or 'none'}",
+                )
+
     def of(self, table: str) -> str:
-        """What holds for a table."""
+        """What holds for a table, by its name on our side."""
         given = self.on_conflict
         return given.get(table, "fail") if isinstance(given, Mapping) else given
 
@@ -97,6 +111,7 @@ class _Bringing:
         history, tx, bases = self._engine.history, self._tx, self._bases(None)
         ours, theirs = tx.base_catalog, history.catalog_at(self._theirs)
         before = [history.catalog_at(base) for base in bases]
+        self._rules.check_tables([ours, theirs])
         merged = merge_catalogs(self._decider, before, ours, theirs, self)
         ancestry = merged_ancestry(history, bases, tx.lineage, self._theirs, contains=contains)
         changes = {**merged.changes, **ancestry}
@@ -126,7 +141,7 @@ class _Bringing:
             ours = side_of(self._engine, tx.lineage, table.ours)
             bases = self._base_sides(table.schema)
         theirs = side_of(self._engine, self._theirs, table.theirs)
-        name = table.schema.full_name
+        name = table.name
         rules = RowRules(
             strict=self._rules.of(name) == "strict",
             default=lambda name: CHOICES[self._rules.of(name)],

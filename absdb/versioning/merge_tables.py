@@ -58,6 +58,11 @@ class MergedTable:
     theirs: TableSchema | None
     bases: tuple[TableSchema | None, ...]
 
+    @property
+    def name(self) -> str:
+        """What conflicts and choices call it: as it is named on our side, if it is there."""
+        return (self.schema if self.ours is None else self.ours).full_name
+
 
 def ids_of(schema: TableSchema, column: Column) -> set[ColumnId]:
     """Every id under which a column has been known."""

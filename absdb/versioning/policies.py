@@ -2,7 +2,8 @@
 
     ours, theirs     that side's value
     max, min         the larger or smaller one; NULL counts as absent
-    sum              ours and theirs added up, less the base: both changes count, equal ones too (numbers only)
+    sum              ours and theirs added up, less the base: both changes count, equal ones too (numbers only);
+                     a total that the column cannot hold stays in conflict
     newest           the value of the row that was written last
     a name           a function registered with `register`, called with three Arrow arrays: base, ours, theirs
 
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,14 +24,17 @@ import pyarrow.types as pt
 
 from absdb.catalog.schema import Column, TableSchema
 from absdb.engine.ddl_checks import put
+from absdb.engine.fitting import MisfitError, fit
 from absdb.engine.intake import array_of
 from absdb.errors import InvalidInputError, NotFoundError
 from absdb.ids import ColumnId
 from absdb.pages.types import describe_type, is_orderable, physical_type, to_logical, to_physical
+from absdb.paths import check_text
 from absdb.versioning.conflicts import Ints
 from absdb.versioning.merge_cells import FIRST_BASE, OUR, THEIR, Policy
 from absdb.versioning.merge_sides import Bools, Slice
 from absdb.versioning.merge_tables import MergedColumn
+from absdb.versioning.retyped import cast_each
 
 if TYPE_CHECKING:
     from absdb.engine.transaction import Transaction
@@ -45,6 +50,9 @@ def register(name: str, merger: Merger) -> None:
 
     It is called with Arrow arrays of one length, and gives an array or a list of that length.
     """
+    name = check_text("policy", name)
+    if not name or not callable(merger):
+        raise InvalidInputError("a merge policy of yours has a name and is a function of three Arrow arrays")
     if name in BUILT_IN:
         raise InvalidInputError(f"{name!r} is a policy already", hint="take another name")
     _registered[name] = merger
@@ -66,7 +74,7 @@ def set_policies(tx: Transaction, schema: TableSchema, policies: Mapping[str, st
     return put(tx, dataclasses.replace(schema, options=options))
 
 
-def _check(schema: TableSchema, column: Column, policy: str) -> None:
+def _check(schema: TableSchema, column: Column, policy: Any) -> None:
     kind = physical_type(column.type)
     where = f"column {column.name!r} of table {schema.full_name!r}"
     if column.id in schema.key:
@@ -81,7 +89,7 @@ def _check(schema: TableSchema, column: Column, policy: str) -> None:
         )
     if policy in ("max", "min") and not is_orderable(kind):
         raise InvalidInputError(f"{where} is {describe_type(column.type)}, whose values have no order")
-    if policy not in BUILT_IN and policy not in _registered:
+    if not isinstance(policy, str) or (policy not in BUILT_IN and policy not in _registered):
         names = ", ".join((*BUILT_IN, *_registered))
         raise InvalidInputError(
             f"there is no merge policy {policy!r}",
@@ -131,14 +139,9 @@ def _by_values(merger: Merger, *, logical: bool) -> Policy:
         if logical:
             base, ours, theirs = (to_logical(values, column.merged.type) for values in (base, ours, theirs))
         made = merger(base, ours, theirs)
-        if not isinstance(made, pa.Array | pa.ChunkedArray):
-            made = array_of(column.merged, made)
-        if isinstance(made, pa.ChunkedArray):
-            made = made.combine_chunks()
-        values = to_physical(made, made.type) if logical else made
+        values = _given(column.merged, made) if logical else made
         if len(values) != len(rows):
             raise InvalidInputError(f"a merge policy gave {len(values)} values for {len(rows)} cells")
-        values = values if values.type == kind else values.cast(kind)
         if merger in (_ours, _theirs):
             return values, np.ones(len(rows), bool)
         return values, values.is_valid().to_numpy(zero_copy_only=False)
@@ -155,10 +158,45 @@ def _newest(part: Slice, column: MergedColumn, rows: Ints) -> tuple[pa.Array, Bo
     return sides.take(pa.array(place)), np.ones(len(rows), bool)
 
 
+def _given(column: Column, made: Any) -> pa.Array:
+    """What a registered function gave, in the column's physical type."""
+    where = f"what its merge policy gave for column {column.name!r}"
+    if not isinstance(made, pa.Array | pa.ChunkedArray):
+        if isinstance(made, str | bytes) or not hasattr(made, "__iter__"):
+            raise InvalidInputError(f"{where} is {type(made).__name__}", hint="return an array or a list")
+        made = array_of(column, made)
+    whole = made.combine_chunks() if isinstance(made, pa.ChunkedArray) else made
+    try:
+        return fit(to_physical(whole, whole.type), physical_type(column.type))
+    except MisfitError as problem:
+        raise InvalidInputError(f"{where} does not fit {describe_type(column.type)}: {problem}") from problem
+
+
 def _sum(base: pa.Array, ours: pa.Array, theirs: pa.Array) -> pa.Array:
-    before = pc.fill_null(base, pa.scalar(0).cast(base.type))
-    total = pc.subtract_checked(pc.add_checked(ours, theirs), before)
-    return total.cast(base.type)
+    zero = Decimal(0) if pt.is_decimal(base.type) else 0
+    before = pc.fill_null(base, pa.scalar(zero, base.type))
+    if pt.is_floating(base.type):
+        return pc.subtract(pc.add(ours, theirs), before).cast(base.type)
+    # Exactly: two numbers may add up to more than the type holds before the base is taken off.
+    wide = pa.decimal256(_WIDE, base.type.scale if pt.is_decimal(base.type) else 0)
+    mine, their, less = (cast_each(values, wide)[0] for values in (ours, theirs, before))
+    return cast_each(pc.subtract(pc.add(mine, their), less), base.type)[0]
+
+
+_WIDE = 74
+"""Digits that leave room for an addition and a subtraction."""
+
+
+def _extreme(choose: Callable[[pa.Array, pa.Array], pa.Array]) -> Merger:
+    def merger(base: pa.Array, ours: pa.Array, theirs: pa.Array) -> pa.Array:
+        kind = plain = ours.type
+        if pt.is_boolean(kind):
+            plain = pa.uint8()
+        elif pt.is_timestamp(kind):
+            plain = pa.int64()  # pyarrow compares no timestamps that have a time zone
+        return choose(ours.cast(plain), theirs.cast(plain)).cast(kind)
+
+    return merger
 
 
 def _ours(base: pa.Array, ours: pa.Array, theirs: pa.Array) -> pa.Array:
@@ -172,7 +210,7 @@ def _theirs(base: pa.Array, ours: pa.Array, theirs: pa.Array) -> pa.Array:
 _MERGERS: dict[str, Merger] = {
     "ours": _ours,
     "theirs": _theirs,
-    "max": lambda base, ours, theirs: pc.max_element_wise(ours, theirs),
-    "min": lambda base, ours, theirs: pc.min_element_wise(ours, theirs),
+    "max": _extreme(pc.max_element_wise),
+    "min": _extreme(pc.min_element_wise),
     "sum": _sum,
 }

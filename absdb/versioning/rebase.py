@@ -45,10 +45,16 @@ def rebase(
 ) -> pa.Table:
     """Replay what `branch` has and `onto` has not; returns REPLAYED, a row a commit that changed something.
 
-    MergeConflictError carries the `lsn` of the commit that does not fit, and leaves the branch as it was.
+    MergeConflictError carries the `lsn` of the commit that does not fit, and leaves the branch as it was. StateError
+    if the branch is protected.
     """
     if onto.database.id == branch.id:
         raise InvalidInputError(f"database {branch.name!r} cannot be rebased onto itself")
+    if branch.protected:
+        raise StateError(
+            f"database {branch.name!r} is protected and accepts merges only",
+            hint="rebase a branch of it, then merge that",
+        )
     head = engine.head(branch.id)[1]
     own = Point(branch, Lsn(engine.published), head)
     commits = list(_commits(engine, head, onto.lineage))

@@ -50,7 +50,14 @@ def revert(
     moved = _fast_forward_at(engine, target, lsn)
     if moved is not None:
         return undo_fast_forward(
-            engine, target, moved, rules=rules, dry_run=dry_run, message=message, author=author
+            engine,
+            target,
+            moved,
+            rules=rules,
+            dry_run=dry_run,
+            message=message,
+            author=author,
+            checks=checks,
         )
     before, after, entry = around(engine, head, lsn)
     kind = "undo" if entry.kind == "merge" else "revert"
@@ -143,6 +150,7 @@ def undo_fast_forward(
     dry_run: bool = False,
     message: str = "",
     author: str | None = None,
+    checks: Checks = no_checks,
 ) -> Merged:
     """Go on from the state before a fast-forward, with what was committed since on top of it.
 
@@ -175,7 +183,7 @@ def undo_fast_forward(
     try:
         tx = engine.begin(scratch.id, author=author, message=message, kind="undo")
         try:
-            found = _on_top(tx, head, base, rules, message, dry_run=dry_run)
+            found = _on_top(tx, head, base, rules, message, checks, dry_run=dry_run)
         finally:
             tx.rollback()
         if dry_run:
@@ -196,9 +204,16 @@ def undo_fast_forward(
 
 
 def _on_top(
-    tx: Transaction, head: Lineage, base: Lineage, rules: Rules, message: str, *, dry_run: bool
+    tx: Transaction,
+    head: Lineage,
+    base: Lineage,
+    rules: Rules,
+    message: str,
+    checks: Checks,
+    *,
+    dry_run: bool,
 ) -> Merged:
     if head == base:
         return Merged("undo", head, tx.lineage)
     brought = bring(tx, head, lambda _: (base,), rules, contains=False)
-    return commit_brought(tx, brought, no_checks, dry_run=dry_run, what=message)
+    return commit_brought(tx, brought, checks, dry_run=dry_run, what=message)

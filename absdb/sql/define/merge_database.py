@@ -21,9 +21,9 @@ from absdb.sql.checks import checks_for
 from absdb.sql.define.database_target import read_as_of, read_database, refuse_in_transaction
 from absdb.sql.query.result import Result
 from absdb.sql.text.cursor import TokenCursor
-from absdb.versioning.conflicts import Resolutions
 from absdb.versioning.merge import Merged, merge
 from absdb.versioning.merge_states import CHOICES, Rules
+from absdb.versioning.resolutions import Resolutions
 
 if TYPE_CHECKING:
     from absdb.sql.session import Call
