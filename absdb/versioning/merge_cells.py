@@ -6,7 +6,7 @@
         alike                         ours stays
         one side deleted it           conflict: delete/modify
         cells changed by one side     that side's value
-        by both, to one value         that value; both changes where the policy is sum
+        by both, to one value         that value; both changes where the policy is sum and the bases agree
         by both, to two values        the column's policy; else conflict: cell, or add/add where no base has the row
 
 NULL equals NULL and NaN equals NaN. In strict mode any row that both sides changed differently is a conflict as a
@@ -81,12 +81,12 @@ def plan(
     differ = [part.differs(OUR, THEIR, column) for column in cells]
     unequal = (ours != theirs) | _any(differ, len(part))
     incoming = touched[THEIR] & ~touched[OUR] & unequal
-    summed = [
-        mine & their
+    summed = {
+        column.merged.id: _summed(part, column, mine & their, sides)
         for column, mine, their in zip(cells, changed[OUR], changed[THEIR], strict=True)
         if column.merged is not None and column.merged.id in sums
-    ]
-    both = touched[THEIR] & touched[OUR] & (unequal | _any(summed, len(part)))
+    }
+    both = touched[THEIR] & touched[OUR] & (unequal | _any(list(summed.values()), len(part)))
     result = Plan(
         write=incoming & theirs,
         delete=incoming & ~theirs,
@@ -105,7 +105,7 @@ def plan(
         taken = each & their & ~mine
         cell.side[taken] = THEIRS
         result.write |= taken & different
-        clash = np.flatnonzero(each & their & mine & (different | (column.merged.id in sums)))
+        clash = np.flatnonzero(each & their & mine & (different | summed.get(column.merged.id, False)))
         _decide_cells(result, cell, part, column, clash, decide, policies.get(column.merged.id))
     _refuse_misfits(result, part, cells)
     result.write &= ~_positions(result.disputed_rows, len(part))
@@ -135,6 +135,18 @@ def _changed(part: Slice, side: int, column: MergedColumn, bases: range) -> Bool
     if not part.has(side, column) and column.in_bases:
         return np.zeros(len(part), bool)
     return _any([part.differs(side, base, column) for base in bases], len(part), default=part.alive[side])
+
+
+def _summed(part: Slice, column: MergedColumn, both: Bools, bases: range) -> Bools:
+    """Of cells that both sides changed, those whose changes add up also where they come to one value."""
+    known = both & part.values(OUR, column).is_valid().to_numpy(zero_copy_only=False)
+    return known & bases_agree(part, column, bases)
+
+
+def bases_agree(part: Slice, column: MergedColumn, bases: range) -> Bools:
+    """For each key whether all bases hold one value: else nobody can say what each side has added to it."""
+    moved = [part.differs(bases[0], other, column) for other in bases[1:]]
+    return ~_any(moved, len(part))
 
 
 def _touched(part: Slice, side: int, cells: Sequence[Bools], bases: range) -> Bools:

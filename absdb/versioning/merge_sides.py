@@ -4,7 +4,8 @@
     Slice        those keys looked up on every side; columns are fetched when asked for, aligned to the keys
 
 A column that a side does not have yet reads as its initial default there; one that it dropped counts as unchanged;
-one that it gave another type is cast, and a value that cannot be cast counts as changed. Called by merge_rows.py.
+one that it gave another type is cast, and a value that cannot be cast differs from all but itself. Called by
+merge_rows.py.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from absdb.catalog.ancestry import intervals
 from absdb.catalog.lineage import Interval, Lineage
@@ -66,6 +68,18 @@ def table_in(engine: Engine, lineage: Lineage, ids: set[TableId]) -> TableSchema
     return next((table for table in tables.values() if {table.id, *aliases_of(table)} & ids), None)
 
 
+@dataclass(frozen=True, slots=True)
+class _Fetched:
+    """A column on one side: values of its type after the merge; which ones cannot be that, and what those are."""
+
+    values: pa.Array
+    misfits: Bools | None = None
+    unfit: pa.Array | None = None
+
+    def fitting(self, rows: int) -> Bools:
+        return np.ones(rows, bool) if self.misfits is None else ~self.misfits
+
+
 class Slice:
     """Some keys, in order, on every side. `sides` are ours, theirs and the bases."""
 
@@ -74,7 +88,7 @@ class Slice:
         self._sides = sides
         self._columns = columns
         self._found = [None if side.reader is None else side.reader.lookup(keys) for side in sides]
-        self._fetches: dict[int, dict[int, tuple[pa.Array, Bools | None]]] = {}
+        self._fetches: dict[int, dict[int, _Fetched]] = {}
 
     def __len__(self) -> int:
         return length(self.keys)
@@ -92,27 +106,27 @@ class Slice:
 
     def values(self, side: int, column: MergedColumn) -> pa.Array:
         """A column of the result on one side, in its physical type, NULL where there is no row."""
-        return self._fetched(side, column)[0]
+        return self._fetched(side, column).values
 
     def misfits(self, side: int, column: MergedColumn) -> Bools | None:
         """The rows whose value cannot be one of the column's type after the merge; None if all can."""
-        return self._fetched(side, column)[1]
+        return self._fetched(side, column).misfits
 
     def has(self, side: int, column: MergedColumn) -> bool:
         """Whether the side knows the column."""
         return self._sides[side].column(column) is not None
 
-    def _fetched(self, side: int, column: MergedColumn) -> tuple[pa.Array, Bools | None]:
+    def _fetched(self, side: int, column: MergedColumn) -> _Fetched:
         if side not in self._fetches:
             self._fetches[side] = self._fetch(side)
         assert column.merged is not None
         return self._fetches[side][int(column.merged.id)]
 
-    def _fetch(self, side: int) -> dict[int, tuple[pa.Array, Bools | None]]:
+    def _fetch(self, side: int) -> dict[int, _Fetched]:
         """All columns of a side at once, by the id they have in the result."""
         found, targets = self._found[side], [c.merged for c in self._columns if c.merged is not None]
         if found is None:
-            return {int(c.id): (pa.nulls(len(self), physical_type(c.type)), None) for c in targets}
+            return {int(c.id): _Fetched(pa.nulls(len(self), physical_type(c.type))) for c in targets}
         if not targets:
             return {}
         outputs = [
@@ -122,19 +136,26 @@ class Slice:
         fetched = {}
         for merged, array in zip(targets, rows.columns, strict=True):
             values, wanted = aligned(found, array), physical_type(merged.type)
-            fits: Bools | None = None
+            fetched[int(merged.id)] = _Fetched(values)
             if values.type != wanted:
-                values, fits = cast_each(values, wanted)
-            fetched[int(merged.id)] = values, None if fits is None or fits.all() else ~fits
+                made, fits = cast_each(values, wanted)
+                fetched[int(merged.id)] = (
+                    _Fetched(made)
+                    if fits.all()
+                    else _Fetched(made, ~fits, pc.if_else(pa.array(fits), None, values))
+                )
         return fetched
 
     def differs(self, a: int, b: int, column: MergedColumn) -> Bools:
         """For each key whether two sides hold other values; where one has no row, whether the other has one."""
-        same = equal_rows(self.values(a, column), self.values(b, column))
-        for side in (a, b):
-            misfit = self.misfits(side, column)
-            if misfit is not None:
-                same &= ~misfit
+        ours, theirs = self._fetched(a, column), self._fetched(b, column)
+        same = equal_rows(ours.values, theirs.values)
+        if ours.misfits is not None or theirs.misfits is not None:
+            same &= ours.fitting(len(self)) & theirs.fitting(len(self))
+            if ours.unfit is not None and theirs.unfit is not None and ours.unfit.type == theirs.unfit.type:
+                # Neither fits, and it is the same that does not.
+                neither = ~(ours.fitting(len(self)) | theirs.fitting(len(self)))
+                same |= neither & equal_rows(ours.unfit, theirs.unfit)
         different: Bools = ~same | (self.alive[a] != self.alive[b])
         return different
 

@@ -3,7 +3,8 @@
     ours, theirs     that side's value
     max, min         the larger or smaller one; NULL counts as absent
     sum              ours and theirs added up, less the base: both changes count, equal ones too (numbers only);
-                     a total that the column cannot hold stays in conflict
+                     a total that the column cannot hold stays in conflict, and so does what bases of a
+                     criss-cross disagree about
     newest           the value of the row that was written last
     a name           a function registered with `register`, called with three Arrow arrays: base, ours, theirs
 
@@ -31,7 +32,7 @@ from absdb.ids import ColumnId
 from absdb.pages.types import describe_type, is_orderable, physical_type, to_logical, to_physical
 from absdb.paths import check_text
 from absdb.versioning.conflicts import Ints
-from absdb.versioning.merge_cells import FIRST_BASE, OUR, THEIR, Policy
+from absdb.versioning.merge_cells import FIRST_BASE, OUR, THEIR, Policy, bases_agree
 from absdb.versioning.merge_sides import Bools, Slice
 from absdb.versioning.merge_tables import MergedColumn
 from absdb.versioning.retyped import cast_each
@@ -144,7 +145,10 @@ def _by_values(merger: Merger, *, logical: bool) -> Policy:
             raise InvalidInputError(f"a merge policy gave {len(values)} values for {len(rows)} cells")
         if merger in (_ours, _theirs):
             return values, np.ones(len(rows), bool)
-        return values, values.is_valid().to_numpy(zero_copy_only=False)
+        known = values.is_valid().to_numpy(zero_copy_only=False)
+        if merger is _sum:
+            known = known & bases_agree(part, column, range(FIRST_BASE, len(part.alive)))[rows]
+        return values, known
 
     return decide
 

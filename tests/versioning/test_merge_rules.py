@@ -245,6 +245,20 @@ SCHEMA_RULES = [
         [(1, "a", "7.5"), (2, "b", "2.5"), (3, "c", "4.5")],
     ),
     SchemaRule(
+        "theirs rounds a column by giving it another type, ours changes the same row elsewhere",
+        "UPDATE t SET name = 'z' WHERE id = 1",
+        "ALTER TABLE t ALTER price TYPE INTEGER",
+        ["id", "name", "price"],
+        [(1, "z", 2), (2, "b", 2)],
+    ),
+    SchemaRule(
+        "ours rounds a column by giving it another type, theirs changes the same row elsewhere",
+        "ALTER TABLE t ALTER price TYPE INTEGER",
+        "UPDATE t SET name = 'z' WHERE id = 1",
+        ["id", "name", "price"],
+        [(1, "z", 2), (2, "b", 2)],
+    ),
+    SchemaRule(
         "double to integer to double: no digit comes back from the dead",
         "UPDATE t SET name = 'z' WHERE id = 1",
         "UPDATE t SET price = round(price); ALTER TABLE t ALTER price TYPE INTEGER; "
@@ -651,6 +665,26 @@ def test_policies(main, policy, expected):
     main.merge(branch)
     assert value(main) == expected
     assert main["t"].merge_policies() == {"a": policy}
+
+
+def test_sums_of_a_criss_cross_count_every_change_once(main):
+    main["t"].set_merge_policy(a="sum")
+    main["t"].update({"id": 0, "a": 10.0})
+    branch = main.branch("branch")
+    main["t"].update({"id": 0, "a": 11.0})
+    branch["t"].update({"id": 0, "a": 12.0})
+    mine, theirs = main.lsn, branch.lsn
+    main.merge(branch.at(lsn=theirs))
+    branch.merge(main.at(lsn=mine))
+    assert (value(main), value(branch)) == (13.0, 13.0)
+    main["t"].update({"id": 0, "b": 1.0})
+    main.merge(branch)
+    assert value(main) == 13.0
+    main["t"].update({"id": 0, "a": 14.0})
+    branch["t"].update({"id": 0, "a": 15.0})
+    for target, source in ((main.branch("one"), branch), (branch.branch("two"), main)):
+        target.merge(source)
+        assert value(target) == 16.0
 
 
 def test_a_policy_of_ones_own(main):
