@@ -142,7 +142,8 @@ def _is_new_to(column: MergedColumn) -> bool:
     merged, ours = column.merged, column.ours
     assert merged is not None
     if ours is None:
-        return merged.generated is not None or not _reads_initial(merged)
+        lacking = not merged.nullable and merged.initial_default is None
+        return merged.generated is not None or lacking or not _reads_initial(merged)
     narrowed = ours.nullable and not merged.nullable
     return ours.id != merged.id or narrowed or ours.generated != merged.generated
 

@@ -21,7 +21,7 @@ import absdb
 from absdb.errors import MergeConflictError
 
 DEEP = os.environ.get("ABSDB_DEEP", "") not in ("", "0")
-EXAMPLES = 2_000 if DEEP else 60
+EXAMPLES = 800 if DEEP else 60
 SIDES = ("ours", "theirs", "base")
 Key = tuple[Any, ...]
 Row = dict[str, Any]

@@ -259,6 +259,12 @@ SCHEMA_RULES = [
         [(1, "z", 2), (2, "b", 2)],
     ),
     SchemaRule(
+        "theirs adds a foreign key from a column that ours gives another type",
+        "ALTER TABLE t ALTER price TYPE VARCHAR",
+        "ALTER TABLE t ADD UNIQUE (price); ALTER TABLE t ADD COLUMN m DOUBLE REFERENCES t (price)",
+        conflict="refers to what is gone",
+    ),
+    SchemaRule(
         "double to integer to double: no digit comes back from the dead",
         "UPDATE t SET name = 'z' WHERE id = 1",
         "UPDATE t SET price = round(price); ALTER TABLE t ALTER price TYPE INTEGER; "
@@ -401,6 +407,21 @@ def test_violations_list_every_row_once():
         found = error.value.violations
         assert found["constraint_name"].value_counts().to_dict() == {"t_check": 40, "t_name_unique": 40}
         assert found[found["constraint_name"] == "t_check"]["key"].tolist() == list(range(100, 140))
+
+
+def test_a_column_that_comes_back_with_not_null_is_missed_in_rows_added_meanwhile():
+    with absdb.connect(":memory:") as shop:
+        main = shop["main"]
+        main.sql(BASE)
+        theirs = main.branch("theirs")
+        main.sql("ALTER TABLE t DROP COLUMN name; INSERT INTO t VALUES (3, 3.5)")
+        theirs.sql("ALTER TABLE t ALTER name SET NOT NULL")
+        with pytest.raises(MergeConstraintError) as error:
+            main.merge(theirs, on_conflict="theirs")
+        assert error.value.violations[["constraint_name", "key"]].values.tolist() == [["NOT NULL", 3]]
+        main.sql("DELETE FROM t WHERE id = 3")
+        main.merge(theirs, on_conflict="theirs")
+        assert main.sql("SELECT id, name, price FROM t ORDER BY id").fetchall() == ROWS
 
 
 def test_a_foreign_key_is_held_in_both_directions():
