@@ -18,7 +18,7 @@ engine/expiry.py, which keeps what merges to come will ask for.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from absdb.catalog.database import Changes, EntityId
@@ -44,6 +44,15 @@ def contained(history: History, lineage: Lineage, table: TableId | None = None) 
 def covers(outer: Contained, inner: Contained) -> bool:
     """Whether all of one history is in another."""
     return all(outer.get(era, 0) >= lsn for era, lsn in inner.items())
+
+
+def contains(history: History, outer: Lineage, inner: Lineage) -> bool:
+    """Whether a state has all that another one has, also in each table that was ever put back alone."""
+    tables = put_back_alone(history) & history.catalog_at(inner).tables.keys()
+    return all(
+        covers(contained(history, outer, table), contained(history, inner, table))
+        for table in (None, *tables)
+    )
 
 
 def merge_bases(
@@ -97,9 +106,16 @@ def put_back_alone(history: History) -> set[TableId]:
 
 
 def merged_ancestry(
-    history: History, bases: tuple[Lineage, ...], ours: Lineage, theirs: Lineage, *, contains: bool
+    history: History,
+    bases: Callable[[TableId | None], tuple[Lineage, ...]],
+    ours: Lineage,
+    theirs: Lineage,
+    *,
+    contains: bool,
 ) -> Changes:
     """What changes in the catalog's ancestry if what `theirs` has beyond the bases is brought into `ours`.
+
+    A table that was put back alone has bases of its own.
 
     `contains`: the result contains all of theirs (a merge). Without it (a revert, a cherry-pick) it contains what
     ours did, less what theirs has taken away since the bases: undoing a merge forgets that it was merged.
@@ -116,7 +132,9 @@ def merged_ancestry(
                 contained(history, state, table) if contains else history.catalog_at(state).ancestry_of(table)
             )
 
-        merged = _joined(known(ours), known(theirs), [known(base) for base in bases], contains=contains)
+        merged = _joined(
+            known(ours), known(theirs), [known(base) for base in bases(table)], contains=contains
+        )
         own = contained_by_itself(history, ours, table)
         kept = {era: lsn for era, lsn in merged.items() if lsn > own.get(era, 0) and era in history.eras}
         if kept != catalogs[0].ancestry_of(table) or (

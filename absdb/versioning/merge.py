@@ -15,7 +15,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from absdb.catalog.ancestry import contained, covers, merge_bases
+from absdb.catalog.ancestry import contains, merge_bases
 from absdb.catalog.history import DatabaseInfo
 from absdb.catalog.lineage import Lineage
 from absdb.engine.changeset import TableChange
@@ -118,10 +118,10 @@ class _Attempt:
         tx = engine.begin(self.target.id, author=self.author, message=self.message, kind="merge")
         try:
             ours, history = tx.lineage, engine.history
-            if covers(contained(history, ours), contained(history, theirs)):
+            if contains(history, ours, theirs):
                 return Merged("nothing", ours, ours)
             bases = merge_bases(history, engine.log.last_at_or_below, ours, theirs)
-            if bases == (ours,) and not squash:
+            if bases == (ours,) and not squash and contains(history, theirs, ours):
                 return self._fast_forward(tx, dry_run=dry_run)
             return self._three_way(tx, bases, dry_run=dry_run)
         finally:

@@ -133,8 +133,11 @@ class RowMerge:
 
 
 def _reads_initial(column: Column) -> bool:
-    """Whether rows older than the column read as a constant, so that it need not be computed for them."""
-    return column.default is None or column.default.kind == "value"
+    """Whether rows older than the column read as its default, so that it need not be computed for them.
+
+    A column that was given another type has no older rows: all there were have been written again.
+    """
+    return column.default is None or (column.default.kind == "value" and column.replaces is None)
 
 
 def _is_new_to(column: MergedColumn) -> bool:

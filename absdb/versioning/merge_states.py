@@ -113,7 +113,7 @@ class _Bringing:
         before = [history.catalog_at(base) for base in bases]
         self._rules.check_tables([ours, theirs])
         merged = merge_catalogs(self._decider, before, ours, theirs, self)
-        ancestry = merged_ancestry(history, bases, tx.lineage, self._theirs, contains=contains)
+        ancestry = merged_ancestry(history, self._bases, tx.lineage, self._theirs, contains=contains)
         changes = {**merged.changes, **ancestry}
         if changes:
             tx.change_schema(changes)

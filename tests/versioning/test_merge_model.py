@@ -1,8 +1,9 @@
-"""Merging plays against a model of plain dictionaries: commits, branches, merges every way, restores, undone merges,
-dropped branches, history that expires.
+"""Merging plays against a model of plain dictionaries: commits, branches, merges every way, restores of databases and
+of tables alone, undone merges, dropped branches, compaction, history that expires, instances opened again.
 
-The model knows nothing of lineages, covers and pages. A commit is a set of all commits it contains and a dictionary
-of rows; the merge bases of two commits are the largest commits that both contain.
+The model knows nothing of lineages, covers and pages. A commit is a set of all commits it contains, another one of
+those that its table contains, which is another one once the table was put back alone, and a dictionary of rows; the
+merge bases of two commits are the largest commits that both contain.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from dataclasses import dataclass, field
 import pytest
 
 import absdb
+from absdb.engine.compaction import compact_table, maintain
 from absdb.engine.expiry import expire
 
 DEEP = os.environ.get("ABSDB_DEEP", "") not in ("", "0")
@@ -31,6 +33,7 @@ class Commit:
     era: int
     rows: dict[int, Row]
     contains: set[int] = field(default_factory=set)
+    table: set[int] = field(default_factory=set)
 
 
 class Model:
@@ -46,9 +49,10 @@ class Model:
         self._eras += 1
         self.eras[name] = self._eras
 
-    def commit(self, name: str, rows: dict[int, Row], contains: set[int]) -> Commit:
+    def commit(self, name: str, rows: dict[int, Row], contains: set[int], table: set[int]) -> Commit:
         number = len(self.commits) + 1
-        made = Commit(number, self.eras[name], {k: dict(v) for k, v in rows.items()}, {*contains, number})
+        copied = {k: dict(v) for k, v in rows.items()}
+        made = Commit(number, self.eras[name], copied, {*contains, number}, {*table, number})
         self.commits[number] = made
         self.heads[name] = number
         return made
@@ -56,23 +60,23 @@ class Model:
     def head(self, name: str) -> Commit:
         return self.commits[self.heads[name]]
 
-    def bases(self, a: Commit, b: Commit) -> list[Commit]:
+    def bases(self, a: Commit, b: Commit, what: str = "contains") -> list[Commit]:
         # Of each incarnation the last one: a merge that was undone is contained, and what it brought is not.
-        last = {self.commits[n].era: self.commits[n] for n in sorted(a.contains & b.contains)}
-        shared = list(last.values())
-        return [c for c in shared if not any(c.number in o.contains and o is not c for o in shared)]
+        both = getattr(a, what) & getattr(b, what)
+        shared = list({self.commits[n].era: self.commits[n] for n in sorted(both)}.values())
+        return [c for c in shared if not any(c.number in getattr(o, what) and o is not c for o in shared)]
 
     def merge(self, name: str, source: str, side: str) -> str:
         ours, theirs = self.head(name), self.head(source)
-        if theirs.contains <= ours.contains:
+        if theirs.contains <= ours.contains and theirs.table <= ours.table:
             return "nothing"
-        bases = self.bases(ours, theirs)
-        if bases == [ours]:
+        if self.bases(ours, theirs) == [ours] and ours.table <= theirs.table:
             self.heads[name] = theirs.number
             self.new_era(name)
             return "fast-forward"
+        bases = self.bases(ours, theirs, "table")
         rows = merged([b.rows for b in bases], ours.rows, theirs.rows, side)
-        self.commit(name, rows, ours.contains | theirs.contains)
+        self.commit(name, rows, ours.contains | theirs.contains, ours.table | theirs.table)
         return "merge"
 
 
@@ -109,17 +113,22 @@ def merged_row(bases: list[Row | None], ours: Row | None, theirs: Row | None, si
 class Play:
     """One run of engine and model side by side."""
 
-    def __init__(self, seed: int, path: str) -> None:
+    def __init__(self, seed: int, path: str, *, alone: bool, compacts: bool) -> None:
+        """`alone`: the table is also put back by itself. `compacts`: all history stays, and is folded into images."""
         self.random = random.Random(seed)
         self.clock = absdb.ManualClock()
-        self.shop = absdb.connect(path, clock=self.clock)
+        self.path, self.alone, self.compacts = path, alone, compacts
+        self.shop = self.open()
         self.model = Model()
         self.lsns: dict[str, list[tuple[object, int, int]]] = {}
         main = self.shop["main"]
         main.create_table("t", {"id": [0], "a": [0], "b": [0]}, key="id")
         self.model.new_era("main")
-        self.model.commit("main", {0: {"a": 0, "b": 0}}, set())
+        self.model.commit("main", {0: {"a": 0, "b": 0}}, set(), set())
         self.note("main")
+
+    def open(self) -> absdb.Instance:
+        return absdb.connect(self.path, clock=self.clock, page_rows=4, run_limit=2)
 
     def note(self, name: str) -> None:
         self.lsns.setdefault(name, []).append(
@@ -128,7 +137,9 @@ class Play:
 
     def step(self) -> str:
         verbs = [self.change] * 6 + [self.merge] * 4
-        verbs += [self.branch, self.restore, self.undo, self.checkpoint, self.drop, self.expire]
+        verbs += [self.branch, self.restore, self.undo, self.checkpoint, self.drop]
+        verbs += [self.compact] * 2 if self.compacts else [self.expire]
+        verbs += [self.restore_table] * self.alone + [self.reopen] * (self.path != ":memory:")
         return self.random.choice(verbs)()
 
     def change(self) -> str:
@@ -145,7 +156,7 @@ class Play:
                     rows[key] = {**old, self.random.choice(COLUMNS): self.random.choice([0, 1, 2, None])}
                     tx["t"].upsert({"id": key, **rows[key]})
         if rows != head.rows:
-            self.model.commit(name, rows, head.contains)
+            self.model.commit(name, rows, head.contains, head.table)
         self.note(name)
         return f"change {name}"
 
@@ -195,9 +206,34 @@ class Play:
             self.model.heads[name] = before.number
             self.model.new_era(name)
         elif kind == "merge":
-            self.model.commit(name, before.rows, {*before.contains, self.model.heads[name]})
+            undone = self.model.heads[name]
+            self.model.commit(name, before.rows, {*before.contains, undone}, {*before.table, undone})
         self.note(name)
         return f"merge {source} into {name} ({kind}) and undo"
+
+    def restore_table(self) -> str:
+        name = self.random.choice(list(self.model.heads))
+        lsn, number, _ = self.random.choice(self.lsns[name])
+        head, old = self.model.head(name), self.model.commits[number]
+        self.shop[name].restore(lsn=lsn, tables=["t"])
+        self.model.new_era(name)
+        self.model.commit(name, old.rows, head.contains, old.table)
+        self.note(name)
+        return f"restore table t of {name} to {lsn}"
+
+    def compact(self) -> str:
+        """Fold one database's runs into an image, and merge the runs of all."""
+        name = self.random.choice(list(self.model.heads))
+        engine = self.shop["main"]._scope.engine
+        database = engine.history.database(name)
+        compact_table(engine, database.id, engine.history.catalog_at(engine.head(database.id)[1]).table("t"))
+        maintain(engine)
+        return f"compact {name}"
+
+    def reopen(self) -> str:
+        self.shop.close()
+        self.shop = self.open()
+        return "reopen"
 
     def checkpoint(self) -> str:
         self.shop.checkpoint()
@@ -230,16 +266,37 @@ class Play:
             assert found == self.model.commits[number].rows, name
 
 
-@pytest.mark.parametrize("seed", range(2000 if DEEP else 30))
-def test_merges_give_what_dictionaries_give(seed, tmp_path):
-    play = Play(seed, ":memory:")
+def play(seed: int, path: str, *, alone: bool = False, compacts: bool) -> None:
+    """Forty steps, looking at every database after each."""
+    one = Play(seed, path, alone=alone, compacts=compacts)
     done = []
     try:
         for _ in range(40):
-            done.append(play.step())
-            play.check()
+            done.append(one.step())
+            one.check()
+        assert "error" not in set(one.shop.check()["severity"])
     except BaseException as error:
         error.add_note(f"seed {seed}: {' | '.join(done)}")
         raise
     finally:
-        play.shop.close()
+        one.shop.close()
+
+
+@pytest.mark.parametrize("seed", range(2000 if DEEP else 30))
+def test_merges_give_what_dictionaries_give(seed):
+    play(seed, ":memory:", compacts=False)
+
+
+@pytest.mark.parametrize("seed", range(1000 if DEEP else 15))
+def test_merges_between_compactions(seed):
+    play(seed, ":memory:", compacts=True)
+
+
+@pytest.mark.parametrize("seed", range(500 if DEEP else 8))
+def test_merges_on_disk_that_is_opened_again(seed, tmp_path):
+    play(seed, str(tmp_path / "shop"), compacts=True)
+
+
+@pytest.mark.parametrize("seed", range(1000 if DEEP else 15))
+def test_merges_of_a_table_that_is_put_back_alone(seed):
+    play(seed, ":memory:", alone=True, compacts=bool(seed % 2))

@@ -179,6 +179,13 @@ SCHEMA_RULES = [
         [(1, "a", 1.5, 0.2), (2, "b", 2.5, 0.2), (3, "c", 3.5, 0.3)],
     ),
     SchemaRule(
+        "theirs adds a column and gives it another type, ours adds a row: it gets the default",
+        "INSERT INTO t VALUES (3, 'c', 3.5)",
+        "ALTER TABLE t ADD COLUMN vat DOUBLE DEFAULT 2; ALTER TABLE t ALTER vat TYPE INTEGER",
+        ["id", "name", "price", "vat"],
+        [(1, "a", 1.5, 2), (2, "b", 2.5, 2), (3, "c", 3.5, 2)],
+    ),
+    SchemaRule(
         "ours fills a column that it added, theirs changes the same row elsewhere",
         "ALTER TABLE t ADD COLUMN vat DOUBLE; UPDATE t SET vat = 9 WHERE id = 1",
         "UPDATE t SET name = 'z' WHERE id = 1",
@@ -525,6 +532,31 @@ def test_merge_restore_ours_alone_by_table_merge_again(pair):
     main.merge(branch)
     assert value(main) == 1.0
     assert main["t"].get(5) is not None
+
+
+def test_merge_restore_ours_alone_by_table_merge_again_at_once(pair):
+    main, branch = pair
+    before = main.lsn
+    main.merge(branch)
+    main.restore(lsn=before, tables=["t"])
+    assert main.merge(branch).kind == "merge"
+    assert value(main) == 1.0
+    assert main.merge(branch).kind == "nothing"
+
+
+def test_a_table_put_back_alone_on_a_branch_is_not_put_back_where_it_is_merged(pair):
+    main, _ = pair
+    start = main.lsn
+    main["t"].update({"id": 0, "a": 5.0})
+    other = main.branch("other")
+    other.restore(lsn=start, tables=["t"])
+    main.merge(other)
+    assert value(main) == 5.0
+    main["t"].update({"id": 0, "b": 6.0})
+    other["t"].update({"id": 9, "b": 7.0})
+    main.merge(other)
+    assert main["t"].get(0) == {"id": 0, "a": 5.0, "b": 6.0}
+    assert main["t"].get(9)["b"] == 7.0
 
 
 def test_merge_restore_theirs_merge_again_keeps_what_was_merged(pair):
