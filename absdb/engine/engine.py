@@ -27,6 +27,7 @@ from absdb.clock import Clock
 from absdb.engine.allocator import Allocator
 from absdb.engine.apply import Applied
 from absdb.engine.bulk import Bulk
+from absdb.engine.changeset import TableChange
 from absdb.engine.commit import Commit, CommitRequest, Undone, lead
 from absdb.engine.constraints import Constraints
 from absdb.engine.covers import Covers
@@ -179,9 +180,9 @@ class Engine:
             author = self.author
         return Transaction(self, database, author=author, message=message, kind=kind)
 
-    def commit(self, tx: Transaction) -> Lsn | None:
+    def commit(self, tx: Transaction, changes: list[TableChange] | None = None) -> Lsn | None:
         """Validate, queue and wait until the transaction is durable. For Transaction.commit."""
-        changes = tx.net_changes()
+        changes = tx.net_changes() if changes is None else changes
         if not changes and not tx.schema_changes:
             return None
         self.check_writable()

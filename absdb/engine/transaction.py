@@ -316,14 +316,15 @@ class Transaction(Numbers):
                 found.append(change)
         return found
 
-    def commit(self) -> Lsn | None:
+    def commit(self, changes: list[TableChange] | None = None) -> Lsn | None:
         """Make it durable. Returns the commit's LSN, None if there was nothing to commit.
 
+        `changes` are those of `net_changes`, if somebody has asked already and nothing was written since.
         ConflictError or ConstraintError leave the database as it was and end the transaction.
         """
         self.check_open()
         try:
-            self.lsn = self.engine.commit(self)
+            self.lsn = self.engine.commit(self, changes)
         finally:
             self._end()
         return self.lsn

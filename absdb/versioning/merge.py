@@ -185,7 +185,7 @@ def commit_brought(tx: Transaction, brought: Brought, checks: Checks, *, dry_run
         raise conflict_error(brought.conflicts, what)
     if brought.violations:
         raise constraint_error(brought.violations, what)
-    found.lsn = tx.commit()
+    found.lsn = tx.commit(brought.changes)
     if found.lsn is not None:
         era = tx.engine.history.eras[tx.era]
         found.after = (*era.base, (tx.era, int(found.lsn)))

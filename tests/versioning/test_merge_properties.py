@@ -118,6 +118,8 @@ def plain(value: Any) -> Any:
     """A value that equals whatever is the same for a merge: NaN is NaN, minus zero is zero."""
     if isinstance(value, float):
         return "NaN" if math.isnan(value) else value + 0.0
+    if isinstance(value, dt.datetime):
+        return value.isoformat()
     if isinstance(value, dict):
         return tuple((name, plain(part)) for name, part in value.items())
     return tuple(map(plain, value)) if isinstance(value, list) else value
