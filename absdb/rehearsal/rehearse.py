@@ -26,7 +26,7 @@ from absdb.paths import check_text
 from absdb.progress import Progress, reporting
 from absdb.rehearsal.replay import replay
 from absdb.rehearsal.report import CheckRun, Report, StatementRun
-from absdb.sql.checks import check_one_query, checks_for, run_checks
+from absdb.sql.checks import checks_for, run_checks
 from absdb.sql.session import Session
 from absdb.sql.text.tokens import statements_of
 from absdb.versioning.as_of import Point
@@ -105,7 +105,7 @@ def rehearse(
     if checks is not None and not isinstance(checks, Mapping):
         raise InvalidInputError(f"checks are a dict of name → query, not {type(checks).__name__}")
     for query in (checks or {}).values():
-        check_one_query(query)
+        check_text("a check", query)
     name = name or f"rehearsal_{engine.allocator.new_id()}"
     branch = create_branch(engine, name, start, retain=RETAIN, comment="a rehearsal")
     found = Rehearsed(engine, parent, start, branch)

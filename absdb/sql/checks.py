@@ -39,7 +39,8 @@ class CheckResult:
 
 def check_query(scope: Scope, query: str) -> None:
     """QueryError unless the text is one query that can be run on the state."""
-    check_one_query(query)
+    if not isinstance(query, str):
+        raise InvalidInputError(f"a check is an SQL query, not {type(query).__name__}")
     with Session(scope) as session:
         session.sql(_one_query(query)).close()
 
@@ -55,18 +56,6 @@ def _one_query(text: str) -> str:
     return statements[0]
 
 
-def check_one_query(text: str) -> None:
-    """QueryError unless the text is a single statement that only reads: a check must not change what it looks at."""
-    if not isinstance(text, str):
-        raise InvalidInputError(f"a check is an SQL query, not {type(text).__name__}")
-    statements = statements_of(text)
-    if len(statements) != 1:
-        raise QueryError(f"a check is one query; the text has {len(statements)} statements")
-    verb = verb_of(Statement.read(statements[0]))
-    if verb not in QUERIES:
-        raise QueryError(f"a check is a query, and {verb} is none", hint="write a SELECT")
-
-
 def run_checks(scope: Scope, queries: Mapping[str, str] | None = None) -> list[CheckResult]:
     """Run the checks of the state's own database, or others: name → query."""
     if queries is None:
@@ -76,7 +65,6 @@ def run_checks(scope: Scope, queries: Mapping[str, str] | None = None) -> list[C
 
 def _run(scope: Scope, name: str, query: str) -> CheckResult:
     try:
-        check_one_query(query)
         with Session(scope) as session:
             result = session.sql(_one_query(query))
             rows = pa.Table.from_batches(_first_rows(result.to_batches()), result.schema)

@@ -22,7 +22,13 @@ _ABOUT = ("DATABASE", "SNAPSHOT")
 
 
 def refuse_other(session: Session, info: DatabaseInfo) -> None:
-    """StateError if the session is confined and another database is about to be written."""
+    """StateError if another database is about to be written than the transaction, or the session, is for."""
+    open_now = session.transaction
+    if open_now is not None and info.id != open_now.database:
+        raise StateError(
+            f"the open transaction is one of database {open_now.info().name!r}, not of {info.name!r}",
+            hint="a commit belongs to one database: COMMIT first, then USE the other one",
+        )
     if session.confined and info.id != session.scope.database:
         raise StateError(
             f"the session may change database {session.database!r} only, not {info.name!r}",

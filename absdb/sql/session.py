@@ -386,11 +386,6 @@ class Call:
         if session.transaction_reads_only:
             raise StateError("the transaction is READ ONLY", hint="COMMIT it, then BEGIN one that may write")
         if open_now is not None:
-            if info.id != open_now.database:
-                raise StateError(
-                    f"the open transaction is one of database {open_now.info().name!r}, not of {info.name!r}",
-                    hint="a commit belongs to one database: COMMIT first, then USE the other one",
-                )
             return open_now.write(lambda tx: work(open_now), references=True)
         scope = session.scope
         if not scope.writable and scope.database == info.id:

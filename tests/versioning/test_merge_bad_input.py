@@ -18,7 +18,6 @@ from absdb.errors import (
     InvalidInputError,
     MergeConflictError,
     NotFoundError,
-    QueryError,
     StateError,
 )
 from absdb.versioning.scope import HeadScope
@@ -346,26 +345,6 @@ def test_policies_that_are_none_are_refused(main):
 
 
 # ---------------------------------------------------------------- checks
-
-
-@pytest.mark.parametrize(
-    "query",
-    [
-        "UPDATE t SET a = 9",
-        "SELECT true; DELETE FROM t",
-        "DELETE FROM t",
-        "BEGIN",
-        "SELECT 1;;SELECT 2",
-        "EXPLAIN SELECT 1",
-    ],
-)
-def test_a_check_is_one_query_that_changes_nothing(main, query):
-    with pytest.raises(QueryError):
-        main.add_check("c", query)
-    with pytest.raises(QueryError):
-        main.rehearse(["SELECT 1"], {"c": query})
-    assert rows(main) == OURS
-    assert main.checks().empty
 
 
 def test_checks_hold_for_the_undoing_of_a_fast_forward_too():
