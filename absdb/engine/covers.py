@@ -229,17 +229,40 @@ class Covers:
         return at, [image.section, *(step.section for step in steps)]
 
     def path(self, table: TableId, lineage: Lineage) -> tuple[Lineage, Image | None, list[Reverse]]:
-        """Where a table's lineage is read from: the state reached, the image it starts at, the reverse runs."""
+        """Where a table's lineage is read from: the state reached, the image it starts at, the reverse runs.
+
+        Of several ways the first one of which nothing has expired; if there is none, the first one.
+        """
+        ways = self._ways(table, lineage)
+        first = next(ways)
+        if not self.expired or self._is_kept(table, lineage, first[0]):
+            return first
+        return next((way for way in ways if self._is_kept(table, lineage, way[0])), first)
+
+    def _ways(
+        self, table: TableId, lineage: Lineage
+    ) -> Iterator[tuple[Lineage, Image | None, list[Reverse]]]:
+        """An image that the lineage extends; reverse runs back from a later one, furthest reached first; runs alone."""
         images = self.images.get(table, ())
         before = [image for image in images if extends(lineage, image.lineage)]
         if before:
             best = max(before, key=lambda image: (len(image.lineage), position(image.lineage)))
-            return best.lineage, best, []
-        for image in sorted(images, key=lambda image: position(image.lineage)):
+            yield best.lineage, best, []
+        backwards = []
+        for image in images:
             found = self._walk_back(table, image, lineage)
-            if found is not None:
-                return found[0], image, found[1]
-        return (), None, []
+            if found is not None and found[1]:
+                backwards.append((found[0], image, found[1]))
+        yield from sorted(backwards, key=lambda way: (-len(way[0]), -position(way[0]), len(way[2])))
+        yield (), None, []
+
+    def _is_kept(self, table: TableId, lineage: Lineage, start: Lineage) -> bool:
+        """Whether the changes that lead from a state to a later one are all there."""
+        return not any(
+            max(after, lo) < min(upto, hi)
+            for era, after, upto in remainder(lineage, start)
+            for lo, hi in self.expired.get((era, table), ())
+        )
 
     def _walk_back(
         self, table: TableId, image: Image, lineage: Lineage
@@ -259,7 +282,7 @@ class Covers:
         """HistoryExpiredError if changes in one of the intervals are no longer kept."""
         for era, after, upto in intervals:
             for lo, hi in self.expired.get((era, table.id), ()):
-                if after < hi and upto > lo:
+                if max(after, lo) < min(upto, hi):
                     raise HistoryExpiredError(
                         f"table {table.full_name!r} at {format_lineage(lineage)}: "
                         f"its changes up to LSN {Lsn(hi)} are no longer kept",

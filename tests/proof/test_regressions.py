@@ -22,6 +22,7 @@ from absdb.engine.check import check
 from absdb.engine.checkpoint import checkpoint
 from absdb.engine.compaction import compact_table, maintain, merge_cover
 from absdb.engine.definition import ColumnDefinition
+from absdb.engine.expiry import expire
 from absdb.engine.garbage import retire
 from absdb.engine.leases import Lease
 from absdb.engine.recovery import open_engine, refresh
@@ -682,3 +683,67 @@ def test_rows_changed_twice_in_bulk_are_read_once():
         read = main["t"].to_arrow()
         assert (read.num_rows, main["t"].count()) == (rows, rows)
         assert read["id"].to_pylist() == sorted(keys)
+
+
+class Compacting:
+    """A database with one table, which is changed, folded into images, and whose history expires."""
+
+    def __init__(self) -> None:
+        self.clock = ManualClock()
+        self.shop = absdb.connect(":memory:", clock=self.clock)
+        self.main = self.shop["main"]
+        self.main.create_table("t", {"id": [1], "n": [0]}, key="id")
+        self.engine = self.main._scope.engine
+
+    def change(self, n: int) -> None:
+        self.main["t"].upsert([{"id": n, "n": n}, {"id": 1, "n": n}])
+
+    def compact(self) -> None:
+        info = self.engine.history.database("main")
+        compact_table(
+            self.engine, info.id, self.engine.history.catalog_at(self.engine.head(info.id)[1]).table("t")
+        )
+
+    def expire(self) -> None:
+        self.clock.advance(days=100)
+        self.shop.checkpoint()
+        expire(self.engine)
+
+    def rows(self, database: absdb.Database) -> dict[int, int]:
+        return {row["id"]: row["n"] for row in database["t"].to_arrow().to_pylist()}
+
+
+def test_a_head_that_equals_an_image_is_read_where_all_around_it_has_expired():
+    world = Compacting()
+    world.change(2)
+    world.shop.checkpoint()
+    before = world.main.lsn
+    world.change(3)
+    world.compact()
+    world.main.restore(lsn=before)
+    branch = world.main.branch("branch")
+    world.expire()
+    world.compact()
+    expire(world.engine)
+    for _ in range(2):
+        assert world.rows(world.main) == world.rows(branch) == {1: 2, 2: 2}
+
+
+def test_a_branch_of_a_state_that_is_read_backwards_outlives_expiry():
+    world = Compacting()
+    world.change(2)
+    world.compact()
+    restored = world.main.lsn
+    for n in (3, 4):
+        world.change(n)
+        world.compact()
+    world.main.restore(lsn=restored)
+    world.change(5)
+    world.compact()
+    world.expire()
+    branch = world.main.branch("branch")
+    world.change(6)
+    world.compact()
+    world.expire()
+    assert world.rows(branch) == {1: 5, 2: 2, 5: 5}
+    assert world.rows(world.main) == {1: 6, 2: 2, 5: 5, 6: 6}
