@@ -243,7 +243,7 @@ def merges(draw: Any, table: Table) -> str:
 def statements(draw: Any, table: Table) -> str:
     kind = draw(st.sampled_from([inserts, inserts, inserts, updates, updates, deletes, merges]))
     text = draw(kind(table))
-    useless = text.startswith("INSERT OR REPLACE") and len(table.key) == len(table.columns)
+    useless = text.startswith("INSERT OR REPLACE") and len({*table.key, *table.unique}) == len(table.columns)
     if draw(st.integers(0, 3)) == 0 and not text.startswith("TRUNCATE") and not useless:
         text += f" RETURNING {draw(st.sampled_from(['*', '{t}.c0', 'c0 AS x, *']))}"
     return text
