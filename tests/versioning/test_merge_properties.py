@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
+import itertools
 import math
 import os
 from dataclasses import dataclass
@@ -406,6 +407,19 @@ def test_rebase_and_fast_forward_come_to_what_a_merge_comes_to(case):
             # Commits in between may be in conflict where the last state is not; the branch is as it was then.
             check_same(tables.rows(branch), before)
             return
-        check_same(tables.rows(branch), tables.rows(merged_in))
+        if not changed_twice(case):
+            check_same(tables.rows(branch), tables.rows(merged_in))
+        after = tables.rows(branch)
         assert main.merge(branch).kind in ("fast-forward", "nothing")
-        check_same(tables.rows(main), tables.rows(merged_in))
+        check_same(tables.rows(main), after)
+
+
+def changed_twice(case: Case) -> set[Key]:
+    """Rows which several commits of the branch changed, and ours too: a replay goes through what stood in between.
+
+    Added alike on both sides and then removed again by the branch alone, a row is no change of the branch to
+    a merge, which compares the ends, and a removal to a rebase, which replays the last commit.
+    """
+    commits = [{key for key, _ in changes} for changes in case.theirs]
+    ours = {key for changes in case.ours for key, _ in changes}
+    return {key for a, b in itertools.combinations(commits, 2) for key in a & b & ours}
