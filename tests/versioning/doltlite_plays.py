@@ -30,7 +30,7 @@ def play(path: Path, steps: list[list[Any]]) -> dict[str, Any]:
     rows("CREATE TABLE t (id INTEGER PRIMARY KEY, a INTEGER, b INTEGER)")
     rows("SELECT dolt_commit('-A', '-m', 'table')")
     rows("SELECT dolt_branch('theirs')")
-    for step in steps:
+    for number, step in enumerate(steps):
         if step[0] == "merge":
             rows("SELECT dolt_checkout(?)", step[1])
             merges.append(merge(connection, step[2]))
@@ -38,7 +38,8 @@ def play(path: Path, steps: list[list[Any]]) -> dict[str, Any]:
         rows("SELECT dolt_checkout(?)", step[0])
         for statement in step[1]:
             rows(statement)
-        rows("SELECT dolt_commit('-A', '-m', 'change', '--allow-empty')")
+        # Commits are known by their content there: two alike in one second, on two branches, would be one.
+        rows("SELECT dolt_commit('-A', '-m', ?, '--allow-empty')", f"step {number}")
     ends = {}
     for branch in ("main", "theirs"):
         rows("SELECT dolt_checkout(?)", branch)
