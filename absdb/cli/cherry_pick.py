@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from absdb.cli.command import Call, Verb, author_option, database_option, dry_run_option, message_option
-from absdb.cli.merge_output import IN_THE_WAY, conflict_options, read_resolutions, show, show_in_the_way
+from absdb.cli.merge_output import conflict_options, read_resolutions, rows_shown, show
 from absdb.cli.session import opened
 
 
@@ -32,7 +32,7 @@ def command(
     """Take over what the commit at LSN of SOURCE changed, with its message and author unless others are given."""
     given = read_resolutions(resolutions)
     with opened(call, write=True) as session:
-        try:
+        with rows_shown(call):
             result = session.database(database).cherry_pick(
                 session.database(source),
                 lsn=lsn,
@@ -42,7 +42,4 @@ def command(
                 message=message,
                 author=author,
             )
-        except IN_THE_WAY as error:
-            show_in_the_way(call, error)
-            raise
         show(call, result, f"cherry-pick of {lsn} from {source}", "all of it is there already")

@@ -14,7 +14,7 @@ from absdb.cli.command import (
     message_option,
     point_options,
 )
-from absdb.cli.merge_output import IN_THE_WAY, conflict_options, read_resolutions, show, show_in_the_way
+from absdb.cli.merge_output import conflict_options, read_resolutions, rows_shown, show
 from absdb.cli.session import opened
 
 
@@ -55,7 +55,7 @@ def command(
     """
     given = read_resolutions(resolutions)
     with opened(call, write=True, author=author) as session:
-        try:
+        with rows_shown(call):
             result = session.database(database).merge(
                 session.database(source, when),
                 on_conflict=on_conflict,
@@ -64,7 +64,4 @@ def command(
                 squash=squash,
                 message=message,
             )
-        except IN_THE_WAY as error:
-            show_in_the_way(call, error)
-            raise
         show(call, result, f"merge of {source} into {database}")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import click
@@ -21,7 +22,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 SHOWN = COLUMNS[:7]
 REQUIRED = ("table_name", "kind", "key", "column_name", "resolution")
 IN_THE_WAY = (MergeConflictError, MergeConstraintError, DataCheckError)
-"""What stops a merge and has rows to show: pass it to show_in_the_way."""
+"""What stops a merge and has rows to show."""
 
 
 def conflict_options(command: F) -> F:
@@ -115,7 +116,17 @@ def _sentence(result: MergeResult, what: str, nothing: str) -> str:
     return f"{what}: committed at {result.lsn}{how}; `absdb revert {result.lsn}` takes it back"
 
 
-def show_in_the_way(call: Call, error: MergeConflictError | MergeConstraintError | DataCheckError) -> None:
+@contextmanager
+def rows_shown(call: Call) -> Iterator[None]:
+    """What stops the work inside is raised on, after the rows that it names have been printed."""
+    try:
+        yield
+    except IN_THE_WAY as error:
+        _show_in_the_way(call, error)
+        raise
+
+
+def _show_in_the_way(call: Call, error: MergeConflictError | MergeConstraintError | DataCheckError) -> None:
     """Print the rows that stopped something, for programs and for people; the error itself follows, with advice."""
     parts: dict[str, Part]
     match error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from absdb.cli.command import Call, Verb, author_option
-from absdb.cli.merge_output import IN_THE_WAY, conflict_options, read_resolutions, show_in_the_way
+from absdb.cli.merge_output import conflict_options, read_resolutions, rows_shown
 from absdb.cli.output import Listing
 from absdb.cli.session import opened
 
@@ -28,10 +28,7 @@ def command(
     given = read_resolutions(resolutions)
     with opened(call, write=True, author=author) as session:
         target = None if onto is None else session.database(onto)
-        try:
+        with rows_shown(call):
             done = session.database(branch).rebase(target, on_conflict=on_conflict, resolutions=given)
-        except IN_THE_WAY as error:
-            show_in_the_way(call, error)
-            raise
         commits = [dict(zip(done.columns, row, strict=True)) for row in done.values.tolist()]
         call.output.show(Listing(commits, "there was nothing to replay"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from absdb.cli.command import Call, Verb, author_option, database_option, dry_run_option, message_option
-from absdb.cli.merge_output import IN_THE_WAY, conflict_options, read_resolutions, show, show_in_the_way
+from absdb.cli.merge_output import conflict_options, read_resolutions, rows_shown, show
 from absdb.cli.session import opened
 
 
@@ -33,11 +33,8 @@ def command(
     """
     given = read_resolutions(resolutions)
     with opened(call, write=True, author=author) as session:
-        try:
+        with rows_shown(call):
             result = session.database(database).revert(
                 lsn=lsn, on_conflict=on_conflict, resolutions=given, dry_run=dry_run, message=message
             )
-        except IN_THE_WAY as error:
-            show_in_the_way(call, error)
-            raise
         show(call, result, f"revert of {lsn}", "there is nothing left to take back")
