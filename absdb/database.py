@@ -25,6 +25,7 @@ from absdb.versioning import diff as states
 from absdb.versioning.divergence import diverged_pages
 from absdb.versioning.listing import snapshots
 from absdb.versioning.log import log
+from absdb.versioning.point_named import PointName, point_named
 from absdb.versioning.retention import retention_of
 from absdb.versioning.scope import HeadScope, PastScope, Scope, point_of, point_to_restore
 
@@ -172,13 +173,31 @@ class Database(DatabaseCommits, DatabaseMerges):
         return Database(HeadScope(self._engine, made))
 
     def at(
-        self, *, lsn: int | str | None = None, time: Moment | None = None, snapshot: str | None = None
+        self,
+        point: PointName | None = None,
+        /,
+        *,
+        lsn: int | str | None = None,
+        time: Moment | None = None,
+        snapshot: str | None = None,
     ) -> Database:
         """The database as it was at a point, to be read: tables, diff, branch, log. Costs nothing per row.
 
-        main.at(time="2026-04-04 14:05Z")["orders"].count()
+        A `point` given by itself is what a person types: a snapshot's name if there is such a snapshot, an LSN if it
+        looks like one, else a time.
+
+            main.at(time="2026-04-04 14:05Z")["orders"].count()
+            main.at("before-migration")["orders"].count()
         """
-        return Database(PastScope(self._engine, point_of(self._scope, lsn=lsn, time=time, snapshot=snapshot)))
+        if point is None:
+            found = point_of(self._scope, lsn=lsn, time=time, snapshot=snapshot)
+        elif lsn is None and time is None and snapshot is None:
+            found = point_named(self._engine, self._scope.info(), point)
+        else:
+            raise InvalidInputError(
+                "at() names two points", hint="pass either the point by itself, or lsn=, time= or snapshot="
+            )
+        return Database(PastScope(self._engine, found))
 
     def restore(
         self,

@@ -357,6 +357,12 @@ def test_points_are_named_by_lsn_time_and_snapshot(main):
         values(main.at(lsn=lsn)) == values(main.at(lsn=str(lsn))) == values(main.at(lsn=int(lsn))) == before
     )
     earlier = when.to_pydatetime() - dt.timedelta(microseconds=1)
+    assert values(main.at("before")) == values(main.at(str(lsn))) == values(main.at(int(lsn))) == before
+    assert values(main.at(str(earlier))) == values(main.at(earlier)) == before
+    with pytest.raises(absdb.InvalidInputError, match="two points"):
+        main.at("before", lsn=lsn)
+    with pytest.raises(absdb.NotFoundError, match="no LSN, no time and no snapshot"):
+        main.at("befor")
     assert values(main.at(time=earlier)) == before
     assert values(main.at(time=str(earlier))) == before
     assert values(main.at(time=earlier.replace(tzinfo=None))) == before, "naive means UTC"
