@@ -22,7 +22,8 @@ from absdb.cli.row_formats import FORMATS
 from absdb.cli.shell_session import Left, Shell
 from absdb.engine.listing import columns, constraints, tables
 from absdb.errors import InvalidInputError, NotFoundError
-from absdb.sql.query.names import alike, suggestion, views_of
+from absdb.sql.query.names import alike, views_of
+from absdb.sql.text.suggestion import suggestion
 from absdb.versioning.as_of import Point, resolve
 from absdb.versioning.branch import create_branch
 from absdb.versioning.diff import Diff

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING
 from absdb.catalog.history import DatabaseInfo
 from absdb.catalog.schema import DEFAULT_NAMESPACE
 from absdb.errors import NotFoundError
-from absdb.sql.query.names import Moment, alike, suggestion
+from absdb.sql.query.names import Moment, alike
 from absdb.sql.query.result import Result
 from absdb.sql.text.cursor import TokenCursor
 from absdb.sql.text.source import placed
+from absdb.sql.text.suggestion import suggestion
 from absdb.sql.text.time_travel import When, matching
 from absdb.versioning.scope import HeadScope, Scope
 

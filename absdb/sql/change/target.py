@@ -15,9 +15,10 @@ from absdb.errors import NotFoundError
 from absdb.sql.duck.connection import Backend
 from absdb.sql.duck.types import duckdb_type
 from absdb.sql.listings import listings
-from absdb.sql.query.names import NamedTable, NamedView, alike, suggestion
+from absdb.sql.query.names import NamedTable, NamedView, alike
 from absdb.sql.text.cursor import TokenCursor
 from absdb.sql.text.source import error_at, placed
+from absdb.sql.text.suggestion import suggestion
 
 if TYPE_CHECKING:
     from absdb.sql.session import Call

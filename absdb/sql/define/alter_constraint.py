@@ -10,9 +10,10 @@ from absdb.errors import NotFoundError
 from absdb.sql.define.column_building import column_names
 from absdb.sql.define.column_clauses import begins_constraint, read_constraint
 from absdb.sql.define.create_table import add_constraints
-from absdb.sql.query.names import alike, suggestion
+from absdb.sql.query.names import alike
 from absdb.sql.text.cursor import TokenCursor
 from absdb.sql.text.source import placed
+from absdb.sql.text.suggestion import suggestion
 from absdb.versioning.scope import TransactionScope
 
 if TYPE_CHECKING:

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 from absdb.errors import NotFoundError
 from absdb.paths import check_name
 from absdb.sql.define.ddl_target import Target, already
-from absdb.sql.query.names import alike, find_in, same, suggestion
+from absdb.sql.query.names import alike, find_in, same
 from absdb.sql.query.result import Result
 from absdb.sql.text.cursor import TokenCursor
+from absdb.sql.text.suggestion import suggestion
 from absdb.versioning.scope import TransactionScope
 
 if TYPE_CHECKING:

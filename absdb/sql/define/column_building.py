@@ -25,9 +25,10 @@ from absdb.sql.define.column_clauses import ColumnClause, ConstraintClause, Expr
 from absdb.sql.define.constants import constant_value
 from absdb.sql.define.ddl_target import Target
 from absdb.sql.duck.types import duckdb_type
-from absdb.sql.query.names import alike, suggestion
+from absdb.sql.query.names import alike
 from absdb.sql.text.edits import Edit, Edited
 from absdb.sql.text.source import error_at
+from absdb.sql.text.suggestion import suggestion
 from absdb.sql.text.tokens import Kind, literal, quoted, tokenize
 from absdb.versioning.scope import TransactionScope
 

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 from absdb.catalog.history import DatabaseInfo
 from absdb.errors import InvalidInputError, NotFoundError, StateError
-from absdb.sql.query.names import suggestion
 from absdb.sql.text.cursor import TokenCursor
 from absdb.sql.text.source import error_at, pointing_at
+from absdb.sql.text.suggestion import suggestion
 from absdb.sql.text.tokens import Kind
 from absdb.versioning.as_of import Point, resolve
 from absdb.versioning.retention import retention_of

@@ -19,8 +19,9 @@ from absdb.catalog.schema import DEFAULT_NAMESPACE
 from absdb.engine import ddl
 from absdb.errors import AlreadyExistsError, InvalidInputError, NotFoundError
 from absdb.sql.duck.reserved import refuse_reserved
-from absdb.sql.query.names import Moment, Named, NamedTable, NamedView, Path, alike, find_in, same, suggestion
+from absdb.sql.query.names import Moment, Named, NamedTable, NamedView, Path, alike, find_in, same
 from absdb.sql.text.source import error_at, pointing_at
+from absdb.sql.text.suggestion import suggestion
 from absdb.versioning.scope import TransactionScope
 
 if TYPE_CHECKING:

@@ -14,10 +14,11 @@ from absdb.catalog.history import DatabaseInfo
 from absdb.errors import NotFoundError
 from absdb.sql.define.database_target import read_database, read_point, refuse_in_transaction
 from absdb.sql.define.ddl_target import Target
-from absdb.sql.query.names import DatabaseView, Moment, NamedTable, find_in, suggestion
+from absdb.sql.query.names import DatabaseView, Moment, NamedTable, find_in
 from absdb.sql.query.result import Result
 from absdb.sql.text.cursor import TokenCursor
 from absdb.sql.text.source import error_at
+from absdb.sql.text.suggestion import suggestion
 from absdb.versioning.as_of import Point
 from absdb.versioning.restore import restore
 from absdb.versioning.scope import PastScope

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, TypeVar
 
 from absdb.errors import NotFoundError
 from absdb.sql.define.database_target import named_database
-from absdb.sql.query.names import Path, alike, suggestion
+from absdb.sql.query.names import Path, alike
 from absdb.sql.text.source import error_at, pointing_at
+from absdb.sql.text.suggestion import suggestion
 from absdb.versioning.scope import TransactionScope
 
 if TYPE_CHECKING:

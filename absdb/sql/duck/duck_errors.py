@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from absdb.errors import AbsdbError, QueryError, UnknownNameError
 from absdb.sql.duck.stopping import INTERRUPT, interrupted
 from absdb.sql.text.edits import Edited, char_offset
 from absdb.sql.text.source import error_at
+from absdb.sql.text.suggestion import suggestion
 
 _PLACE = ("statement", "position", "line", "column")
 _SUGGESTED = re.compile(r"^(Did you mean .*|Candidate bindings: .*|Candidate functions:.*)$", re.MULTILINE)
 
+_NO_COLUMN = re.compile(r'^(?:referenced column "(.+)" not found|.* does not have a column named "(.+)"$)')
 _RAISED = re.compile(r"exception occurred while executing the UDF: \w+: (.*?)(?: hint: .*)?(?: At: .*)?$")
 """An error that a function of ours raised; DuckDB 1.5 adds where in Python."""
 
@@ -29,10 +31,18 @@ _CLASSES: dict[str, type[QueryError]] = {
 }
 
 
-def query_error(error: BaseException, text: str, edits: Sequence[Edited], *, shift: int = 0) -> AbsdbError:
+def query_error(
+    error: BaseException,
+    text: str,
+    edits: Sequence[Edited],
+    *,
+    shift: int = 0,
+    columns: Callable[[], Iterable[str]] | None = None,
+) -> AbsdbError:
     """The error to raise for one of DuckDB's about `text`, which the last of `edits` made of the one before it.
 
-    DuckDB was given `shift` characters of ASCII before the text.
+    DuckDB was given `shift` characters of ASCII before the text, and of the tables only the columns that it names;
+    `columns` gives those that there are, one of which was probably meant where one is not there.
     """
     if isinstance(error, AbsdbError):
         return error
@@ -49,6 +59,11 @@ def query_error(error: BaseException, text: str, edits: Sequence[Edited], *, shi
     shown = _first_lower(" ".join(message.split()))
     raised = _RAISED.search(shown)
     shown = raised.group(1) if raised else shown
+    column = _NO_COLUMN.match(shown)
+    if column and columns is not None and (known := set(columns())):
+        said["error_subtype"] = "COLUMN_NOT_FOUND"
+        shown = shown.replace("values list", "table", 1)
+        hint = suggestion(column.group(1) or column.group(2), known, "columns")
     position = said.get("position")
     if position is None or kind == "Out of Memory":
         return QueryError(shown, hint=hint, statement=edits[0].original if edits else text, duckdb_kind=kind)

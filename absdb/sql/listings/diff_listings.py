@@ -25,8 +25,9 @@ import pyarrow as pa
 from absdb.engine.get import key_of
 from absdb.errors import InvalidInputError, NotFoundError
 from absdb.sql.duck.streams import RowStream
-from absdb.sql.query.names import Moment, NamedTable, alike, suggestion
+from absdb.sql.query.names import Moment, NamedTable, alike
 from absdb.sql.query.points import point_of
+from absdb.sql.text.suggestion import suggestion
 from absdb.versioning.as_of import Point
 from absdb.versioning.commit_diff import commit_diff
 from absdb.versioning.diff import Diff

@@ -12,8 +12,7 @@ statements that change things.
 from __future__ import annotations
 
 import dataclasses
-import difflib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -26,6 +25,7 @@ from absdb.engine.transaction import Transaction
 from absdb.errors import NotFoundError
 from absdb.ids import DatabaseId, Lsn
 from absdb.paths import normal_name
+from absdb.sql.text.suggestion import suggestion
 from absdb.versioning.as_of import Point
 from absdb.versioning.scope import PastScope, Scope, State, TransactionScope
 
@@ -276,11 +276,3 @@ def alike(known: Mapping[str, T], name: str) -> T | None:
     if name in known:
         return known[name]
     return next((value for each, value in known.items() if each.casefold() == name.casefold()), None)
-
-
-def suggestion(name: str, known: Iterable[str], what: str) -> str:
-    """A hint: the nearest of the known names, or a list of them."""
-    names = sorted(set(known))
-    folded = {each.casefold(): each for each in names}
-    near = difflib.get_close_matches(name.casefold(), folded, n=1)
-    return f"did you mean {folded[near[0]]!r}?" if near else f"{what}: {', '.join(names[:20]) or 'none'}"

@@ -5,7 +5,7 @@ Made by rewrite.py; used by run.py and explain.py.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,3 +46,10 @@ class Prepared:
     held: list[Any]
     leaves_types: bool = False
     """Whether DuckDB makes types for it, which stay on the connection."""
+    reads: Sequence[TableRead] = ()
+    """The tables of databases that it reads."""
+
+    def column_names(self) -> set[str]:
+        """The columns of what it reads, also those that it does not name: what a misspelt one may have meant."""
+        names = {name for read in self.reads for name in read.named.schema.arrow_schema.names}
+        return names.union(*(rows.schema.names for rows in self.objects.values() if hasattr(rows, "schema")))

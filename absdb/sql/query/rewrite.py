@@ -86,7 +86,9 @@ class Rewriter:
             raise (placed_back(error, text, before) if before else error) from error
         setup = [*self.setup, currval_macro(self.currents)] if self.currents else self.setup
         made = [*before, edited]
-        return Prepared(edited.text, made, self.objects, setup, self.held, self.leaves_types)
+        return Prepared(
+            edited.text, made, self.objects, setup, self.held, self.leaves_types, self.tables_read
+        )
 
     def query(self, text: str) -> Edited:
         """The text with every name replaced. QueryError points at a name that means nothing."""

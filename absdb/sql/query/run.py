@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from absdb.errors import StateError
+from absdb.errors import AbsdbError, StateError
 from absdb.sql.duck.connection import Backend
 from absdb.sql.duck.duck_errors import query_error
 from absdb.sql.duck.export import Export
@@ -52,14 +52,14 @@ class Running:
             try:
                 self._cursor.execute(_EXPLAIN + self._prepared.text, used or None).fetchall()
             except Exception as again:
-                return query_error(again, self._prepared.text, self._prepared.edits, shift=len(_EXPLAIN))
+                return _error(again, self._prepared, shift=len(_EXPLAIN))
         return self.error(error)
 
     def error(self, error: Exception) -> Exception:
         """What to raise for an error of DuckDB."""
         if self._backend.closed:
             return StateError("the instance is closed", hint="read results before it is")
-        return query_error(error, self._prepared.text, self._prepared.edits)
+        return _error(error, self._prepared)
 
     def table(self) -> pa.Table:
         """All rows."""
@@ -152,6 +152,10 @@ class Ready:
     close = interrupt = finish
 
 
+def _error(error: Exception, prepared: Prepared, *, shift: int = 0) -> AbsdbError:
+    return query_error(error, prepared.text, prepared.edits, shift=shift, columns=prepared.column_names)
+
+
 def table(backend: Backend, prepared: Prepared, values: Mapping[str, Any]) -> pa.Table:
     """The rows of a query."""
     return Running(backend, prepared, values).table()
@@ -169,7 +173,7 @@ def explained(
                 connection, lambda: connection.execute(verb + prepared.text, used or None).fetchall()
             )
         except Exception as error:
-            raise query_error(error, prepared.text, prepared.edits, shift=len(verb)) from error
+            raise _error(error, prepared, shift=len(verb)) from error
     return [(str(kind), str(plan)) for kind, plan in rows]
 
 
