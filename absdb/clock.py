@@ -15,6 +15,15 @@ from absdb.errors import InvalidInputError
 
 EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 MICROSECOND = dt.timedelta(microseconds=1)
+_UNITS = (
+    ("year", 31_556_952),
+    ("month", 2_629_746),
+    ("day", 86_400),
+    ("hour", 3_600),
+    ("minute", 60),
+    ("second", 1),
+)
+"""Seconds in each; years and months are those of the Gregorian calendar on average."""
 
 
 class Clock(Protocol):
@@ -89,3 +98,15 @@ def format_time(time_us: int) -> str:
     """`2026-04-04 14:05:00Z`, with microseconds only when there are any."""
     moment = to_datetime(time_us)
     return moment.replace(tzinfo=None).isoformat(sep=" ") + "Z"
+
+
+def ago(time_us: int, now_us: int) -> str:
+    """How long before now: `just now`, `3 minutes ago`, `2 days ago`; in whole units, rounded down."""
+    seconds = (now_us - time_us) // 1_000_000
+    if seconds < 1:
+        return "just now"
+    for unit, length in _UNITS:
+        if seconds >= length:
+            count = seconds // length
+            return f"{count} {unit}{'' if count == 1 else 's'} ago"
+    raise AssertionError("a second is the smallest unit")

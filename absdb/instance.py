@@ -6,12 +6,13 @@ open in one process for writing and in any number for reading.
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from absdb.clock import Clock
+from absdb.clock import Clock, to_datetime
 from absdb.database import Database
 from absdb.engine import statistics
 from absdb.engine.check import check
@@ -99,6 +100,11 @@ class Instance:
     def lsn(self) -> Lsn:
         """The LSN up to which everything is durable and visible."""
         return Lsn(self._engine.published)
+
+    @property
+    def now(self) -> dt.datetime:
+        """The time by the instance's clock, aware, in UTC."""
+        return to_datetime(self._engine.clock.now_us())
 
     # -- databases
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from absdb.clock import ManualClock, SystemClock, format_time, parse_time, to_datetime
+from absdb.clock import ManualClock, SystemClock, ago, format_time, parse_time, to_datetime
 from absdb.errors import InvalidInputError
 
 NOON = 1_775_311_500_000_000  # 2026-04-04 14:05:00 UTC
@@ -107,3 +107,20 @@ def test_the_system_clock_is_the_systems():
     before = time.time_ns() // 1000
     now = SystemClock().now_us()
     assert before <= now <= time.time_ns() // 1000
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        (-5, "just now"),
+        (0.9, "just now"),
+        (1, "1 second ago"),
+        (119, "1 minute ago"),
+        (7_199, "1 hour ago"),
+        (86_400 * 29, "29 days ago"),
+        (86_400 * 40, "1 month ago"),
+        (86_400 * 800, "2 years ago"),
+    ],
+)
+def test_ago_is_in_whole_units(seconds, said):
+    assert ago(NOON, NOON + int(seconds * 1e6)) == said
