@@ -21,7 +21,6 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from absdb.cli.command import Call, Verb, When
-from absdb.cli.file_formats import Source, reading
 from absdb.cli.log import short_entry
 from absdb.cli.output import Facts, Listing, Output, Rows, items
 from absdb.cli.session import Session, is_instance, opened
@@ -30,6 +29,7 @@ from absdb.clock import format_time, parse_time
 from absdb.errors import AlreadyExistsError, NotFoundError, StateError
 from absdb.ids import Lsn
 from absdb.instance import connect
+from absdb.io.row_files import Source, reading
 from absdb.paths import PAGES_DIR
 from absdb.reprs import counted
 from absdb.versioning.diff import Diff

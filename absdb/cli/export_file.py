@@ -10,10 +10,10 @@ import click
 import pyarrow as pa
 
 from absdb.cli.command import Call, Verb, When, database_option, point_options
-from absdb.cli.file_formats import WRITABLE, format_of, write
 from absdb.cli.output import Done
 from absdb.cli.session import opened
 from absdb.cli.text import milliseconds, size
+from absdb.io.row_files import WRITABLE, format_of, write
 from absdb.progress import Report, reporting
 from absdb.reprs import counted
 

@@ -11,13 +11,13 @@ import click
 import pyarrow as pa
 
 from absdb.cli.command import Call, Verb, author_option, database_option, message_option
-from absdb.cli.file_formats import READABLE, Source, format_of, reading
 from absdb.cli.output import Done, Listing, Part
 from absdb.cli.session import opened
 from absdb.cli.text import milliseconds
 from absdb.database import Database
 from absdb.engine.type_text import as_type
 from absdb.errors import AlreadyExistsError, InvalidInputError
+from absdb.io.row_files import READABLE, Source, format_of, reading
 from absdb.progress import Report, reporting
 from absdb.reprs import counted
 

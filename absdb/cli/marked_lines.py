@@ -16,10 +16,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from absdb.cli.cell_texts import TEXT, one_line, plain
-from absdb.cli.file_formats import Write
 from absdb.cli.row_formats import BLOCK_ROWS
 from absdb.cli.table_text import GAP, NULL, Screen, cut, lines_whole, width
 from absdb.diff_reprs import SIGNS
+from absdb.io.row_files import Write
 from absdb.reprs import counted
 
 ARROW = " → "

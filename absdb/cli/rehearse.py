@@ -7,10 +7,10 @@ import sys
 import click
 
 from absdb.cli.command import Call, Verb, When, author_option, database_option, message_option, point_options
-from absdb.cli.file_formats import text_of
 from absdb.cli.output import Facts
 from absdb.cli.session import opened
 from absdb.errors import InvalidInputError
+from absdb.io.row_files import text_of
 from absdb.merge_result import MergeResult
 from absdb.rehearsal_result import Rehearsal
 

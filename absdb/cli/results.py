@@ -16,11 +16,11 @@ from typing import Protocol
 
 import pyarrow as pa
 
-from absdb.cli.file_formats import Write
 from absdb.cli.row_formats import writer_of
 from absdb.cli.table_text import Screen
 from absdb.cli.text import milliseconds
 from absdb.io.base import Bytes
+from absdb.io.row_files import Write
 from absdb.reprs import counted
 from absdb.sql.query.result import Result
 

@@ -19,8 +19,8 @@ import pyarrow.compute as pc
 import pyarrow.types as pt
 
 from absdb.cli.cell_texts import TEXT, as_json, plain
-from absdb.cli.file_formats import Sink, Write
 from absdb.cli.table_text import Screen, joined_lines, lines_at_terminal, lines_whole, sideways
+from absdb.io.row_files import Sink, Write
 
 BLOCK_ROWS = 1000
 WIDTH_WITHOUT_TERMINAL = 10_000

@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 import pyarrow as pa
 
 from absdb.catalog.history import DatabaseInfo
-from absdb.cli.file_formats import replacing, text_of
 from absdb.cli.log import short_entry
 from absdb.cli.marked_lines import MarkedWriter
 from absdb.cli.output import items
@@ -22,6 +21,7 @@ from absdb.cli.row_formats import FORMATS
 from absdb.cli.shell_session import Left, Shell
 from absdb.engine.listing import columns, constraints, tables
 from absdb.errors import InvalidInputError, NotFoundError
+from absdb.io.row_files import replacing, text_of
 from absdb.sql.query.names import alike, views_of
 from absdb.sql.text.suggestion import suggestion
 from absdb.versioning.as_of import Point, resolve

@@ -18,12 +18,12 @@ from dataclasses import replace
 import pyarrow as pa
 
 from absdb.cli.command import Call, failed
-from absdb.cli.file_formats import Write
 from absdb.cli.interrupts import StoppedByCtrlC
 from absdb.cli.results import Printing, RowWriter, print_rows, show
 from absdb.cli.script import in_script, is_whole, pieces
 from absdb.cli.session import Session as Opened
 from absdb.errors import AbsdbError, StateError
+from absdb.io.row_files import Write
 from absdb.reprs import counted
 from absdb.sql.session import Session
 from absdb.versioning.scope import Scope

@@ -10,7 +10,6 @@ from typing import Any
 import click
 
 from absdb.cli.command import Call, Verb, When, database_option, point_options
-from absdb.cli.file_formats import SUFFIXES, format_of, replacing, text_of, write
 from absdb.cli.interrupts import StoppedByCtrlC
 from absdb.cli.output import Done
 from absdb.cli.results import Printing, gives_rows, print_rows, sentence, show, standard_output
@@ -20,6 +19,7 @@ from absdb.cli.session import opened
 from absdb.cli.table_text import screen_of
 from absdb.cli.text import milliseconds
 from absdb.errors import AbsdbError, StateError
+from absdb.io.row_files import SUFFIXES, format_of, replacing, text_of, write
 from absdb.sql.query.result import Result
 from absdb.sql.session import Session
 

@@ -207,7 +207,7 @@ def replacing(path: str, *, force: bool) -> Iterator[Write]:
     if not os.path.isdir(os.path.dirname(full)):
         raise NotFoundError(f"there is no directory {os.path.dirname(full)}", hint="make it first")
     if fs.exists(name) and not force:
-        raise AlreadyExistsError(f"{path} is there already", hint="--force replaces it")
+        raise AlreadyExistsError(f"{path} is there already", hint="force (--force) replaces it")
     temporary = f".{name}.{secrets.token_hex(4)}{TEMPORARY_SUFFIX}"
     file = fs.create(temporary)
     try:
