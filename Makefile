@@ -20,8 +20,8 @@ DEV := .venv/dev.stamp
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 INSTALL := $(PIP) install --quiet --progress-bar off
 
-# Two workers. A module (or class, or notebook) stays on one of them, so that its fixtures are made once and
-# its cells run in order.
+# Two workers. A module (or class, or notebook, or the browser suite) stays on one of them, so that its fixtures are
+# made once and its cells run in order.
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadscope
 NOTEBOOKS := $(if $(wildcard notebooks/*.ipynb),--nbval --nbval-current-env \
 	--nbval-sanitize-with notebooks/sanitize.cfg --nbval-cell-timeout=120 notebooks)
@@ -46,6 +46,10 @@ test-deep: lint ## the same, with many more examples, crashes and rounds (minute
 .PHONY: lab
 lab: $(DEV) ## open the notebooks in JupyterLab
 	$(BIN)/jupyter lab --notebook-dir=notebooks $(ARGS)
+
+.PHONY: screenshots
+screenshots: $(DEV) ## make the pictures of the README anew, in JupyterLab and Chromium
+	$(BIN)/python -m tests.browser.screenshots
 
 .PHONY: bench
 bench: $(DEV) ## measure; asserts nothing

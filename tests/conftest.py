@@ -1,4 +1,4 @@
-"""What all tests share: how hard hypothesis tries, and which tests wait for `make test-deep`.
+"""What all tests share: how hard hypothesis tries, which tests wait for `make test-deep`, and the browser suite.
 
 ABSDB_DEEP=1 in the environment runs the tests marked `deep` too, and gives properties many more examples.
 """
@@ -6,11 +6,16 @@ ABSDB_DEEP=1 in the environment runs the tests marked `deep` too, and gives prop
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.browser.presence import REQUIRED, what_is_missing
+
 DEEP = os.environ.get("ABSDB_DEEP", "") not in ("", "0")
+
+BROWSER_SUITE = Path(__file__).parent / "browser"
 
 # It needs a process of its own: test_sqlalchemy_suite.py starts it.
 collect_ignore = ["sqlalchemy_suite"]
@@ -37,3 +42,28 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         deep = [item for item in items if item.get_closest_marker("deep")]
         config.hook.pytest_deselected(items=deep)
         items[:] = [item for item in items if not item.get_closest_marker("deep")]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    """Give the whole browser suite to one worker: it has one server and one browser."""
+    if config.getoption("dist") != "loadscope":
+        return None
+    from xdist.scheduler import LoadScopeScheduling
+
+    class OneBrowser(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            suite = BROWSER_SUITE.relative_to(config.rootpath).as_posix()
+            return suite if nodeid.startswith(f"{suite}/") else super()._split_scope(nodeid)
+
+    return OneBrowser(config, log)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Say it when a run that asked for the browser suite left it out."""
+    asked = [(config.invocation_params.dir / argument.split("::")[0]).resolve() for argument in config.args]
+    wanted = any(path.is_relative_to(BROWSER_SUITE) or BROWSER_SUITE.is_relative_to(path) for path in asked)
+    why = what_is_missing()
+    if wanted and why and not REQUIRED:
+        terminalreporter.section("left out: the browser suite", sep="!", yellow=True, bold=True)
+        terminalreporter.write_line(f"because {why}")

@@ -1,0 +1,69 @@
+"""The browser suite's fixtures: one server and one Chromium for the suite, and JupyterLab for each test."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.browser import presence
+
+# Without a browser nothing here is even imported; tests/conftest.py says so at the end of the run. Where the tests
+# run for everybody they are collected all the same, and fail.
+collect_ignore_glob = ["test_*.py"] if presence.what_is_missing() and not presence.REQUIRED else []
+FAILED = pytest.StashKey[bool]()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what is in this directory."""
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent):
+            item.add_marker(pytest.mark.browser)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]):
+    """Remember that a test failed, for the picture of it."""
+    report = yield
+    if call.when == "call":
+        item.stash[FAILED] = report.failed
+    return report
+
+
+@pytest.fixture(scope="package")
+def server(tmp_path_factory):
+    """A JupyterLab server on a copy of the notebooks."""
+    if why := presence.what_is_missing():
+        pytest.fail(f"the browser suite has to run here, but {why}")
+    from tests.browser.server import JupyterServer
+
+    server = JupyterServer(tmp_path_factory.mktemp("jupyter"))
+    yield server
+    server.stop()
+
+
+# Of the package, not of the session: while Playwright runs, this thread has an event loop, and other tests start
+# loops of their own.
+@pytest.fixture(scope="package")
+def loaded(server):
+    """JupyterLab, loaded in Chromium."""
+    from tests.browser.chromium import lab_in_chromium
+
+    kept = os.environ.get("ABSDB_SCREENSHOTS")
+    with lab_in_chromium(server, Path(kept) if kept else None) as lab:
+        yield lab
+
+
+@pytest.fixture
+def lab(loaded, request):
+    """JupyterLab with nothing open, in the light theme. The test fails on page errors and foreign requests."""
+    loaded.theme("light")
+    yield loaded
+    if request.node.stash.get(FAILED, False):
+        loaded.screenshot(f"failed-{request.node.name}")
+    loaded.close_all()
+    try:
+        loaded.watch.check()
+    finally:
+        loaded.watch.forget()
