@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from absdb.engine.definition import ColumnDefinition as Column
     from absdb.instance import Instance, connect
     from absdb.merge_result import MergeResult
+    from absdb.panels import workbench
     from absdb.table import Table
     from absdb.transaction import TransactionHandle
     from absdb.versioning.policies import register as register_merge_policy
@@ -72,6 +73,8 @@ _LAZY: dict[str, tuple[str, str]] = {
     "Unique": ("absdb.engine.constraint_definition", "Unique"),
     "MergeResult": ("absdb.merge_result", "MergeResult"),
     "connect": ("absdb.instance", "connect"),
+    "panels": ("absdb.panels", ""),
+    "workbench": ("absdb.panels", "workbench"),
     "register_merge_policy": ("absdb.versioning.policies", "register"),
 }
 
@@ -115,7 +118,9 @@ __all__ = [
     "WriteConflictError",
     "__version__",
     "connect",
+    "panels",
     "register_merge_policy",
+    "workbench",
 ]
 
 
@@ -123,7 +128,8 @@ def __getattr__(name: str) -> Any:
     if name not in _LAZY:
         raise AttributeError(f"module 'absdb' has no attribute {name!r}")
     module, attribute = _LAZY[name]
-    value = globals()[name] = getattr(importlib.import_module(module), attribute)
+    found = importlib.import_module(module)
+    value = globals()[name] = getattr(found, attribute) if attribute else found
     return value
 
 

@@ -333,6 +333,16 @@ def sql_imports_point_downstairs(module: Module) -> Iterator[Finding]:
             yield Finding(module, line, f"sql/{own} imports sql/{other}, which is above it")
 
 
+def panel_models_have_no_widgets(module: Module) -> Iterator[Finding]:
+    """What a page knows and does, that knows how it is shown."""
+    if not module.path.startswith("absdb/panels/model/"):
+        return
+    for line, name in imports(module):
+        foreign = name.split(".")[0] in {"ipywidgets", "anywidget", "traitlets", "IPython"}
+        if foreign or (name.startswith("absdb.panels.") and not name.startswith("absdb.panels.model.")):
+            yield Finding(module, line, f"imports {name}; panels/model/ is tested without widgets")
+
+
 def facade_only_forwards(module: Module) -> Iterator[Finding]:
     """Anything in the package's __init__ but imports, constants, one-line forwards and lazy attributes."""
     if module.room == "":
@@ -538,6 +548,7 @@ RULES: tuple[Rule, ...] = (
     every_room_has_a_floor,
     imports_point_downstairs,
     sql_imports_point_downstairs,
+    panel_models_have_no_widgets,
     facade_only_forwards,
     modules_say_what_they_are,
     modules_have_names_of_the_field,
@@ -616,6 +627,13 @@ LONG = "x = 1\n" * (MODULE_LINES_MAX + 1)
 LONG_FUNCTION = "def f():\n" + "    x = 1\n" * FUNCTION_LINES_MAX
 
 BREAKS: tuple[tuple[Rule, str, str, str], ...] = (
+    (panel_models_have_no_widgets, "absdb/panels/model/x.py", "import ipywidgets", "imports ipywidgets"),
+    (
+        panel_models_have_no_widgets,
+        "absdb/panels/model/x.py",
+        "from absdb.panels.page import Page",
+        "imports absdb.panels.page",
+    ),
     (every_room_has_a_floor, "absdb/tools.py", "", "tools has no floor"),
     (every_room_has_a_floor, "absdb/tools/x.py", "", "tools has no floor"),
     (imports_point_downstairs, "absdb/wal/x.py", "import absdb.engine.commit", "imports engine, upstairs"),
@@ -769,6 +787,8 @@ BREAKS: tuple[tuple[Rule, str, str, str], ...] = (
 )
 
 KEEPS: tuple[tuple[Rule, str, str], ...] = (
+    (panel_models_have_no_widgets, "absdb/panels/model/x.py", "from absdb.panels.model.work import Job"),
+    (panel_models_have_no_widgets, "absdb/panels/page.py", "import ipywidgets"),
     (every_room_has_a_floor, "absdb/wal/x.py", ""),
     (every_room_has_a_floor, "absdb/__init__.py", ""),
     (every_room_has_a_floor, "absdb/testing/x.py", ""),

@@ -1,0 +1,16 @@
+"""Each page of the workbench by itself, for a notebook that needs just one."""
+
+from __future__ import annotations
+
+import os
+
+from absdb.instance import Instance
+from absdb.panels.hub import Hub
+from absdb.panels.instance_page import InstancePage
+
+Source = Instance | str | os.PathLike[str]
+
+
+def instance(instance_or_path: Source) -> InstancePage:
+    """WAL, commits, checkpoints, sizes, pins and settings."""
+    return InstancePage(Hub(instance_or_path))

@@ -1,0 +1,75 @@
+"""What the Instance page shows: figures of the log, of checkpoints, of what is on disk, and who pins history.
+
+A read-only instance has no log of its own; what it does not know is left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from absdb.instance import Instance
+
+_BYTES = ("B", "KiB", "MiB", "GiB", "TiB")
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceFacts:
+    """What is known of an instance: groups of (what it is, value), and tables of pins and settings."""
+
+    groups: Mapping[str, list[tuple[str, str]]]
+    pins: pa.Table
+    settings: pa.Table
+
+
+def instance_facts(instance: Instance) -> InstanceFacts:
+    """The figures as of now."""
+    stats = instance.stats().iloc[0]
+    wal = instance.wal_stats().iloc[0]
+    groups = {
+        "Write-ahead log": [
+            ("LSN", str(wal["current_lsn"])),
+            ("written since it was opened", size(wal["wal_bytes_written"])),
+            ("records", f"{wal['wal_records_written']:,}"),
+            ("syncs", f"{wal['group_commit_batches']:,}"),
+            ("records a sync", f"{wal['avg_records_per_fsync']:.1f}"),
+            ("segment size", size(wal["wal_segment_size_bytes"])),
+        ],
+        "Checkpoints": [
+            ("last checkpoint", str(wal["last_checkpoint_lsn"])),
+            ("log since then", size(stats["wal_bytes_since_checkpoint"])),
+            ("rows in memory", f"{stats['tail_rows']:,}"),
+            ("failures of upkeep", f"{stats['maintenance_failures']:,}"),
+        ],
+        "Stored": [
+            ("databases", f"{stats['databases']:,}"),
+            ("tables", f"{stats['tables']:,}"),
+            ("snapshots", f"{stats['snapshots']:,}"),
+            ("commits", f"{stats['commits']:,}"),
+            ("page files", f"{stats['page_files']:,}"),
+            ("bytes in page files", size(stats["page_bytes"])),
+        ],
+    }
+    if stats["last_failure"]:
+        groups["Checkpoints"].append(("last failure", str(stats["last_failure"])))
+    return InstanceFacts(groups, _texts(instance.pins()), _texts(instance.settings()))
+
+
+def size(number: float) -> str:
+    """Bytes with a unit: 16.0 MiB."""
+    for unit in _BYTES:
+        if abs(number) < 1024 or unit == _BYTES[-1]:
+            return f"{number:,.0f} {unit}" if unit == "B" else f"{number:,.1f} {unit}"
+        number /= 1024
+    raise AssertionError("the last unit takes everything")
+
+
+def _texts(frame: Any) -> pa.Table:
+    columns = {
+        name: pa.array([None if value is None else str(value) for value in frame[name]], pa.string())
+        for name in frame.columns
+    }
+    return pa.table(columns)

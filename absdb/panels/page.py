@@ -1,0 +1,174 @@
+"""Page: what all pages have: the style sheet, a message, progress, and a view that follows the instance.
+
+A page is made of three steps that each page fills in:
+
+    build()          its widgets, once
+    load(job)        what it shows, read in the thread of the workbench; no widget is touched
+    show(loaded)     puts that into the widgets
+
+`refresh()` does the last two. What a page does when a button is pressed goes through `run`, so that errors become
+messages. A notebook that is read without a kernel shows `summary()`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from html import escape
+from typing import Any, TypeVar
+
+import ipywidgets
+
+from absdb.errors import AbsdbError
+from absdb.instance import Instance
+from absdb.panels.controls import html
+from absdb.panels.hub import Hub
+from absdb.panels.message import Message, Progress
+from absdb.panels.model.work import Job
+from absdb.panels.theme import Theme
+
+T = TypeVar("T")
+
+
+class Page(ipywidgets.VBox):
+    """A page of the workbench. `visible` pages follow the instance; others catch up when they are turned to."""
+
+    TITLE = ""
+
+    def __init__(self, hub: Hub, *, alone: bool = True) -> None:
+        self.hub = hub
+        self.message = Message()
+        self.progress = Progress(hub.work)
+        self._alone = alone
+        self._visible = alone
+        self._stale = False
+        children: list[ipywidgets.Widget] = [Theme()]
+        if alone and hub.banner:
+            children.append(banner(hub.banner))
+        children += [*self.build(), self.progress, self.message]
+        super().__init__(children)
+        self.add_class("absdb-page")
+        if alone:
+            self._first()
+        else:
+            self._stale = True
+        hub.attach(self)
+
+    # -- what a page fills in
+
+    def build(self) -> Sequence[ipywidgets.Widget]:
+        """Its widgets."""
+        raise NotImplementedError
+
+    def load(self, job: Job) -> Any:
+        """What it shows as of now."""
+        raise NotImplementedError
+
+    def show(self, loaded: Any) -> None:
+        """Put what was loaded into the widgets."""
+        raise NotImplementedError
+
+    def summary(self) -> str:
+        """HTML for a notebook that is read without a kernel."""
+        raise NotImplementedError
+
+    def turn_to(self, database: str) -> None:
+        """Another page turned to a database; a page that shows one follows."""
+
+    # -- what all of them do
+
+    @property
+    def instance(self) -> Instance:
+        """The instance that is shown."""
+        return self.hub.instance
+
+    def refresh(self) -> None:
+        """Load and show again, in the thread of the workbench."""
+        self.hub.work.start(
+            f"reading {self.TITLE.lower()}", self.load, self.show, self.message.error, key=f"page {id(self)}"
+        )
+
+    def run(
+        self,
+        title: str,
+        task: Callable[[Job], T],
+        then: Callable[[T], None],
+        *,
+        changes: bool = False,
+        key: str | None = None,
+    ) -> None:
+        """Do what a button asks for: `task` in the thread, then `then`. Errors become the message of the page.
+
+        With `changes` all pages look again afterwards.
+        """
+
+        def after(result: T) -> None:
+            then(result)
+            if changes:
+                self.hub.changed()
+
+        self.message.clear()
+        try:
+            self.hub.work.start(title, task, after, self.message.error, key=key)
+        except AbsdbError as error:
+            self.message.error(error)
+
+    def appear(self) -> None:
+        """It is looked at from now on."""
+        self._visible = True
+        if self._stale:
+            self._stale = False
+            self._first()
+
+    def vanish(self) -> None:
+        """Nobody looks at it."""
+        self._visible = False
+
+    def _first(self) -> None:
+        """The first view, at once: what is displayed has its content."""
+        try:
+            self.show(self.load(Job(self.TITLE)))
+        except AbsdbError as error:
+            self.message.error(error)
+
+    # -- what the hub tells
+
+    def moved(self) -> None:
+        if self._visible:
+            self.refresh()
+        else:
+            self._stale = True
+
+    def selected(self, database: str) -> None:
+        self.turn_to(database)
+
+    def working(self, job: Job | None) -> None:
+        self.progress.show(job if self._visible else None)
+
+    def failed(self, error: BaseException) -> None:
+        self.message.error(error)
+
+    def close(self) -> None:
+        """Take it out of the notebook; alone, it also ends what it started."""
+        if self._alone:
+            self.hub.close()
+        super().close()
+
+    def _repr_mimebundle_(self, **arguments: Any) -> Any:
+        found = super()._repr_mimebundle_(**arguments)
+        data = dict(found[0] if isinstance(found, tuple) else found)
+        data["text/plain"] = f"<{type(self).__name__} of {self.instance.path}>"
+        data["text/html"] = shown_without_kernel(self.summary)
+        return data
+
+
+def shown_without_kernel(summary: Callable[[], str]) -> str:
+    """The HTML that stands in for a panel; what cannot be read is said."""
+    try:
+        return f'<div class="absdb-repr">{summary()}</div>'
+    except AbsdbError as error:
+        return f'<div class="absdb-repr">{escape(error.message)}</div>'
+
+
+def banner(text: str) -> ipywidgets.HTML:
+    """A line over all pages."""
+    return html(f'<div class="absdb-message absdb-message-note" role="status">{escape(text)}</div>')
