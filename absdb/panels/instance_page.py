@@ -73,7 +73,7 @@ class InstancePage(Page):
 
     def summary(self) -> str:
         facts = instance_facts(self.instance)
-        stored = [f"{value} {what}" for what, value in facts.groups["Stored"]]
+        stored = [f"{what}: {value}" for what, value in facts.groups["Stored"]]
         return repr_page("Instance", self.instance.path, stored)
 
 
