@@ -33,6 +33,7 @@ class Page(ipywidgets.VBox):
     """A page of the workbench. `visible` pages follow the instance; others catch up when they are turned to."""
 
     TITLE = ""
+    _open = False
 
     def __init__(self, hub: Hub, *, alone: bool = True) -> None:
         self.hub = hub
@@ -52,6 +53,7 @@ class Page(ipywidgets.VBox):
         else:
             self._stale = True
         hub.attach(self)
+        self._open = True
 
     # -- what a page fills in
 
@@ -149,7 +151,8 @@ class Page(ipywidgets.VBox):
 
     def close(self) -> None:
         """Take it out of the notebook; alone, it also ends what it started."""
-        if self._alone:
+        if self._open and self._alone:
+            self._open = False
             self.hub.close()
         super().close()
 

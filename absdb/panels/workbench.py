@@ -22,8 +22,10 @@ class Workbench(ipywidgets.VBox):
     `close()` takes it out of the notebook; an instance that it opened from a path is closed with it.
     """
 
-    def __init__(self, instance_or_path: Instance | str | os.PathLike[str]) -> None:
-        self.hub = Hub(instance_or_path)
+    _open = False
+
+    def __init__(self, hub: Hub) -> None:
+        self.hub = hub
         self.pages = [page(self.hub, alone=False) for page in PAGES]
         self.tabs = ipywidgets.Tab(self.pages, titles=[page.TITLE for page in self.pages])
         told = [banner(self.hub.banner)] if self.hub.banner else []
@@ -32,6 +34,7 @@ class Workbench(ipywidgets.VBox):
         self._shown = self.pages[0]
         self._shown.appear()
         self.tabs.observe(self._turned, names="selected_index")
+        self._open = True
 
     @property
     def instance(self) -> Instance:
@@ -50,7 +53,9 @@ class Workbench(ipywidgets.VBox):
 
     def close(self) -> None:
         """Take it out of the notebook, and end what it started."""
-        self.hub.close()
+        if self._open:
+            self._open = False
+            self.hub.close()
         super().close()
 
     def _turned(self, change: Any) -> None:
@@ -74,4 +79,4 @@ def workbench(instance_or_path: Instance | str | os.PathLike[str]) -> Workbench:
 
         absdb.workbench("shop")
     """
-    return Workbench(instance_or_path)
+    return Workbench(Hub(instance_or_path))
