@@ -7,6 +7,7 @@ import os
 from absdb.instance import Instance
 from absdb.panels.hub import Hub
 from absdb.panels.instance_page import InstancePage
+from absdb.panels.query_page import QueryPage
 
 Source = Instance | str | os.PathLike[str]
 
@@ -14,3 +15,8 @@ Source = Instance | str | os.PathLike[str]
 def instance(instance_or_path: Source) -> InstancePage:
     """WAL, commits, checkpoints, sizes, pins and settings."""
     return InstancePage(Hub(instance_or_path))
+
+
+def query(instance_or_path: Source) -> QueryPage:
+    """SQL on any database or point in time, with a grid and a quick chart."""
+    return QueryPage(Hub(instance_or_path))

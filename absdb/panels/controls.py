@@ -81,10 +81,10 @@ def empty(text: str) -> str:
 
 
 def set_options(control: ipywidgets.Dropdown, options: Sequence[Any], value: Any = None) -> None:
-    """Change what can be chosen, and keep what is chosen where that is still there."""
+    """Change what can be chosen; what is chosen stays where it is still there, else it is the first."""
     wanted = control.value if value is None else value
     values = [one[1] if isinstance(one, tuple) else one for one in options]
     if list(control.options) != list(options):
         control.options = list(options)
-    if wanted in values and control.value != wanted:
-        control.value = wanted
+    if values and control.value != (chosen := wanted if wanted in values else values[0]):
+        control.value = chosen

@@ -11,9 +11,10 @@ from absdb.instance import Instance
 from absdb.panels.hub import Hub
 from absdb.panels.instance_page import InstancePage
 from absdb.panels.page import Page, banner, shown_without_kernel
+from absdb.panels.query_page import QueryPage
 from absdb.panels.theme import Theme
 
-PAGES: tuple[type[Page], ...] = (InstancePage,)
+PAGES: tuple[type[Page], ...] = (QueryPage, InstancePage)
 
 
 class Workbench(ipywidgets.VBox):
