@@ -101,8 +101,11 @@ def format_time(time_us: int) -> str:
 
 
 def ago(time_us: int, now_us: int) -> str:
-    """How long before now: `just now`, `3 minutes ago`, `2 days ago`; in whole units, rounded down."""
-    seconds = (now_us - time_us) // 1_000_000
+    """How long before now: `just now`, `3 minutes ago`, `2 days ago`; in whole units of the seconds.
+
+    Seconds are rounded to the nearest: times of commits are some microseconds later than a clock that stands still.
+    """
+    seconds = (now_us - time_us + 500_000) // 1_000_000
     if seconds < 1:
         return "just now"
     for unit, length in _UNITS:

@@ -113,7 +113,8 @@ def test_the_system_clock_is_the_systems():
     ("seconds", "said"),
     [
         (-5, "just now"),
-        (0.9, "just now"),
+        (0.4, "just now"),
+        (59.999998, "1 minute ago"),
         (1, "1 second ago"),
         (119, "1 minute ago"),
         (7_199, "1 hour ago"),
