@@ -8,6 +8,7 @@ from absdb.instance import Instance
 from absdb.panels.hub import Hub
 from absdb.panels.instance_page import InstancePage
 from absdb.panels.query_page import QueryPage
+from absdb.panels.time_travel_page import TimeTravelPage
 
 Source = Instance | str | os.PathLike[str]
 
@@ -20,3 +21,8 @@ def instance(instance_or_path: Source) -> InstancePage:
 def query(instance_or_path: Source) -> QueryPage:
     """SQL on any database or point in time, with a grid and a quick chart."""
     return QueryPage(Hub(instance_or_path))
+
+
+def time_travel(instance_or_path: Source) -> TimeTravelPage:
+    """A slider over the commits of a database: what it was, what changed since, and the way back."""
+    return TimeTravelPage(Hub(instance_or_path))

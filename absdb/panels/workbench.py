@@ -13,8 +13,9 @@ from absdb.panels.instance_page import InstancePage
 from absdb.panels.page import Page, banner, shown_without_kernel
 from absdb.panels.query_page import QueryPage
 from absdb.panels.theme import Theme
+from absdb.panels.time_travel_page import TimeTravelPage
 
-PAGES: tuple[type[Page], ...] = (QueryPage, InstancePage)
+PAGES: tuple[type[Page], ...] = (TimeTravelPage, QueryPage, InstancePage)
 
 
 class Workbench(ipywidgets.VBox):

@@ -23,6 +23,7 @@ WIDTH, HEIGHT = 640, 240
 LEFT, RIGHT, TOP, BOTTOM = 70, 10, 10, 40
 BARS_MAX = 40
 POINTS_MAX = 1_000
+LABELS_MAX = 16
 LABEL_CHARACTERS_MAX = 14
 
 
@@ -77,7 +78,7 @@ def _bars(pairs: Sequence[tuple[Any, float]]) -> str:
     scale = _Scale([value for _, value in pairs], zero=True)
     step = (WIDTH - LEFT - RIGHT) / len(pairs)
     parts = [scale.drawn()]
-    every = max(1, math.ceil(len(pairs) / 8))
+    every = math.ceil(len(pairs) / LABELS_MAX)
     for at, (label, value) in enumerate(pairs):
         x = LEFT + at * step
         top, foot = sorted((scale.y(value), scale.y(0)))
