@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from absdb.instance import Instance
+from absdb.panels.diff_page import DiffPage
 from absdb.panels.hub import Hub
 from absdb.panels.instance_page import InstancePage
 from absdb.panels.query_page import QueryPage
@@ -26,3 +27,8 @@ def query(instance_or_path: Source) -> QueryPage:
 def time_travel(instance_or_path: Source) -> TimeTravelPage:
     """A slider over the commits of a database: what it was, what changed since, and the way back."""
     return TimeTravelPage(Hub(instance_or_path))
+
+
+def diff(instance_or_path: Source) -> DiffPage:
+    """Two states compared: summary, rows with changed cells marked, profiles, exports."""
+    return DiffPage(Hub(instance_or_path))

@@ -19,6 +19,13 @@ def row(*children: ipywidgets.Widget) -> ipywidgets.HBox:
     return made
 
 
+def beside(*children: ipywidgets.Widget) -> ipywidgets.HBox:
+    """Blocks beside each other, from the same height on."""
+    made = row(*children)
+    made.add_class("absdb-top")
+    return made
+
+
 def column(*children: ipywidgets.Widget) -> ipywidgets.VBox:
     """Things below each other."""
     return ipywidgets.VBox(list(children))

@@ -98,19 +98,19 @@ class Progress(ipywidgets.HBox):
         self._cancel = button("Cancel", work.cancel)
         super().__init__([self._title, self._bar, self._cancel])
         self.add_class("absdb-row")
-        self.layout.visibility = "hidden"
+        self.layout.display = "none"
 
     def show(self, job: Job | None) -> None:
         """Show how far a job is; None hides it."""
         if job is None:
-            self.layout.visibility = "hidden"
+            self.layout.display = "none"
             return
         self._title.value = f'<span role="status">{escape(job.title)} {_so_far(job)}</span>'
         self._bar.layout.display = "" if job.total else "none"
         if job.total:
             self._bar.max = job.total
             self._bar.value = min(job.done, job.total)
-        self.layout.visibility = "visible"
+        self.layout.display = ""
 
 
 def _so_far(job: Job) -> str:

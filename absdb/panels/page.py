@@ -2,7 +2,7 @@
 
 A page is made of three steps that each page fills in:
 
-    build()          its widgets, once
+    build()          its widgets, once; progress and message come last unless it says where they stand
     load(job)        what it shows, read in the thread of the workbench; no widget is touched
     show(loaded)     puts that into the widgets
 
@@ -45,7 +45,8 @@ class Page(ipywidgets.VBox):
         children: list[ipywidgets.Widget] = [Theme()]
         if alone and hub.banner:
             children.append(banner(hub.banner))
-        children += [*self.build(), self.progress, self.message]
+        built = list(self.build())
+        children += built if self.message in built else [*built, self.progress, self.message]
         super().__init__(children)
         self.add_class("absdb-page")
         if alone:

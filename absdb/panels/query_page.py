@@ -57,7 +57,13 @@ class QueryPage(Page):
         )
         self.after.layout.display = "none"
         controls = row(self.database, self.point, self.before)
-        return [controls, self.editor, row(self.run_button, self.said), self.after]
+        return [
+            controls,
+            self.editor,
+            row(self.run_button, self.said, self.progress),
+            self.message,
+            self.after,
+        ]
 
     def load(self, job: Job) -> list[str]:
         return list(self.instance)

@@ -13,7 +13,7 @@ from html import escape
 import ipywidgets
 import pyarrow as pa
 
-from absdb.panels.controls import button, choice, column, heading, html, row, set_options, text_field
+from absdb.panels.controls import beside, button, choice, column, heading, html, row, set_options, text_field
 from absdb.panels.grid import Grid
 from absdb.panels.model.moments import CommitPoint, commits_of, dated, nearest
 from absdb.panels.model.rows import ArrowRows, RowSource
@@ -79,7 +79,7 @@ class TimeTravelPage(Page):
             self.hub.work, self.failed, label="rows then", empty="It had no rows then.", page_rows=15
         )
         self.restored_tables = ipywidgets.SelectMultiple(
-            description="Restore", rows=4, style={"description_width": "initial"}
+            description="Restore only", rows=4, style={"description_width": "initial"}
         )
         self.preview_button = button("Preview a restore", self.preview, tooltip="Show what it would change")
         self.branch_name = text_field("Branch from here", placeholder="name", width="280px")
@@ -91,7 +91,7 @@ class TimeTravelPage(Page):
         return [
             row(self.database, self.slider, self.back, self.forward),
             self.where,
-            row(
+            beside(
                 column(heading("Tables then"), self.tables),
                 column(heading("What changed since"), self.changes),
             ),

@@ -22,6 +22,10 @@ from absdb.errors import InvalidInputError
 WIDTH, HEIGHT = 640, 240
 LEFT, RIGHT, TOP, BOTTOM = 70, 10, 10, 40
 BARS_MAX = 40
+_HATCH = (
+    '<defs><pattern id="absdb-hatch" width="6" height="6" patternUnits="userSpaceOnUse" '
+    'patternTransform="rotate(45)"><rect width="3" height="6" style="fill:rgb(213,94,0)"/></pattern></defs>'
+)
 POINTS_MAX = 1_000
 LABELS_MAX = 16
 LABEL_CHARACTERS_MAX = 14
@@ -71,6 +75,31 @@ def chart(table: pa.Table, over: str, height: str) -> str:
         f'<svg class="absdb-chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title)}" '
         f'style="max-width:{WIDTH}px;width:100%"><title>{escape(title)}</title>{body}</svg>'
         f'<div class="absdb-muted">{escape(title)}{f" · {note}" if note else ""}</div>'
+    )
+
+
+def paired_bars(pairs: Sequence[tuple[str, int, int]], title: str) -> str:
+    """The SVG of two numbers for each label, before and after side by side: hatched before, plain after."""
+    if not pairs:
+        raise InvalidInputError("there is nothing to draw")
+    scale = _Scale([value for _, *both in pairs for value in both], zero=True)
+    step = (WIDTH - LEFT - RIGHT) / len(pairs)
+    parts = [_HATCH, scale.drawn()]
+    every = math.ceil(len(pairs) / LABELS_MAX)
+    for at, (label, old, new) in enumerate(pairs):
+        x = LEFT + at * step
+        for place, (value, kind) in enumerate(((old, "from"), (new, "to"))):
+            parts.append(
+                f'<rect class="absdb-{kind}" x="{x + step * (0.1 + 0.4 * place):.1f}" y="{scale.y(value):.1f}" '
+                f'width="{step * 0.38:.1f}" height="{scale.y(0) - scale.y(value):.1f}">'
+                f"<title>{escape(label)}, {kind}: {_number(value)}</title></rect>"
+            )
+        if at % every == 0:
+            parts.append(_label(x + step / 2, label))
+    return (
+        f'<svg class="absdb-chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title)}" '
+        f'style="max-width:{WIDTH}px;width:100%"><title>{escape(title)}</title>{"".join(parts)}</svg>'
+        f'<div class="absdb-muted">{escape(title)}: hatched is from, plain is to</div>'
     )
 
 
