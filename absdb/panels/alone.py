@@ -8,6 +8,7 @@ from absdb.instance import Instance
 from absdb.panels.diff_page import DiffPage
 from absdb.panels.hub import Hub
 from absdb.panels.instance_page import InstancePage
+from absdb.panels.merge_page import MergePage
 from absdb.panels.query_page import QueryPage
 from absdb.panels.time_travel_page import TimeTravelPage
 
@@ -32,3 +33,8 @@ def time_travel(instance_or_path: Source) -> TimeTravelPage:
 def diff(instance_or_path: Source) -> DiffPage:
     """Two states compared: summary, rows with changed cells marked, profiles, exports."""
     return DiffPage(Hub(instance_or_path))
+
+
+def merge(instance_or_path: Source) -> MergePage:
+    """A merge tried, its conflicts decided, done, and taken back."""
+    return MergePage(Hub(instance_or_path))

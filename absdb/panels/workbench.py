@@ -11,12 +11,13 @@ from absdb.instance import Instance
 from absdb.panels.diff_page import DiffPage
 from absdb.panels.hub import Hub
 from absdb.panels.instance_page import InstancePage
+from absdb.panels.merge_page import MergePage
 from absdb.panels.page import Page, banner, shown_without_kernel
 from absdb.panels.query_page import QueryPage
 from absdb.panels.theme import Theme
 from absdb.panels.time_travel_page import TimeTravelPage
 
-PAGES: tuple[type[Page], ...] = (TimeTravelPage, DiffPage, QueryPage, InstancePage)
+PAGES: tuple[type[Page], ...] = (TimeTravelPage, DiffPage, MergePage, QueryPage, InstancePage)
 
 
 class Workbench(ipywidgets.VBox):
