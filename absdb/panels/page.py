@@ -12,6 +12,7 @@ messages. A notebook that is read without a kernel shows `summary()`.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from html import escape
 from typing import Any, TypeVar
@@ -42,6 +43,7 @@ class Page(ipywidgets.VBox):
         self._alone = alone
         self._visible = alone
         self._stale = False
+        self._showing = threading.RLock()
         children: list[ipywidgets.Widget] = [Theme()]
         if alone and hub.banner:
             children.append(banner(hub.banner))
@@ -86,8 +88,9 @@ class Page(ipywidgets.VBox):
 
     def refresh(self) -> None:
         """Load and show again, in the thread of the workbench."""
+        key = f"page {id(self)}"
         self.hub.work.start(
-            f"reading {self.TITLE.lower()}", self.load, self.show, self.message.error, key=f"page {id(self)}"
+            f"reading {self.TITLE.lower()}", self.load, self._shown(self.show), self.message.error, key=key
         )
 
     def run(
@@ -104,8 +107,10 @@ class Page(ipywidgets.VBox):
         With `changes` all pages look again afterwards.
         """
 
+        show = self._shown(then)
+
         def after(result: T) -> None:
-            then(result)
+            show(result)
             if changes:
                 self.hub.changed()
 
@@ -129,9 +134,18 @@ class Page(ipywidgets.VBox):
     def _first(self) -> None:
         """The first view, at once: what is displayed has its content."""
         try:
-            self.show(self.load(Job(self.TITLE)))
+            self._shown(self.show)(self.load(Job(self.TITLE)))
         except AbsdbError as error:
             self.message.error(error)
+
+    def _shown(self, show: Callable[[T], None]) -> Callable[[T], None]:
+        """`show`, by one thread at a time: the first view is made where the page is, others beside the kernel."""
+
+        def alone(loaded: T) -> None:
+            with self._showing:
+                show(loaded)
+
+        return alone
 
     # -- what the hub tells
 

@@ -165,7 +165,7 @@ class TimeTravelPage(Page):
             return _Seen(tables, self.travel.since(database, point.lsn), rows)
 
         self.hub.work.start(
-            f"going to {point.lsn}", read, self._seen, self.message.error, key=f"look {id(self)}"
+            f"going to {point.lsn}", read, self._shown(self._seen), self.message.error, key=f"look {id(self)}"
         )
 
     def preview(self) -> None:

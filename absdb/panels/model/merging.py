@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SCOPES = ("this conflict", "this row", "this table", "all")
+ROW_CHARACTERS_MAX = 60
 SIDES = ("ours", "theirs", "base")
 _COLUMNS = {
     "table": "table_name",
@@ -56,7 +57,10 @@ class ConflictRows:
 
     def page(self, offset: int, count: int) -> list[GridRow]:
         shown = self.frame.iloc[offset : offset + count][list(_COLUMNS.values())]
-        return [GridRow([_shown(value) for value in row]) for row in shown.itertuples(index=False)]
+        return [
+            GridRow([_shown(name, value) for name, value in zip(_COLUMNS, row, strict=True)])
+            for row in shown.itertuples(index=False)
+        ]
 
 
 @dataclass
@@ -226,7 +230,11 @@ def _joined(before: pd.DataFrame, found: pd.DataFrame) -> pd.DataFrame:
     return joined.sort_values(["table_name", "kind"], kind="stable", ignore_index=True)
 
 
-def _shown(value: Any) -> str | None:
-    if isinstance(value, float) and value != value:
-        return None if value is None else "NaN"
+def _shown(name: str, value: Any) -> str | None:
+    """A value of a side, of which None is NULL or no row; what is not filled in is empty."""
+    if value is None and name not in ("base", "ours", "theirs"):
+        return ""
+    if isinstance(value, dict):
+        text = ", ".join(f"{column} {cell_text(one) or 'NULL'}" for column, one in value.items())
+        return text if len(text) <= ROW_CHARACTERS_MAX else text[: ROW_CHARACTERS_MAX - 1] + "…"
     return cell_text(value)
