@@ -54,7 +54,7 @@ FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 SQL_FLOORS: tuple[tuple[str, ...], ...] = (
     ("text",),
     ("duck",),
-    ("", "query", "listings", "compare"),
+    ("", "query", "listings", "compare", "completion"),
     ("change",),
     ("define",),
 )

@@ -26,10 +26,10 @@ from prompt_toolkit.styles import Style
 
 from absdb.cli.script import is_whole
 from absdb.cli.shell_completion import offers
-from absdb.cli.shell_names import Names
 from absdb.cli.shell_session import META, Shell
-from absdb.cli.shell_words import KEYWORDS
 from absdb.errors import QueryError
+from absdb.sql.completion.names import Names
+from absdb.sql.text.keywords import KEYWORDS
 from absdb.sql.text.tokens import Kind, Token, tokenize
 
 STYLE = Style.from_dict(

@@ -12,10 +12,10 @@ from absdb.cli.results import Printing
 from absdb.cli.session import opened
 from absdb.cli.shell_completion import offers
 from absdb.cli.shell_history import ENTRIES_KEPT, ShellHistory, history_path
-from absdb.cli.shell_names import Names
 from absdb.cli.shell_prompt import highlighted, prompt_of, prompt_text, ready
 from absdb.cli.shell_session import Shell
 from absdb.io.user_files import append_entry, last_entries
+from absdb.sql.completion.names import Names
 from absdb.sql.session import Session
 
 

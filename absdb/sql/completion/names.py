@@ -1,6 +1,6 @@
 """The names that completion offers: what is in the instance now, as SQL writes it.
 
-A name that is no plain word is quoted. Called by shell_completion.py.
+A name that is no plain word is quoted. Called by offers.py.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from functools import cached_property
 
 from absdb.catalog.database import DatabaseCatalog
 from absdb.catalog.schema import DEFAULT_NAMESPACE
-from absdb.cli.shell_words import RESERVED
 from absdb.sql.listings.known_names import function_names, listing_names
 from absdb.sql.query.names import alike, views_of
 from absdb.sql.session import Session
+from absdb.sql.text.keywords import RESERVED
 from absdb.sql.text.tokens import quoted
 from absdb.versioning.scope import HeadScope
 

@@ -1,0 +1,1 @@
+"""What may come next at a place in an SQL text: names that are there, functions, keywords."""
