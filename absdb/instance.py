@@ -9,8 +9,10 @@ from __future__ import annotations
 import datetime as dt
 import os
 from collections.abc import Callable, Iterator
+from itertools import count
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
+from weakref import WeakValueDictionary
 
 from absdb.clock import Clock, to_datetime
 from absdb.database import Database
@@ -33,6 +35,9 @@ from absdb.versioning.scope import HeadScope
 
 if TYPE_CHECKING:
     import pandas as pd
+
+_engines: WeakValueDictionary[int, Engine] = WeakValueDictionary()
+_numbers = count()
 
 
 def connect(
@@ -65,7 +70,14 @@ def connect(
         upkeep=True,
     )
     engine.chores.append(drop_outlived)
+    _engines[next(_numbers)] = engine
     return Instance(engine)
+
+
+def open_instances() -> list[Instance]:
+    """The instances that `connect` has opened in this process and nobody has closed, oldest first."""
+    engines = sorted(_engines.items())
+    return [Instance(engine) for _, engine in engines if not engine.closed]
 
 
 class Instance:

@@ -397,9 +397,15 @@ def test_what_is_open_already_is_not_closed(shop):
             dbapi.connect(instance["main"], database="staging")
         with pytest.raises(dbapi.InterfaceError, match="settings"):
             dbapi.connect(instance, author="ann")
-        with pytest.raises(dbapi.OperationalError, match="this process"):
-            dbapi.connect(shop)
+        with dbapi.connect(shop) as by_path:
+            by_path.execute("UPDATE t SET x = 7")
+            by_path.commit()
+            assert instance["main"]["t"].get(1)["x"] == 7
+        with pytest.raises(dbapi.ProgrammingError, match="settings of its own"):
+            dbapi.connect(shop, author="ann")
         assert not instance.closed
+    with dbapi.connect(shop) as connection:
+        assert rows(connection, "SELECT x FROM t") == [(7,)]
 
 
 @pytest.mark.parametrize("autocommit", [False, True])

@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 
 import absdb
+from absdb.instance import open_instances
 from absdb.testing.orders import orders
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -208,6 +209,22 @@ def test_an_instance_that_nobody_holds_gives_up_its_lock(path):
     gc.collect()
     with absdb.connect(path) as shop:
         assert shop["main"]["t"].count() == 2
+
+
+def test_what_is_open_in_this_process_is_known(path):
+    before = len(open_instances())
+    shop = absdb.connect(path)
+    main = absdb.connect(":memory:")["main"]
+    gc.collect()
+    found = open_instances()[before:]
+    assert [each.path for each in found] == [str(path), ":memory:"]
+    found[1]["main"].create_table("t", ROWS, key="id")
+    assert main["t"].count() == 2, "it is the one that is open, not another one"
+    shop.close()
+    assert [each.path for each in open_instances()[before:]] == [":memory:"]
+    del found, main
+    gc.collect()
+    assert len(open_instances()) == before
 
 
 def test_a_table_holds_its_instance(path):
