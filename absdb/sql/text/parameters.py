@@ -1,13 +1,15 @@
 """Parameters: `?`, `$1` and `$name` become `$p1` and `$name`, so that parts of a statement can be run alone.
 
-A sequence of values goes with `?` and `$1`, a mapping with `$name`. Values are bound, never pasted. Called by
-session.py for every statement.
+A sequence of values goes with `?` and `$1`, a mapping with `$name`. Values are bound, never pasted; numbers, arrays and
+columns of numpy, pandas and pyarrow as what they hold. Called by session.py for every statement.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+import pyarrow as pa
 
 from absdb.errors import InvalidInputError
 from absdb.sql.text.edits import Edit
@@ -71,4 +73,21 @@ def bind(names: Sequence[str], values: Values) -> dict[str, Any]:
         what = f"has no value for {', '.join('$' + name for name in missing)}" if missing else ""
         more = f"has no parameter {', '.join('$' + name for name in extra)}" if extra else ""
         raise InvalidInputError(f"the statement {' and '.join(filter(None, (what, more)))}")
-    return given
+    return {name: _plain(value) for name, value in given.items()}
+
+
+def _plain(value: Any) -> Any:
+    """What a value of numpy, pandas or pyarrow holds, as Python has it; all others as they are."""
+    match type(value).__module__.partition(".")[0]:
+        case "builtins" if isinstance(value, list) and value and type(value[0]).__module__ == "numpy":
+            return [_plain(each) for each in value]
+        case "numpy" if hasattr(value, "astype"):
+            # tolist() of nanoseconds gives numbers.
+            return (value.astype("M8[us]") if value.dtype.kind == "M" else value).tolist()
+        case "pandas" if hasattr(value, "tolist"):
+            return pa.array(value, from_pandas=True).to_pylist()
+        case "pyarrow" if hasattr(value, "as_py"):
+            return value.as_py()
+        case "pyarrow" if hasattr(value, "to_pylist"):
+            return value.to_pylist()
+    return value
