@@ -114,6 +114,7 @@ def test_a_long_history_is_cut(tmp_path, monkeypatch):
         ("SELECT * FROM ▮", ['"Order Lines"', "customers", "orders", "main", "staging", "sales"]),
         ("SELECT * FROM orders WHERE st▮", ["status"]),
         ("SELECT st▮ FROM orders", ["status"]),
+        ("SELECT * FROM orders WHE▮", ["WHEN", "WHERE"]),
         ("SELECT ▮ FROM customers c", ["id", "name", "c", '"Order Lines"', "customers", "orders"]),
         ("SELECT o.▮ FROM orders o", ["id", "status", "total"]),
         ("SELECT orders.t▮ FROM orders", ["total"]),

@@ -59,7 +59,9 @@ def _of_statement(before: str, after: str, names: Names) -> list[Offer]:
             if matching([each], typed)
         ]
     previous = tokens[-1].upper if tokens else ""
-    groups = _groups(previous, tokens, _statement(before, after), names, typed)
+    # Without the word being typed, which would else be the alias of a table before it.
+    statement = _statement(before[: len(before) - len(typed)], after)
+    groups = _groups(previous, tokens, statement, names, typed)
     found: list[Offer] = []
     seen: set[str] = set()
     for kind, group in groups:
