@@ -135,3 +135,17 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
+
+
+def load_ipython_extension(ipython: Any) -> None:
+    """`%load_ext absdb`: the magics `%absdb`, `%%sql`, `%%branch` and `%undo` in this shell; `%%absdb?` tells more."""
+    from absdb.magics.extension import load
+
+    return load(ipython)
+
+
+def unload_ipython_extension(ipython: Any) -> None:
+    """`%unload_ext absdb`: take the magics back, and close the instances that they have opened."""
+    from absdb.magics.extension import unload
+
+    return unload(ipython)

@@ -87,6 +87,7 @@ ACQUAINTED = {
     ("instance", "database"),
     ("instance", "table"),
     ("sqlalchemy", "dbapi"),
+    ("magics", "dbapi"),
 }
 
 # Doors that may open files themselves, each with the reason.
@@ -98,6 +99,7 @@ KNOWN_ONLY_TO = {
     "duckdb": {"sql"},
     "sqlglot": {"sql"},
     "sqlalchemy": {"sqlalchemy"},
+    "IPython": {"magics", "panels"},
     "ipywidgets": {"panels"},
     "anywidget": {"panels"},
     "httpx": {"objectstore", *DOORS},
@@ -176,7 +178,17 @@ TIME_FUNCTIONS = {
 NAMELESS = {"common", "core", "misc", "util", "utils"}
 MODULE_LINES_MAX = 400
 FUNCTION_LINES_MAX = 80
-HEAVY = {"anywidget", "cryptography", "duckdb", "httpx", "ipywidgets", "pandas", "sqlalchemy", "sqlglot"}
+HEAVY = {
+    "IPython",
+    "anywidget",
+    "cryptography",
+    "duckdb",
+    "httpx",
+    "ipywidgets",
+    "pandas",
+    "sqlalchemy",
+    "sqlglot",
+}
 
 
 # --- what a module is, and what it mentions -------------------------------------------------------

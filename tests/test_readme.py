@@ -1,7 +1,8 @@
 """The README does what it says: its Python runs, its output is what it prints, its commands and links exist.
 
 Blocks are marked by language. `pycon` is a session and checked line by line, `python` blocks share one namespace,
-`text` is what the block before it prints, `sh` is run by bash. They run in order in one temporary directory.
+`text` is what the block before it prints, `sh` is run by bash, `ipython` blocks are the cells of one notebook. They
+run in order in one temporary directory.
 """
 
 from __future__ import annotations
@@ -14,11 +15,17 @@ import re
 import shutil
 import subprocess
 import sys
+import types
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
 import pytest
+from IPython.core.interactiveshell import InteractiveShell
+from traitlets.config import Config
+
+import absdb
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -46,7 +53,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_blocks_are_of_a_known_kind() -> None:
-    assert {block.language for block in blocks()} == {"pycon", "python", "text", "sh"}
+    assert {block.language for block in blocks()} == {"pycon", "python", "text", "sh", "ipython"}
 
 
 def test_the_session_goes_as_shown(here: Path) -> None:
@@ -77,6 +84,35 @@ def test_python_runs_and_prints_what_is_shown(here: Path) -> None:
                 told += 1
     assert not printed, "nothing shows what the last block prints"
     assert told
+
+
+def test_cells_of_a_notebook_run(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = absdb.ManualClock("2026-04-04 14:00Z")
+    rows = [{"id": n, "status": ("new", "paid")[n % 2], "total": n * 10.0} for n in range(6)]
+    with absdb.connect("shop", clock=clock) as shop, notebook(here, monkeypatch, shop=shop) as run:
+        shop["main"].create_table("orders", rows, key="id")
+        clock.advance(hours=1)
+        cells = [block for block in blocks() if block.language == "ipython"]
+        for block in cells:
+            assert run(block.text) is None, f"README.md, line {block.line}"
+        assert shop["main"]["orders"].count() == 6, "the last cell undoes the one before"
+        assert shop["prices"]["orders"].count() == 5
+
+
+@contextlib.contextmanager
+def notebook(
+    here: Path, monkeypatch: pytest.MonkeyPatch, **variables: object
+) -> Iterator[Callable[[str], BaseException | None]]:
+    """Runs cells in a shell of IPython; the error of each."""
+    monkeypatch.setenv("IPYTHONDIR", str(here / "ipython"))
+    config = Config({"HistoryManager": {"enabled": False}})
+    shell = InteractiveShell.instance(config=config, user_module=types.ModuleType("cells"))
+    shell.push(variables)
+    try:
+        yield lambda text: shell.run_cell(text, store_history=True).error_in_exec
+    finally:
+        shell.run_line_magic("unload_ext", "absdb")
+        InteractiveShell.clear_instance()
 
 
 @pytest.mark.slow

@@ -1,12 +1,13 @@
 """Tables that are variables of the calling program: `main.sql("SELECT * FROM frame")`.
 
 Looked up where the statement was called from, local names first, and only for names that no table has. A server
-passes none. Called by Database.sql and its like.
+passes none. Called by Database.sql and its like, and by the cells of notebooks.
 """
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from absdb.pages.types import from_frame
@@ -19,13 +20,16 @@ def frames_of_caller(depth: int = 2) -> Frames:
     """What finds variables of the function `depth` calls up from here."""
     frame = sys._getframe(depth)
 
-    def find(name: str) -> Any:
-        for names in (frame.f_locals, frame.f_globals):
-            if name in names:
-                return as_rows(names[name])
-        return None
+    return lambda name: _found(name, frame.f_locals, frame.f_globals)
 
-    return find
+
+def frames_in(*spaces: Mapping[str, Any]) -> Frames:
+    """What finds variables in these namespaces, the first one first."""
+    return lambda name: _found(name, *spaces)
+
+
+def _found(name: str, *spaces: Mapping[str, Any]) -> Any:
+    return next((as_rows(space[name]) for space in spaces if name in space), None)
 
 
 def as_rows(value: Any) -> Any:
