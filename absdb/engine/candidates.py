@@ -17,12 +17,15 @@ from itertools import pairwise
 from absdb.engine.cover import EraCover, union_of
 from absdb.pages.key import Key, Keys, KeySpec, length
 from absdb.pages.run import Run
+from absdb.pages.section import Section
 
 Written = list[tuple[Run, int, int]]
 
 
 KEYS_AT_ONCE = 262_144
 """How many written keys are looked at together."""
+SLICE_BYTES = 64 << 20
+"""How much the rows of one side take that are compared at a time."""
 
 
 def runs_of(intervals: Iterable[tuple[EraCover, int, int]]) -> Written:
@@ -36,6 +39,13 @@ def written_keys(spec: KeySpec, written: Sequence[tuple[Run, int, int]], rows: i
         keys = union_of(spec, [run.between(after, upto, key_range) for run, after, upto in written])
         if length(keys):
             yield keys
+
+
+def rows_at_once(sides: Iterable[Sequence[Section]], most: int) -> int:
+    """How many rows are compared at a time, given the sections of each side: fewer than `most` if they are wide."""
+    pages = [max(sections, key=lambda section: section.rows).pages[0] for sections in sides if sections]
+    widest = max((page.batch().nbytes // page.rows for page in pages), default=0)
+    return max(min(most, SLICE_BYTES // max(widest, 1)), 1)
 
 
 def _cuts(written: Sequence[tuple[Run, int, int]], rows: int) -> list[Key]:

@@ -8,6 +8,7 @@ as it was, unless the transaction `keeps_equal`: neither a diff nor a history sh
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -38,9 +39,10 @@ def net_change(tx: Transaction, schema: TableSchema, writes: TableWrites) -> Tab
     runs = writes.cover.view[0]
     if not any(run.rows for run in runs):
         return None
-    if len(runs) == 1 and runs[0].is_stored:
-        return _as_pages(tx, schema, runs[0])
-    if _bytes_of(runs) > tx.engine.settings.bulk_threshold:
+    stored = _in_order(runs)
+    if stored is not None:
+        return _as_pages(tx, schema, stored)
+    if sum(run.nbytes for run in runs) > tx.engine.settings.bulk_threshold:
         effective = _effective(tx, schema, merged_batches(schema, list(runs)))
         stored = tx.engine.bulk.store(schema, effective, tx.files)
         return None if stored is None else _as_pages(tx, schema, stored)
@@ -48,13 +50,17 @@ def net_change(tx: Transaction, schema: TableSchema, writes: TableWrites) -> Tab
     return _as_batch(tx, schema, merged.newest)
 
 
-def _bytes_of(runs: Sequence[Run]) -> int:
-    """What runs would take in memory; page files are not opened for it."""
-    return sum(
-        page.batch().nbytes if page.origin is None else page.origin[0].pages[page.origin[1]].length
-        for run in runs
-        for page in run.newest.pages
-    )
+def _in_order(runs: Sequence[Run]) -> Run | None:
+    """Stored runs whose keys do not overlap as one, which is the pages of all of them; None if they are not such."""
+    if not all(run.is_stored and run.rows for run in runs):
+        return None
+    if len(runs) == 1:
+        return runs[0]
+    ordered = sorted(runs, key=lambda run: run.newest.pages[0].first)
+    if any(a.newest.pages[-1].last >= b.newest.pages[0].first for a, b in pairwise(ordered)):
+        return None
+    pages = Section(page for run in ordered for page in run.newest.pages)
+    return Run(lo=0, hi=runs[-1].hi, newest=pages, spec=runs[0].spec)
 
 
 def _few_rows(schema: TableSchema, writes: TableWrites) -> Mapping[Key, tuple[Row, int]] | None:

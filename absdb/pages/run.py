@@ -30,7 +30,7 @@ from absdb.pages.builder import ROWS_PER_PAGE, paginate
 from absdb.pages.cuts import CUTS
 from absdb.pages.key import Key, Keys, KeySpec, concat, empty, take, union
 from absdb.pages.key import slice as slice_keys
-from absdb.pages.run_merge import Fills, Layout, merge_ranges
+from absdb.pages.run_merge import Fills, Layout, bytes_of, merge_ranges
 from absdb.pages.run_versions import cut_page, one_batch, split_versions
 from absdb.pages.run_writer import RunWriter
 from absdb.pages.section import OP, UPSERT, Page, Section
@@ -69,6 +69,11 @@ class Run:
     def rows(self) -> int:
         """Versions, tombstones and superseded ones included."""
         return self.newest.rows + self.superseded.rows
+
+    @property
+    def nbytes(self) -> int:
+        """What the newest versions would take in memory; page files are not opened for it."""
+        return sum(bytes_of(page) for page in self.newest.pages)
 
     @property
     def deletes(self) -> int:

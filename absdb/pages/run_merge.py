@@ -144,11 +144,12 @@ def _cuts(pages: list[Page]) -> list[Key]:
             cuts.append(before)
             rows = size = 0
         rows += page.rows
-        size += _bytes_of(page)
+        size += bytes_of(page)
     return cuts
 
 
-def _bytes_of(page: Page) -> int:
+def bytes_of(page: Page) -> int:
+    """What a page would take in memory; page files are not opened for it."""
     if page.origin is None:
         return int(page.batch().nbytes)
     file, index = page.origin

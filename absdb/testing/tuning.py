@@ -21,8 +21,10 @@ CONSTANTS: dict[str, tuple[int, ...]] = {
     "absdb.engine.compaction.FOLD_ROWS_MIN": (1, 20),
     "absdb.engine.compaction.SLICE_ROWS": (3, 1000),
     "absdb.engine.gather.CHUNK_BYTES": (50, 2000),
+    "absdb.engine.spill.SPILL_BYTES": (50, 2000),
     "absdb.engine.load.BATCH_ROWS": (4, 1000),
     "absdb.pages.run.MEMORY_ROWS_MAX": (10, 1000),
+    "absdb.versioning.merge_sides.SLICE_ROWS": (3, 1000),
 }
 SETTINGS: dict[str, tuple[Any, ...]] = {
     "wal_segment_size": (4096, 8192),

@@ -18,6 +18,7 @@ import pyarrow as pa
 
 from absdb.catalog.schema import Column
 from absdb.engine.prepare import Given, complete
+from absdb.engine.spill import spill
 from absdb.engine.writes import tombstones
 from absdb.errors import ConstraintError
 from absdb.ids import ColumnId
@@ -81,6 +82,8 @@ class RowMerge:
             )
             _note(conflicts, self._table, part, found, self._columns)
             self._write(part, found, report)
+            spill(self._tx, self._table.schema)
+        spill(self._tx, self._table.schema, last=True)
 
     def _decided(
         self, rules: RowRules, part: Slice, column: MergedColumn | None, rows: Ints

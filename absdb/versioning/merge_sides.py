@@ -22,7 +22,7 @@ import pyarrow.compute as pc
 from absdb.catalog.ancestry import intervals
 from absdb.catalog.lineage import Interval, Lineage
 from absdb.catalog.schema import Column, TableSchema
-from absdb.engine.candidates import Written, runs_of, written_keys
+from absdb.engine.candidates import Written, rows_at_once, runs_of, written_keys
 from absdb.engine.engine import Engine
 from absdb.engine.prepare import physical_scalar
 from absdb.engine.reader import TableReader
@@ -192,20 +192,23 @@ def candidates(engine: Engine, sides: Sequence[Side], bases: Sequence[Side]) -> 
 
     In key order unless the history that would name them has expired: then they are all keys there are.
     """
+    rows = rows_at_once(
+        (one.reader.sections for one in (*sides, *bases) if one.reader is not None), SLICE_ROWS
+    )
     schema = next(one.schema for one in (*sides, *bases) if one.schema is not None)
     try:
         written = [part for side in sides for base in bases for part in _written(engine, base, side)]
     except HistoryExpiredError:
-        yield from _all_keys([*sides, *bases])
+        yield from _all_keys([*sides, *bases], rows)
         return
-    for keys in written_keys(schema.key_spec, written, SLICE_ROWS):
-        yield from parts_of(keys)
+    for keys in written_keys(schema.key_spec, written, rows):
+        yield from _parts_of(keys, rows)
 
 
-def parts_of(keys: Keys) -> Iterator[Keys]:
+def _parts_of(keys: Keys, rows: int) -> Iterator[Keys]:
     """Keys, a bounded number at a time."""
-    for start in range(0, length(keys), SLICE_ROWS):
-        yield slice_keys(keys, start, min(start + SLICE_ROWS, length(keys)))
+    for start in range(0, length(keys), rows):
+        yield slice_keys(keys, start, min(start + rows, length(keys)))
 
 
 def _written(engine: Engine, base: Side, side: Side) -> Written:
@@ -220,7 +223,7 @@ def _written(engine: Engine, base: Side, side: Side) -> Written:
     return found
 
 
-def _all_keys(sides: Sequence[Side]) -> Iterator[Keys]:
+def _all_keys(sides: Sequence[Side], rows: int) -> Iterator[Keys]:
     """Every key of each side that none before it had."""
     seen: list[TableReader] = []
     for side in sides:
@@ -231,5 +234,5 @@ def _all_keys(sides: Sequence[Side]) -> Iterator[Keys]:
             keys = spec.keys_of(spec.with_key(batch))
             for reader in seen:
                 keys = take(keys, np.flatnonzero(~reader.lookup(keys).alive))
-            yield from parts_of(keys)
+            yield from _parts_of(keys, rows)
         seen.append(side.reader)

@@ -6,7 +6,7 @@
 so the cost follows the change. A column that one side added reads as its initial default on the other; one that a
 side dropped is left to the schema diff; one that was given another type is compared by value (retyped.py). Where
 history that would name the candidates has expired, or the two are no relatives, every key of both sides is a
-candidate, a page at a time. Memory is bounded by SLICE_ROWS rows and SLICE_BYTES bytes of them.
+candidate, a page at a time. Memory is bounded by SLICE_ROWS rows, fewer if they are wide.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import pyarrow as pa
 
 from absdb.catalog.lineage import Lineage, common_prefix, remainder
 from absdb.catalog.schema import Column, TableSchema
-from absdb.engine.candidates import Written, runs_of, written_keys
+from absdb.engine.candidates import Written, rows_at_once, runs_of, written_keys
 from absdb.engine.engine import Engine
 from absdb.engine.reader import TableReader
 from absdb.errors import HistoryExpiredError
@@ -35,7 +35,6 @@ from absdb.pages.types import can_widen, physical_type
 from absdb.versioning.retyped import changed_values, descends, origin_of
 
 SLICE_ROWS = 262_144
-SLICE_BYTES = 64 << 20
 SAMPLE_BLOCKS, SAMPLE_BLOCK_ROWS = 4, 16
 """Rows that tell in which column most differ: neighbours, since those of one page come cheaper."""
 
@@ -149,7 +148,7 @@ class TableDiff:
             except HistoryExpiredError:
                 written = None
             if written is not None:
-                rows = self._slice_rows()
+                rows = rows_at_once((self.source.sections, self.target.sections), SLICE_ROWS)
                 for keys in written_keys(self.target.schema.key_spec, written, rows):
                     for start in range(0, length(keys), rows):
                         yield slice_keys(keys, start, min(start + rows, length(keys))), False
@@ -157,13 +156,6 @@ class TableDiff:
         for side, only_new in ((self.source, False), (self.target, True)):
             for batch in fold(side.schema.key_spec, side.sections, side.schema.key_projection):
                 yield side.schema.key_spec.keys_of(side.schema.key_spec.with_key(batch)), only_new
-
-    def _slice_rows(self) -> int:
-        """How many rows are compared at a time: fewer if they are wide."""
-        sides = [side.sections for side in (self.source, self.target) if side.sections]
-        pages = [max(sections, key=lambda section: section.rows).pages[0] for sections in sides]
-        widest = max((page.batch().nbytes // page.rows for page in pages), default=0)
-        return max(min(SLICE_ROWS, SLICE_BYTES // max(widest, 1)), 1)
 
     def _written(self, source: Lineage, target: Lineage) -> Written:
         """What was written beyond the common prefix of the two lineages, on either side."""

@@ -1,4 +1,4 @@
-"""`python -m tests.bench [--rows 1000000,5000000] [--out FILE] [--only absdb|peers|sql] [--foreign] …`"""
+"""`python -m tests.bench [--rows 1000000,5000000] [--out FILE] [--only PARTS] [--foreign] …`"""
 
 from __future__ import annotations
 
@@ -6,17 +6,21 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from tests.bench import commits, memory, merges, own_environment, peers, sql, tables
+from tests.bench import change_memory, commits, memory, merges, own_environment, peers, sql, states, tables
 from tests.bench.harness import Report
 from tests.bench.machine import limits
 
+PARTS = ("commits", "tables", "changes", "change_memory", "peers", "sql")
+
 
 def main() -> None:
-    """Run everything in a temporary directory on the disk of `--folder` and write the JSON report."""
+    """Run the chosen parts in a temporary directory on the disk of `--folder` and write the JSON report."""
     parser = argparse.ArgumentParser(description="Benchmarks of absdb beside its peers.")
     parser.add_argument("--rows", default="1000000,5000000", help="table sizes, comma-separated")
     parser.add_argument("--out", default="bench.json", type=Path, help="where the JSON goes")
-    parser.add_argument("--only", choices=["absdb", "peers", "sql"], help="one part of the run")
+    parser.add_argument(
+        "--only", default=",".join(PARTS), metavar="PARTS", help=f"of {', '.join(PARTS)}, comma-separated"
+    )
     parser.add_argument("--scale", default=1.0, type=float, help="scale factor of TPC-H")
     parser.add_argument(
         "--foreign", action="store_true", help="also ArcticDB, Delta Lake, doltlite (from PyPI)"
@@ -26,22 +30,28 @@ def main() -> None:
     )
     parser.add_argument("--folder", default=None, help="where the data goes while it runs")
     chosen = parser.parse_args()
+    parts = chosen.only.split(",")
+    if unknown := set(parts) - set(PARTS):
+        parser.error(f"there is no part {', '.join(sorted(unknown))}; parts are {', '.join(PARTS)}")
     report = Report()
     with tempfile.TemporaryDirectory(dir=chosen.folder) as name:
         folder = Path(name)
         report.machine = limits(folder)
         print(report.machine, flush=True)
-        parts = [chosen.only] if chosen.only else ["absdb", "peers", "sql"]
-        if "absdb" in parts:
+        if "commits" in parts:
             commits.run(report, folder)
         if "peers" in parts:
             peers.run_commits(report, folder)
         if "sql" in parts:
             sql.run_tpch(report, folder, chosen.scale)
         for rows in map(int, chosen.rows.split(",")):
-            if "absdb" in parts:
+            if "tables" in parts:
                 tables.run(report, folder, rows)
+            if "changes" in parts:
+                states.run(report, folder, rows)
                 merges.run(report, folder, rows)
+            if "change_memory" in parts:
+                change_memory.run(report, folder, rows)
             if "peers" in parts:
                 peers.run_tables(report, folder, rows)
                 peers.run_comparisons(report, folder, rows)

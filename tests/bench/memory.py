@@ -27,12 +27,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 import absdb
-from absdb.engine import compaction, gather, load
+from absdb.engine import candidates, compaction, gather, load, spill
 from absdb.pages import fold, lookup, run_merge
 from absdb.pages import run as runs
 from absdb.pages.cuts import CUTS
 from absdb.testing.orders import SCHEMA, order_batches
-from absdb.versioning import table_diff
+from absdb.versioning import merge_sides, table_diff
 from tests.bench.harness import Report
 
 SYSTEM = "absdb"
@@ -43,9 +43,11 @@ BOUNDS: list[tuple[Any, str]] = [
     (gather, "CHUNK_BYTES"),
     (gather, "PIECE_ROWS"),
     (load, "BATCH_ROWS"),
+    (spill, "SPILL_BYTES"),
     (compaction, "SLICE_ROWS"),
     (table_diff, "SLICE_ROWS"),
-    (table_diff, "SLICE_BYTES"),
+    (merge_sides, "SLICE_ROWS"),
+    (candidates, "SLICE_BYTES"),
     (fold, "DELTA_ROWS_MAX"),
     (fold, "RANGE_ROWS"),
     (lookup, "BATCH_ROWS"),
@@ -192,7 +194,7 @@ def work_in_parts(part: int) -> dict[str, int]:
 
 def work(path: Path, rows: int, orders: Orders, peaks: Peaks, settings: dict[str, int]) -> None:
     """Everything that a table larger than memory must go through, each answer compared with what is known."""
-    changed = sum(1 for _ in range(3, rows, 10))
+    changed, changed_there = len(range(3, rows, 10)), len(range(4, rows, 10))
     shop = absdb.connect(path, **settings)
     main = shop["main"]
     with peaks.step("load"):
@@ -206,7 +208,11 @@ def work(path: Path, rows: int, orders: Orders, peaks: Peaks, settings: dict[str
         expect(counted(branch.diff(main)["orders"].to_batches()), changed)
     other["orders"].upsert(orders.tenth(rows, 4))
     with peaks.step("diff of two branches"):
-        expect(branch.diff(other)["orders"].counts().modified, changed + sum(1 for _ in range(4, rows, 10)))
+        expect(branch.diff(other)["orders"].counts().modified, changed + changed_there)
+    with peaks.step("merge"):
+        expect(main.branch("merged").merge(branch).kind, "fast-forward")
+        expect(shop["merged"].merge(other).summary()["row_count"].tolist(), [changed_there])
+    shop.drop_database("merged")
     with peaks.step("export"):
         _export(branch["orders"], path.with_suffix(".parquet"))
     with peaks.step("checkpoint"):

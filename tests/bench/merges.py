@@ -8,8 +8,9 @@ from pathlib import Path
 import pyarrow as pa
 
 import absdb
-from absdb.testing.orders import changed, orders
+from absdb.testing.orders import changed
 from tests.bench.harness import Report, stopwatch
+from tests.bench.states import loaded
 
 SYSTEM = "absdb"
 CHANGED = 1200
@@ -19,9 +20,8 @@ ROUNDS = 7
 def run(report: Report, folder: Path, rows: int) -> None:
     """Every work on a table of `rows` orders, in a fresh instance."""
     path = folder / "merging"
-    frame = orders(rows)
     with absdb.connect(path) as shop:
-        shop["main"].create_table("orders", frame, key="id")
+        frame = loaded(shop, rows)
         _few(report, shop, frame)
         _forward(report, shop, frame)
         _alternating(report, shop, frame)

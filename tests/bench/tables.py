@@ -1,4 +1,4 @@
-"""absdb on one large table: load, branch, change, diff, read, look up, restore, recover."""
+"""absdb on one large table: load, change, read, look up, recover."""
 
 from __future__ import annotations
 
@@ -23,9 +23,8 @@ def run(report: Report, folder: Path, rows: int) -> None:
     path = folder / "shop"
     frame = orders(rows)
     shop, main = _load(report, path, frame)
-    _branching(report, shop, main, rows)
+    main.snapshot("loaded")
     _changing(report, main, rows, frame)
-    _diffing(report, shop, main, rows, frame)
     _reading(report, main, rows)
     _looking_up(report, main, rows)
     report.add("bytes on disk", SYSTEM, rows, [tree_bytes(path / "pages") / 1e6], unit="MB")
@@ -65,26 +64,6 @@ def _shuffled(report: Report, path: Path, frame: pa.Table) -> None:
     shutil.rmtree(path)
 
 
-def _branching(report: Report, shop: absdb.Instance, main: absdb.Database, rows: int) -> None:
-    before, runs = int(shop.lsn), []
-    for number in range(30):
-        with stopwatch(runs):
-            main.branch(f"b{number}")
-    report.add("branch", SYSTEM, rows, runs, bytes=(int(shop.lsn) - before) // 30)
-    runs = []
-    for number in range(30):
-        with stopwatch(runs):
-            main.snapshot(f"s{number}")
-    report.add("snapshot", SYSTEM, rows, runs)
-    runs = []
-    for number in range(30):
-        with stopwatch(runs):
-            shop[f"b{number}"].restore(lsn=main.lsn)
-    report.add("restore", SYSTEM, rows, runs)
-    for number in range(30):
-        shop.drop_database(f"b{number}")
-
-
 def _changing(report: Report, main: absdb.Database, rows: int, frame: pa.Table) -> None:
     table, runs, written = main["orders"], [], []
     for seed in range(9):
@@ -101,25 +80,6 @@ def _changing(report: Report, main: absdb.Database, rows: int, frame: pa.Table) 
     report.add(f"change {CHANGED} random rows", SYSTEM, rows, runs[1:], bytes=max(written))
 
 
-def _diffing(report: Report, shop: absdb.Instance, main: absdb.Database, rows: int, frame: pa.Table) -> None:
-    branch = main.branch("few")
-    report.add("diff, nothing changed", SYSTEM, rows, timed(lambda: branch.diff(main).summary(cells=False)))
-    branch["orders"].upsert(changed(frame, CHANGED, seed=77))
-    report.add(f"diff, {CHANGED} rows", SYSTEM, rows, timed(lambda: branch.diff(main).summary(cells=False)))
-    many = main.branch("many")
-    many["orders"].upsert(changed(frame, rows // 10, seed=78))
-    report.add(
-        "diff, 10 % on one side", SYSTEM, rows, timed(lambda: many.diff(main).summary(cells=False), runs=3)
-    )
-    other = main.branch("other")
-    other["orders"].upsert(changed(frame, rows // 10, seed=79))
-    report.add(
-        "diff, 10 % on both sides", SYSTEM, rows, timed(lambda: many.diff(other).summary(cells=False), runs=3)
-    )
-    for name in ("few", "many", "other"):
-        shop.drop_database(name)
-
-
 def _reading(report: Report, main: absdb.Database, rows: int) -> None:
     table = main["orders"]
     report.add(f"full read with {9 * CHANGED} changes", SYSTEM, rows, timed(table.to_arrow))
@@ -127,7 +87,7 @@ def _reading(report: Report, main: absdb.Database, rows: int) -> None:
     report.add(
         "full read after one more commit", SYSTEM, rows, timed(main["orders"].to_arrow, warm=0, runs=1)
     )
-    past = main.at(snapshot="s0")["orders"]
+    past = main.at(snapshot="loaded")["orders"]
     report.add("full read of a snapshot", SYSTEM, rows, timed(past.to_arrow))
     report.add("count", SYSTEM, rows, timed(main["orders"].count))
 

@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from absdb.engine import compaction, ddl, writes
+from absdb.engine import candidates, compaction, ddl, writes
 from absdb.engine.checkpoint import checkpoint
 from absdb.engine.compaction import compact_table, maintain
 from absdb.engine.definition import ColumnDefinition
@@ -140,7 +140,7 @@ def test_candidates_come_in_ranges_and_slices(monkeypatch: pytest.MonkeyPatch) -
     lengths = []
     for rows, size in ((10**6, 10**9), (300, 10**9), (10**6, 5000)):
         monkeypatch.setattr(table_diff, "SLICE_ROWS", rows)
-        monkeypatch.setattr(table_diff, "SLICE_BYTES", size)
+        monkeypatch.setattr(candidates, "SLICE_BYTES", size)
         diff = Diff(world.engine, source=world.point("main"), target=world.point("staging")).table("t")
         lengths.append([len(part.keys) for part in diff.slices()])
         assert diff.counts() == (0, 1899, 0)
