@@ -8,6 +8,8 @@ from collections import deque
 from collections.abc import Hashable
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
+
 if TYPE_CHECKING:
     from absdb.pages.section import Page
 
@@ -52,3 +54,12 @@ class DecodedCache:
         self._entries = deque(entry for entry in self._entries if entry[0]() is not None)
         self.bytes_held = sum(nbytes for _, _, nbytes in self._entries)
         self._sweep_at = max(SWEEP_MIN, 2 * len(self._entries))
+
+
+def owned_bytes(batch: pa.RecordBatch) -> int:
+    """Bytes of a file's batch outside the mapping: all of them if it was decompressed, else none."""
+    for column in batch.columns:
+        for buffer in column.buffers():
+            if buffer is not None and buffer.size:
+                return 0 if buffer.parent is not None else batch.get_total_buffer_size()
+    return 0

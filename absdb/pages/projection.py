@@ -33,6 +33,7 @@ import pyarrow as pa
 import pyarrow.types as pt
 
 from absdb.errors import InvalidInputError, StateError
+from absdb.pages import scattered
 from absdb.pages.coded import coded
 from absdb.pages.section import KEY, LSN, Page, decode_lsns
 from absdb.pages.types import to_logical
@@ -226,8 +227,12 @@ class Projection:
             part, rows = part[order], rows[order]
             cuts = np.flatnonzero(part[1:] != part[:-1])
         ends = [0, *(cuts + 1).tolist(), len(part)]
-        pieces = [self._picked(pages[int(part[i])], rows[i:j]) for i, j in pairwise(ends)]
-        arrays = pieces[0] if len(pieces) == 1 else [pa.concat_arrays(of) for of in zip(*pieces, strict=True)]
+        arrays = self._scattered(pages, part, rows, cuts)
+        if arrays is None:
+            pieces = [self._picked(pages[int(part[i])], rows[i:j]) for i, j in pairwise(ends)]
+            arrays = (
+                pieces[0] if len(pieces) == 1 else [pa.concat_arrays(of) for of in zip(*pieces, strict=True)]
+            )
         if order is not None:
             back = np.empty(len(order), np.int64)
             back[order] = np.arange(len(order))
@@ -251,6 +256,13 @@ class Projection:
         readers, number = self._readers, id(batch)
         self._readers[number] = (weakref.ref(batch, lambda _: readers.pop(number, None)), made)
         return made
+
+    def _scattered(self, pages: Sequence[Page], part: Ints, rows: Ints, cuts: Ints) -> list[pa.Array] | None:
+        """The arrays of a few rows of each of many pages; None if they are not that, or not plain."""
+        if self.extra or not scattered.pays(len(cuts) + 1, len(part)):
+            return None
+        used, at = np.unique(part, return_inverse=True)
+        return scattered.gather([pages[number] for number in used.tolist()], at, rows, self.columns)
 
     def _picked(self, page: Page, rows: Ints) -> list[pa.Array]:
         """The arrays of some rows of a page, as they are in its memory if the rows are neighbours."""

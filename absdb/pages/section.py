@@ -21,6 +21,7 @@ Everything here may be used from many threads; a race at worst decodes something
 
 from __future__ import annotations
 
+import weakref
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -30,11 +31,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from absdb.errors import StateError
-from absdb.pages.decoded import DecodedCache
+from absdb.pages.decoded import DecodedCache, owned_bytes
 from absdb.pages.finder import BinaryFinder
 from absdb.pages.key import KEY_COLUMN, KeyKind, Keys, KeySpec, from_list, search_one
 from absdb.pages.key import Key as Key
 from absdb.pages.key import at as key_at
+from absdb.pages.scattered import buffers_of
 
 if TYPE_CHECKING:
     from absdb.pages.format import PageFile
@@ -51,7 +53,7 @@ class Page:
     """One sorted record batch, in memory or in a page file. Its contents never change."""
 
     __slots__ = (
-        "__weakref__", "_batch", "_cache", "_converted", "_keys", "_load", "_lsns", "_ops", "_view",
+        "__weakref__", "_batch", "_buffers", "_cache", "_converted", "_keys", "_load", "_lsns", "_ops", "_view",
         "deletes", "first", "last", "lsn", "origin", "rows", "spec", "used",
     )  # fmt: skip
 
@@ -96,6 +98,7 @@ class Page:
         self._lsns: np.ndarray[Any, Any] | None = None
         self._ops: np.ndarray[Any, Any] | None = None
         self._converted: dict[Hashable, pa.Array | None] = {}
+        self._buffers: tuple[Any, np.ndarray[Any, Any]] | None = None
 
     @classmethod
     def of(cls, batch: pa.RecordBatch, spec: KeySpec, lsn: int | None = None) -> Page:
@@ -117,6 +120,13 @@ class Page:
             batch = self._batch = self._load()
             self._count("_batch", owned_bytes(batch))
         return batch
+
+    def buffers(self, batch: pa.RecordBatch) -> np.ndarray[Any, Any]:
+        """Where the buffers of `batch`, which is what `batch()` gave, lie in memory, as scattered.py has it."""
+        noted = self._buffers
+        if noted is None or noted[0]() is not batch:
+            noted = self._buffers = (weakref.ref(batch), buffers_of(batch))
+        return noted[1]
 
     def keys(self) -> Keys:
         """The keys of all rows, in order: an int64 or uint64 ndarray or a binary Arrow array."""
@@ -352,15 +362,6 @@ def decode_lsns(column: pa.Array) -> np.ndarray[Any, Any]:
     if pa.types.is_run_end_encoded(column.type):
         column = pc.run_end_decode(column)
     return column.to_numpy(zero_copy_only=True)
-
-
-def owned_bytes(batch: pa.RecordBatch) -> int:
-    """Bytes of a file's batch outside the mapping: all of them if it was decompressed, else none."""
-    for column in batch.columns:
-        for buffer in column.buffers():
-            if buffer is not None and buffer.size:
-                return 0 if buffer.parent is not None else batch.get_total_buffer_size()
-    return 0
 
 
 def _keys_are_views(spec: KeySpec) -> bool:

@@ -32,10 +32,10 @@ from absdb.errors import CorruptionError, StateError
 from absdb.io.base import FileSystem
 from absdb.pages.builder import ROWS_PER_PAGE, FileBuilder
 from absdb.pages.checksum import check_head, check_page, check_size, open_to_check
-from absdb.pages.decoded import DecodedCache
+from absdb.pages.decoded import DecodedCache, owned_bytes
 from absdb.pages.format import PageFile, PageReader, PageWriter
 from absdb.pages.key import KeySpec
-from absdb.pages.section import Page, Section, owned_bytes
+from absdb.pages.section import Page, Section
 from absdb.paths import page_file_name, parse_page_file_name
 
 CACHE_BYTES = 256 << 20
