@@ -53,8 +53,9 @@ class DatabaseMerges(DatabaseTables):
         "theirs" take that side; "strict" fails also where both changed a row in different columns.
 
         The result has `summary()`, `lsn` and `undo()`. MergeConstraintError if it would break constraints,
-        DataCheckError if a data check does not hold. `dry_run` writes nothing: the result then has all that would be
-        in the way, `conflicts` and `violations` as frames. The cost follows what changed since the merge base.
+        DataCheckError if a data check does not hold. `dry_run` writes nothing, so that it works for readers too: the
+        result then has all that would be in the way, `conflicts` and `violations` as frames. The cost follows what
+        changed since the merge base.
 
             main.merge(staging, message="cleaned countries")
         """

@@ -31,7 +31,7 @@ def command(
 ) -> None:
     """Take over what the commit at LSN of SOURCE changed, with its message and author unless others are given."""
     given = read_resolutions(resolutions)
-    with opened(call, write=True) as session:
+    with opened(call, write=not dry_run) as session:
         with rows_shown(call):
             result = session.database(database).cherry_pick(
                 session.database(source),

@@ -54,7 +54,7 @@ def command(
     the exit code is 1. --dry-run lists all of it beforehand.
     """
     given = read_resolutions(resolutions)
-    with opened(call, write=True, author=author) as session:
+    with opened(call, write=not dry_run, author=author) as session:
         with rows_shown(call):
             result = session.database(database).merge(
                 session.database(source, when),

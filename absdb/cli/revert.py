@@ -32,7 +32,7 @@ def command(
     A merge that is taken back counts as not merged: merging again brings it back.
     """
     given = read_resolutions(resolutions)
-    with opened(call, write=True, author=author) as session:
+    with opened(call, write=not dry_run, author=author) as session:
         with rows_shown(call):
             result = session.database(database).revert(
                 lsn=lsn, on_conflict=on_conflict, resolutions=given, dry_run=dry_run, message=message

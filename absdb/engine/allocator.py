@@ -85,6 +85,12 @@ class Allocator:
                         self._drawn[key] = upto
         return following - count
 
+    def next_number(self, space: str, database: DatabaseId) -> int:
+        """What `take` would give for one number; nothing is handed out."""
+        with self._mutex:
+            block = self._blocks.get((space, database))
+            return block[0] if block is not None and block[0] < block[1] else self._tops.get(space, 1)
+
     def advance(self, engine: Engine, space: str, database: DatabaseId, beyond: int) -> int:
         """Hand out no number up to `beyond` in this database any more: a user wrote the value himself.
 

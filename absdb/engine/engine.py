@@ -16,11 +16,10 @@ import threading
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from absdb.catalog.commitlog import CommitLog
 from absdb.catalog.control import Control
-from absdb.catalog.database import DatabaseCatalog
 from absdb.catalog.history import DatabaseInfo, History
 from absdb.catalog.lineage import Lineage
 from absdb.clock import Clock
@@ -33,7 +32,7 @@ from absdb.engine.constraints import Constraints
 from absdb.engine.covers import Covers
 from absdb.engine.expressions import Evaluator
 from absdb.engine.pins import Pins
-from absdb.engine.transaction import Transaction
+from absdb.engine.transaction import Head, Transaction
 from absdb.engine.turnstile import Turnstile
 from absdb.errors import EnginePoisonedError, StateError
 from absdb.ids import DatabaseId, EraId, Lsn
@@ -51,15 +50,6 @@ if TYPE_CHECKING:
     from absdb.engine.background import Background
     from absdb.engine.leases import Lease
     from absdb.engine.watermark import Watermark
-
-
-class Head(NamedTuple):
-    """A database at a published LSN: its state, the era that is written to, and its schema."""
-
-    lsn: int
-    lineage: Lineage
-    era: EraId
-    catalog: DatabaseCatalog
 
 
 class Engine:
@@ -172,13 +162,27 @@ class Engine:
     # transactions
 
     def begin(
-        self, database: DatabaseId, *, author: str | None = None, message: str = "", kind: str = "commit"
+        self,
+        database: DatabaseId,
+        *,
+        author: str | None = None,
+        message: str = "",
+        kind: str = "commit",
+        scratch: Head | bool = False,
     ) -> Transaction:
-        """A transaction on the database's newest state."""
+        """A transaction on the database's newest state.
+
+        With `scratch` it is one to try things in that is never committed, also where nothing can be written; given as a
+        Head it stands on that. It hands out no numbers. What outgrows memory goes into page files that nobody names,
+        unless the instance is open for reading only.
+        """
         self.check_open()
         if author is None:
             author = self.author
-        return Transaction(self, database, author=author, message=message, kind=kind)
+        head = scratch if isinstance(scratch, Head) else self.newest_state(database)
+        return Transaction(
+            self, database, head, author=author, message=message, kind=kind, scratch=bool(scratch)
+        )
 
     def commit(self, tx: Transaction, changes: list[TableChange] | None = None) -> Lsn | None:
         """Validate, queue and wait until the transaction is durable. For Transaction.commit."""

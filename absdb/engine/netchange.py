@@ -42,7 +42,7 @@ def net_change(tx: Transaction, schema: TableSchema, writes: TableWrites) -> Tab
     stored = _in_order(runs)
     if stored is not None:
         return _as_pages(tx, schema, stored)
-    if sum(run.nbytes for run in runs) > tx.engine.settings.bulk_threshold:
+    if tx.stores and sum(run.nbytes for run in runs) > tx.engine.settings.bulk_threshold:
         effective = _effective(tx, schema, merged_batches(schema, list(runs)))
         stored = tx.engine.bulk.store(schema, effective, tx.files)
         return None if stored is None else _as_pages(tx, schema, stored)

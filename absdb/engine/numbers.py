@@ -25,6 +25,8 @@ class Numbers:
     engine: Engine
     database: DatabaseId
     used: dict[str, int]
+    scratch: bool = False
+    """Whether it is never committed: then numbers are what they would be, and none is handed out."""
     _catalog: DatabaseCatalog
 
     def next_values(self, sequence: int, count: int) -> Sequence[int]:
@@ -47,13 +49,20 @@ class Numbers:
         number = ((high if step > 0 else low) - definition["start"]) // step + 1
         if number > 0:
             space = f"seq:{sequence}"
+            if self.scratch:
+                self._use(space, number + 1)
+                return
             following = self.engine.allocator.advance(self.engine, space, self.database, number)
             self._use(space, following)
 
     def _take(self, space: str, count: int) -> int:
         if count == 0:
             return 1
-        first = self.engine.allocator.take(self.engine, space, self.database, count)
+        allocator = self.engine.allocator
+        if self.scratch:
+            first = max(allocator.next_number(space, self.database), self.used.get(space, 0))
+        else:
+            first = allocator.take(self.engine, space, self.database, count)
         self._use(space, first + count)
         return first
 

@@ -28,7 +28,8 @@ from absdb.pages.section import Key
 from absdb.paths import check_text
 
 if TYPE_CHECKING:
-    from absdb.engine.engine import Engine, Head
+    from absdb.engine.engine import Engine
+    from absdb.engine.transaction import Head
 
 Dicts = Sequence[Mapping[str, Any]]
 Verb = Callable[["SmallCommit", TableSchema, Dicts], int]

@@ -24,7 +24,7 @@ def spill(tx: Transaction, schema: TableSchema, *, last: bool = False) -> None:
     What the transaction was between two of its writes cannot be read any more: for verbs that read it only in the end.
     """
     writes = tx.writes.get(schema.id)
-    if writes is None:
+    if writes is None or not tx.stores:
         return
     writes.cover.seal()
     runs = writes.cover.view[0]

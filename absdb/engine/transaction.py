@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
 
@@ -38,6 +38,15 @@ if TYPE_CHECKING:
 
 OWN_ERA = EraId(0)
 NOTHING: tuple[tuple[()], None] = ((), None)
+
+
+class Head(NamedTuple):
+    """A database at a published LSN: its state, the era that is written to, and its schema."""
+
+    lsn: int
+    lineage: Lineage
+    era: EraId
+    catalog: DatabaseCatalog
 
 
 class TableWrites:
@@ -110,15 +119,23 @@ class Transaction(Numbers):
     """One transaction on one database. Made by `Engine.begin`; ends with `commit` or `rollback`."""
 
     def __init__(
-        self, engine: Engine, database: DatabaseId, *, author: str | None, message: str, kind: str = "commit"
+        self,
+        engine: Engine,
+        database: DatabaseId,
+        head: Head,
+        *,
+        author: str | None,
+        message: str,
+        kind: str = "commit",
+        scratch: bool = False,
     ) -> None:
         self.engine = engine
         self.database = database
         self.author = None if author is None else check_text("author", author)
         self.message = check_text("message", message)
         self.kind = kind
+        self.scratch = scratch
         self.open = True
-        head = engine.newest_state(database)
         self.snapshot_lsn, self.lineage, self.era = head.lsn, head.lineage, head.era
         self.base_catalog: DatabaseCatalog = head.catalog
         self.schema_changes: dict[EntityId, Any] = {}
@@ -224,15 +241,13 @@ class Transaction(Numbers):
         return writes
 
     def _writing(self, schema: TableSchema) -> tuple[TableWrites, int]:
-        self.check_open()
-        self.engine.check_writable()
+        self._check_writable()
         self.sequence += 1
         return self._table_writes(schema), self.sequence
 
     def change_schema(self, changes: Changes) -> None:
         """Add, replace or (None) remove entities of the catalog."""
-        self.check_open()
-        self.engine.check_writable()
+        self._check_writable()
         self.sequence += 1
         for entity, value in changes.items():
             if value is None and entity not in self.base_catalog.entities:
@@ -240,6 +255,16 @@ class Transaction(Numbers):
             else:
                 self.schema_changes[entity] = value
         self._catalog = self.base_catalog.apply(self.schema_changes)
+
+    def _check_writable(self) -> None:
+        self.check_open()
+        if not self.scratch:
+            self.engine.check_writable()
+
+    @property
+    def stores(self) -> bool:
+        """Whether page files can be written for it; else all of it stays in memory."""
+        return self.engine.writable
 
     @property
     def is_checked(self) -> bool:
@@ -323,6 +348,7 @@ class Transaction(Numbers):
         ConflictError or ConstraintError leave the database as it was and end the transaction.
         """
         self.check_open()
+        assert not self.scratch
         try:
             self.lsn = self.engine.commit(self, changes)
         finally:

@@ -115,7 +115,9 @@ class _Attempt:
 
     def _once(self, *, dry_run: bool, squash: bool) -> Merged:
         engine, theirs = self.engine, self.source.lineage
-        tx = engine.begin(self.target.id, author=self.author, message=self.message, kind="merge")
+        tx = engine.begin(
+            self.target.id, author=self.author, message=self.message, kind="merge", scratch=dry_run
+        )
         try:
             ours, history = tx.lineage, engine.history
             if contains(history, ours, theirs):

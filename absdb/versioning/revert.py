@@ -17,7 +17,7 @@ from absdb.catalog.commit_entries import CommitEntry
 from absdb.catalog.history import DatabaseInfo
 from absdb.catalog.lineage import Lineage
 from absdb.engine.engine import Engine
-from absdb.engine.transaction import Transaction
+from absdb.engine.transaction import Head, Transaction
 from absdb.errors import InvalidInputError, NotFoundError, StateError
 from absdb.ids import EraId, Lsn
 from absdb.paths import check_text
@@ -62,7 +62,7 @@ def revert(
     before, after, entry = around(engine, head, lsn)
     kind = "undo" if entry.kind == "merge" else "revert"
     message = check_text("message", message) or _said("revert", entry)
-    tx = engine.begin(target.id, author=author, message=message, kind=kind)
+    tx = engine.begin(target.id, author=author, message=message, kind=kind, scratch=dry_run)
     try:
         return _commit(tx, before, after, rules, checks, message, dry_run=dry_run, kind=kind)
     finally:
@@ -85,7 +85,7 @@ def cherry_pick(
     before, after, entry = around(engine, source.lineage, lsn)
     message = check_text("message", message) or entry.message or _said("cherry-pick", entry)
     author = entry.author if author is None and entry.author else author
-    tx = engine.begin(target.id, author=author, message=message)
+    tx = engine.begin(target.id, author=author, message=message, scratch=dry_run)
     try:
         return _commit(tx, after, before, rules, checks, message, dry_run=dry_run, kind="cherry-pick")
     finally:
@@ -173,6 +173,13 @@ def undo_fast_forward(
         engine.log.last_at_or_below,
     )
     message = check_text("message", message) or "undo a fast-forward"
+    if dry_run:
+        state = Head(engine.published, before, before[-1][0], history.catalog_at(before))
+        tx = engine.begin(target.id, author=author, message=message, kind="undo", scratch=state)
+        try:
+            return _on_top(tx, head, base, rules, message, checks, dry_run=True)
+        finally:
+            tx.rollback()
     scratch = create_branch(
         engine,
         f"undo-{engine.allocator.new_id()}",
@@ -183,11 +190,9 @@ def undo_fast_forward(
     try:
         tx = engine.begin(scratch.id, author=author, message=message, kind="undo")
         try:
-            found = _on_top(tx, head, base, rules, message, checks, dry_run=dry_run)
+            found = _on_top(tx, head, base, rules, message, checks, dry_run=False)
         finally:
             tx.rollback()
-        if dry_run:
-            return found
         found.lsn = reset_database(
             engine,
             target,
@@ -216,4 +221,6 @@ def _on_top(
     if head == base:
         return Merged("undo", head, tx.lineage)
     brought = bring(tx, head, lambda _: (base,), rules, contains=False)
-    return commit_brought(tx, brought, checks, dry_run=dry_run, what=message)
+    found = commit_brought(tx, brought, checks, dry_run=dry_run, what=message)
+    found.kind = "undo"
+    return found
