@@ -184,6 +184,8 @@ class DatabaseMerges(DatabaseTables):
     def add_check(self, name: str, query: str, *, comment: str = "", replace: bool = False) -> None:
         """Store a query that must hold for the result of every merge: it gives the one value true, or no rows.
 
+        A merge that drops or replaces it must hold it too, if it can still be run on the result. A revert need not.
+
         main.add_check("totals are positive", "SELECT * FROM orders WHERE total <= 0")
         """
         from absdb.sql.checks import check_query

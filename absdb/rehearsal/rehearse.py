@@ -26,7 +26,7 @@ from absdb.paths import check_text
 from absdb.progress import Progress, reporting
 from absdb.rehearsal.replay import replay
 from absdb.rehearsal.report import CheckRun, Report, StatementRun
-from absdb.sql.checks import checks_for, run_checks
+from absdb.sql.checks import checks_for, run_checks, run_gates
 from absdb.sql.session import Session
 from absdb.sql.text.tokens import statements_of
 from absdb.versioning.as_of import Point
@@ -183,7 +183,8 @@ def _compare(found: Rehearsed) -> None:
 
 def _check(found: Rehearsed, checks: Mapping[str, str] | None) -> None:
     scope = HeadScope(found.engine, found.branch)
-    results = run_checks(scope) + (run_checks(scope, checks) if checks else [])
+    results = run_gates(scope, found.engine.history.catalog_at(found.start.lineage))
+    results += run_checks(scope, checks) if checks else []
     found.report.checks = [
         CheckRun(one.name, one.passed, 0 if one.passed else one.rows.num_rows, one.error) for one in results
     ]

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+from absdb.catalog.database import DatabaseCatalog
 from absdb.engine.engine import Engine
 from absdb.engine.transaction import Transaction
 from absdb.errors import DataCheckError, InvalidInputError, QueryError
@@ -59,7 +60,7 @@ def _one_query(text: str) -> str:
 def run_checks(scope: Scope, queries: Mapping[str, str] | None = None) -> list[CheckResult]:
     """Run the checks of the state's own database, or others: name → query."""
     if queries is None:
-        queries = {name: check["query"] for name, check in checks_of(scope.catalog()).items()}
+        queries = _queries(scope.catalog())
     return [_run(scope, name, query) for name, query in queries.items()]
 
 
@@ -109,20 +110,33 @@ def _said(result: CheckResult) -> str:
     return "1 row offends" if count == 1 else f"{count}{' or more' if count == ROWS_MAX else ''} rows offend"
 
 
-def checks_for(engine: Engine, *, also: Mapping[str, str] | None = None) -> Checks:
-    """What a merge runs on its result before it is published: the checks of the database, and `also` others."""
+def run_gates(
+    scope: Scope, before: DatabaseCatalog | None, also: Mapping[str, str] | None = None
+) -> list[CheckResult]:
+    """Run what must hold for the result of a merge: its own checks, `also` others, and those there were `before`.
 
-    def run(result: Transaction | Point) -> None:
-        catalog = (
-            result.catalog if isinstance(result, Transaction) else engine.history.catalog_at(result.lineage)
-        )
-        queries = {name: check["query"] for name, check in checks_of(catalog).items()} | dict(also or {})
-        if not queries:
-            return
+    A check that the merge drops or replaces holds for the merge itself. If it cannot be run on the result, because what
+    it speaks of is gone, it holds nothing up.
+    """
+    queries = _queries(scope.catalog()) | dict(also or {})
+    earlier = {} if before is None else _queries(before)
+    gone = {name: query for name, query in earlier.items() if queries.get(name) != query}
+    dropped = run_checks(scope, gone) if gone else []
+    return (run_checks(scope, queries) if queries else []) + [one for one in dropped if not one.error]
+
+
+def _queries(catalog: DatabaseCatalog) -> dict[str, str]:
+    return {name: check["query"] for name, check in checks_of(catalog).items()}
+
+
+def checks_for(engine: Engine, *, also: Mapping[str, str] | None = None) -> Checks:
+    """What a merge runs on its result before it is published: `run_gates`."""
+
+    def run(result: Transaction | Point, before: DatabaseCatalog | None) -> None:
         if isinstance(result, Transaction):
             scope: Scope = TransactionScope(result, owner=False)
         else:
             scope = PastScope(engine, result)
-        raise_failed(run_checks(scope, queries), "a data check does not hold for the result")
+        raise_failed(run_gates(scope, before, also), "a data check does not hold for the result")
 
     return run

@@ -1,8 +1,9 @@
 """Named data checks: queries stored with a database that must hold for the result of every merge into it.
 
 A check holds if its query gives the one value true, or no rows at all; rows that it gives are those that offend. Checks
-are part of the catalog, so that branches have those of where they start, and merge like other definitions. What
-runs them comes from sql/. Called by the facade and by SQL; merge.py asks for them.
+are part of the catalog, so that branches have those of where they start, and merge like other definitions. A merge is
+held to those of its result and to those that the database had before, which it may drop or replace. What runs them
+comes from sql/. Called by the facade and by SQL; merge.py asks for them.
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from absdb.catalog.ancestry import contains, merge_bases
+from absdb.catalog.database import DatabaseCatalog
 from absdb.catalog.history import DatabaseInfo
 from absdb.catalog.lineage import Lineage
 from absdb.engine.changeset import TableChange
@@ -39,11 +40,14 @@ from absdb.versioning.reset import reset_database
 
 POLITE_TRIES = 5
 """How often a merge is tried beside other writers of the database; after that they wait (engine/turnstile.py)."""
-Checks = Callable[[Transaction | Point], None]
-"""The data checks of the database, run on a result that is not published yet; DataCheckError if one fails."""
+Checks = Callable[[Transaction | Point, DatabaseCatalog | None], None]
+"""Runs the data checks of a result that is not published yet; DataCheckError if one fails.
+
+Those of a catalog, which is what the database had before, must hold besides.
+"""
 
 
-def no_checks(result: Transaction | Point) -> None:
+def no_checks(result: Transaction | Point, before: DatabaseCatalog | None) -> None:
     """For databases without data checks."""
 
 
@@ -135,7 +139,7 @@ class _Attempt:
         before = Point(self.target, Lsn(tx.snapshot_lsn), tx.lineage)
         found.summary = summary_of(Diff(engine, source=before, target=self.source))
         try:
-            self.checks(self.source)
+            self.checks(self.source, tx.base_catalog)
         except DataCheckError as error:
             if not dry_run:
                 raise
@@ -164,18 +168,31 @@ class _Attempt:
             )
 
         brought = bring(tx, theirs, bases_of, self.rules, contains=True)
-        return commit_brought(tx, brought, self.checks, dry_run=dry_run, what=self.message)
+        return commit_brought(
+            tx, brought, self.checks, dry_run=dry_run, what=self.message, before=tx.base_catalog
+        )
 
 
-def commit_brought(tx: Transaction, brought: Brought, checks: Checks, *, dry_run: bool, what: str) -> Merged:
-    """Publish what was brought into a transaction, unless there are conflicts or broken constraints."""
+def commit_brought(
+    tx: Transaction,
+    brought: Brought,
+    checks: Checks,
+    *,
+    dry_run: bool,
+    what: str,
+    before: DatabaseCatalog | None = None,
+) -> Merged:
+    """Publish what was brought into a transaction, unless there are conflicts, broken constraints or failed checks.
+
+    Checks that the database had `before` must hold too; None where something is taken back, checks among it.
+    """
     found = Merged(
         "merge", tx.lineage, tx.lineage, conflicts=brought.conflicts, violations=brought.violations
     )
     found.summary = _counts(tx, brought.changes)
     if not brought.conflicts and not brought.violations:
         try:
-            checks(tx)
+            checks(tx, before)
         except DataCheckError as error:
             if not dry_run:
                 raise

@@ -106,7 +106,8 @@ def _commit(
     """Bring what leads from `base` to `theirs`, and say so; "nothing" where all of it is there already."""
     brought = bring(tx, theirs, lambda _: (base,), rules, contains=False)
     anything = bool(brought.changes or brought.conflicts or brought.violations or tx.schema_changes)
-    found = commit_brought(tx, brought, checks, dry_run=dry_run, what=message)
+    before = tx.base_catalog if kind == "cherry-pick" else None
+    found = commit_brought(tx, brought, checks, dry_run=dry_run, what=message, before=before)
     found.kind = kind if found.lsn is not None or (dry_run and anything) else "nothing"
     return found
 
