@@ -10,16 +10,13 @@ from typing import TYPE_CHECKING
 
 from absdb.catalog.schema import TableSchema
 from absdb.engine import intake, row_changes
-from absdb.sql.change.assignments import expression
 from absdb.sql.change.computed import streamed
-from absdb.sql.change.join_source import Source, joined_tables, read_source
-from absdb.sql.change.returning import counted, read_returning, returned
-from absdb.sql.change.target import TargetRef, database_of, read_target, table_of
+from absdb.sql.change.join_source import Source, joined_tables, read_rest
+from absdb.sql.change.returning import counted, returned
+from absdb.sql.change.target import TargetRef, begun, database_of, read_target, table_of
 from absdb.sql.change.target_table import TargetTable
-from absdb.sql.dispatch import after_with
 from absdb.sql.query.result import Result
 from absdb.sql.text.assembly import Assembled, Piece, Span
-from absdb.sql.text.cursor import TokenCursor
 from absdb.sql.text.parsed import Statement
 from absdb.sql.text.tokens import quoted
 
@@ -45,9 +42,7 @@ class DeletePlan:
 
     @classmethod
     def read(cls, statement: Statement) -> DeletePlan:
-        start = after_with(statement)
-        tokens = statement.tokens
-        cursor = TokenCursor(statement, start)
+        cursor, clause = begun(statement)
         if cursor.accept("TRUNCATE"):
             cursor.accept("TABLE")
             plan = cls(None, read_target(cursor, (), alias=False))
@@ -55,15 +50,7 @@ class DeletePlan:
             return plan
         cursor.expect("DELETE", "FROM")
         target = read_target(cursor, ("USING", "WHERE", "RETURNING"))
-        plan = cls(Span(tokens[0].start, tokens[start - 1].stop) if start else None, target)
-        if cursor.accept("USING"):
-            first = cursor.at
-            expression(cursor, ("WHERE", "RETURNING"))
-            plan.source = read_source(cursor, first, cursor.at)
-        if cursor.accept("WHERE"):
-            plan.condition = expression(cursor, ("RETURNING",))
-        plan.returning = read_returning(cursor)
-        return plan
+        return cls(clause, target, *read_rest(cursor, "USING"))
 
 
 def execute(call: Call) -> Result:

@@ -14,8 +14,7 @@ from typing import Any
 
 from absdb.sql.change.assignments import Assignment, read_assignments
 from absdb.sql.change.returning import read_returning
-from absdb.sql.change.target import TargetRef, read_target
-from absdb.sql.dispatch import after_with
+from absdb.sql.change.target import TargetRef, begun, read_target
 from absdb.sql.text.assembly import Span
 from absdb.sql.text.cursor import TokenCursor
 from absdb.sql.text.parsed import Statement
@@ -90,10 +89,7 @@ class InsertPlan:
 
     @classmethod
     def read(cls, statement: Statement) -> InsertPlan:
-        start = after_with(statement)
-        cursor = TokenCursor(statement, start)
-        tokens = statement.tokens
-        with_clause = Span(tokens[0].start, tokens[start - 1].stop) if start else None
+        cursor, with_clause = begun(statement)
         at = cursor.token.start
         cursor.expect("INSERT")
         action = cursor.expect_one(("REPLACE", "IGNORE")) if cursor.accept("OR") else ""
@@ -101,7 +97,7 @@ class InsertPlan:
         plan = cls(read_target(cursor, _AFTER_TARGET), with_clause)
         if cursor.accept("BY"):
             plan.by_name = cursor.expect_one(("NAME", "POSITION")) == "NAME"
-        if cursor.ahead("(") and tokens[cursor.at + 1].upper not in _QUERY:
+        if cursor.ahead("(") and cursor.tokens[cursor.at + 1].upper not in _QUERY:
             plan.columns = column_names(cursor)
         plan._read_rows(cursor)
         if plan.by_name and (plan.query is None or plan.columns is not None):

@@ -20,7 +20,9 @@ from absdb.catalog.schema import TableSchema
 from absdb.engine import row_changes
 from absdb.engine.reader import TableReader
 from absdb.errors import SchemaMismatchError
+from absdb.sql.change.assignments import expression
 from absdb.sql.change.computed import reads_once, wrapped
+from absdb.sql.change.returning import read_returning
 from absdb.sql.change.target import TargetRef
 from absdb.sql.change.target_table import TargetTable, target_table
 from absdb.sql.duck.scan import readable
@@ -82,6 +84,21 @@ def read_source(cursor: TokenCursor, first: int, stop: int) -> Source:
     if at != stop or (not path and not label):
         return Source(span, (), "")
     return Source(span, tuple(path), label or path[-1])
+
+
+def read_rest(cursor: TokenCursor, joined_by: str) -> tuple[Source | None, Span | None, Span | None]:
+    """`[FROM …] [WHERE …] [RETURNING …]` to the end of a statement: what it is joined with, if and what it gives back.
+
+    `joined_by` is the word before the source: FROM, or USING.
+    """
+    source = condition = None
+    if cursor.accept(joined_by):
+        first = cursor.at
+        expression(cursor, ("WHERE", "RETURNING"))
+        source = read_source(cursor, first, cursor.at)
+    if cursor.accept("WHERE"):
+        condition = expression(cursor, ("RETURNING",))
+    return source, condition, read_returning(cursor)
 
 
 def _alias(tokens: Sequence[Token], at: int, stop: int) -> tuple[str, int]:

@@ -19,8 +19,7 @@ from absdb.sql.change.assignments import Assignment, expression, read_assignment
 from absdb.sql.change.insert_plan import Cell, column_names, read_row
 from absdb.sql.change.join_source import Source, read_source
 from absdb.sql.change.returning import read_returning
-from absdb.sql.change.target import TargetRef, read_target
-from absdb.sql.dispatch import after_with
+from absdb.sql.change.target import TargetRef, begun, read_target
 from absdb.sql.text.assembly import Span
 from absdb.sql.text.cursor import TokenCursor
 from absdb.sql.text.parsed import Statement
@@ -67,9 +66,7 @@ class MergePlan:
 
     @classmethod
     def read(cls, statement: Statement) -> MergePlan:
-        start = after_with(statement)
-        tokens = statement.tokens
-        cursor = TokenCursor(statement, start)
+        cursor, clause = begun(statement)
         cursor.expect("MERGE", "INTO")
         target = read_target(cursor, ("USING",))
         cursor.expect("USING")
@@ -77,7 +74,7 @@ class MergePlan:
         expression(cursor, ("WHEN", "RETURNING"))
         join = _last_join(cursor, first)
         on = using = None
-        if tokens[join].upper == "ON":
+        if cursor.tokens[join].upper == "ON":
             on = _span(cursor, join + 1, cursor.at)
         else:
             using = _span(cursor, join + 1, cursor.at)
@@ -87,7 +84,6 @@ class MergePlan:
             actions.append(_read_action(cursor, actions))
         if not actions:
             cursor.refuse("WHEN")
-        clause = Span(tokens[0].start, tokens[start - 1].stop) if start else None
         returning = read_returning(cursor)
         names = [] if using is None else TokenCursor(statement, join + 1).names()
         return cls(clause, target, source, on, using, actions, returning, names)

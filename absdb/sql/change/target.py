@@ -12,11 +12,14 @@ from typing import TYPE_CHECKING, NoReturn
 from absdb.catalog.history import DatabaseInfo
 from absdb.catalog.schema import Column, TableSchema
 from absdb.errors import NotFoundError
+from absdb.sql.dispatch import after_with
 from absdb.sql.duck.connection import Backend
 from absdb.sql.duck.types import duckdb_type
 from absdb.sql.listings import listings
 from absdb.sql.query.names import NamedTable, NamedView, alike
+from absdb.sql.text.assembly import Span
 from absdb.sql.text.cursor import TokenCursor
+from absdb.sql.text.parsed import Statement
 from absdb.sql.text.source import error_at, placed
 from absdb.sql.text.suggestion import suggestion
 
@@ -39,6 +42,13 @@ class TargetRef:
     def label(self) -> str:
         """The name by which the statement's expressions know the table."""
         return self.alias or self.path[-1]
+
+
+def begun(statement: Statement) -> tuple[TokenCursor, Span | None]:
+    """A cursor at the statement's own first word, and the WITH clause before it."""
+    start, tokens = after_with(statement), statement.tokens
+    clause = Span(tokens[0].start, tokens[start - 1].stop) if start else None
+    return TokenCursor(statement, start), clause
 
 
 def read_target(cursor: TokenCursor, following: Sequence[str], *, alias: bool = True) -> TargetRef:

@@ -17,17 +17,23 @@ import pyarrow as pa
 
 from absdb.catalog.schema import Column, TableSchema
 from absdb.engine import intake, row_changes
-from absdb.sql.change.assignments import Assignment, assigned_columns, cast_of, expression, read_assignments
+from absdb.sql.change.assignments import Assignment, assigned_columns, cast_of, read_assignments
 from absdb.sql.change.computed import streamed
 from absdb.sql.change.defaults import with_columns
-from absdb.sql.change.join_source import Source, joined_tables, read_source
-from absdb.sql.change.returning import counted, read_returning, returned
-from absdb.sql.change.target import TargetRef, database_of, read_target, table_of, types_of, writable_columns
+from absdb.sql.change.join_source import Source, joined_tables, read_rest
+from absdb.sql.change.returning import counted, returned
+from absdb.sql.change.target import (
+    TargetRef,
+    begun,
+    database_of,
+    read_target,
+    table_of,
+    types_of,
+    writable_columns,
+)
 from absdb.sql.change.target_table import TargetTable
-from absdb.sql.dispatch import after_with
 from absdb.sql.query.result import Result
 from absdb.sql.text.assembly import Assembled, Piece, Span
-from absdb.sql.text.cursor import TokenCursor
 from absdb.sql.text.parsed import Statement
 from absdb.sql.text.tokens import quoted
 
@@ -51,22 +57,12 @@ class UpdatePlan:
 
     @classmethod
     def read(cls, statement: Statement) -> UpdatePlan:
-        start = after_with(statement)
-        tokens = statement.tokens
-        cursor = TokenCursor(statement, start)
+        cursor, clause = begun(statement)
         cursor.expect("UPDATE")
         target = read_target(cursor, ("SET",))
         cursor.expect("SET")
         assignments = read_assignments(cursor, ("FROM", "WHERE", "RETURNING"))
-        plan = cls(Span(tokens[0].start, tokens[start - 1].stop) if start else None, target, assignments)
-        if cursor.accept("FROM"):
-            first = cursor.at
-            expression(cursor, ("WHERE", "RETURNING"))
-            plan.source = read_source(cursor, first, cursor.at)
-        if cursor.accept("WHERE"):
-            plan.condition = expression(cursor, ("RETURNING",))
-        plan.returning = read_returning(cursor)
-        return plan
+        return cls(clause, target, assignments, *read_rest(cursor, "FROM"))
 
 
 def execute(call: Call) -> Result:
