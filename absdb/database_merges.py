@@ -7,13 +7,16 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from absdb.catalog.database import DatabaseCatalog
 from absdb.database_tables import DatabaseTables
 from absdb.engine.frames import listing
+from absdb.engine.transaction import Transaction
 from absdb.errors import InvalidInputError
 from absdb.ids import Lsn
 from absdb.merge_result import MergeResult
 from absdb.progress import Progress
 from absdb.versioning import data_checks, merge, rebase, revert
+from absdb.versioning.as_of import Point
 from absdb.versioning.merge import Checks, Merged
 from absdb.versioning.merge_states import Rules
 from absdb.versioning.resolutions import Resolutions
@@ -23,7 +26,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from absdb.rehearsal_result import Rehearsal
-    from absdb.versioning.as_of import Point
 
 OnConflict = str | Mapping[str, str]
 
@@ -212,9 +214,20 @@ class DatabaseMerges(DatabaseTables):
         return pd.DataFrame(rows, columns=["name", "passed", "offending_rows", "error"])
 
     def _checks(self) -> Checks:
-        from absdb.sql.checks import checks_for
+        engine = self._scope.engine
 
-        return checks_for(self._scope.engine)
+        def run(result: Transaction | Point, before: DatabaseCatalog | None) -> None:
+            after = (
+                result.catalog
+                if isinstance(result, Transaction)
+                else engine.history.catalog_at(result.lineage)
+            )
+            if data_checks.are_any(after, before):
+                from absdb.sql.checks import checks_for
+
+                checks_for(engine)(result, before)
+
+        return run
 
     def _point_of(self, source: Any) -> Point:
         if not isinstance(source, DatabaseMerges) or source._scope.engine is not self._scope.engine:

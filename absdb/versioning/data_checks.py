@@ -25,6 +25,11 @@ def checks_of(catalog: DatabaseCatalog) -> dict[str, dict[str, Any]]:
     return {str(name): value for (kind, name), value in sorted(_entities(catalog).items())}
 
 
+def are_any(*catalogs: DatabaseCatalog | None) -> bool:
+    """Whether there is anything to run: DuckDB need not be loaded otherwise."""
+    return any(catalog is not None and _entities(catalog) for catalog in catalogs)
+
+
 def _entities(catalog: DatabaseCatalog) -> dict[EntityId, dict[str, Any]]:
     return {entity: value for entity, value in catalog.entities.items() if entity[0] == "check"}
 
