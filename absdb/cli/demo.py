@@ -1,6 +1,7 @@
 """`absdb demo`: the main job from beginning to end, on every flight that left New York City in 2013.
 
-    load five tables → snapshot → branch, change it, diff it → a mistake on main, wound back → close, reopen
+    load five tables → snapshot → branch, change it, diff it → a mistake on main, wound back
+    → a fix merged with what main changed in the same rows, and taken back → close, reopen
 
 Each step is one function that does its work in Python just as a notebook would, and says what came of it.
 """
@@ -93,7 +94,7 @@ def command(call: Call, keep: str | None, data: str | None) -> None:
     """Tell the whole story once, on every flight that left New York City in 2013.
 
     Loads five tables, makes a snapshot and a branch, changes many rows, shows the difference, winds a mistake
-    back, closes and reopens. Works in a temporary directory unless --keep says where.
+    back, merges a fix and takes it back, closes and reopens. Works in a temporary directory unless --keep says where.
     """
     source = Path(data) if data else DATA
     missing = [name for name in KEYS if not (source / f"{name}.parquet").is_file()]
@@ -135,6 +136,8 @@ def _tell(call: Call, data: Path) -> list[dict[str, Any]]:
             _untouched,
             _mistake,
             _restore,
+            _both,
+            _merge,
             _log,
         ):
             tell(story)
@@ -249,9 +252,40 @@ def _restore(story: Story) -> None:
         said["text"] = f"main is what it was at {story.before_mistake}: {rows:,} flights; no row was moved"
 
 
+def _both(story: Story) -> None:
+    """A branch and main change other columns of the same flights."""
+    main = story.session.database("main")
+    with story.step(f"A fix on a branch, while main changes the same flights of {CARRIER}") as said:
+        fix = main.branch("fix")
+        found = main["flights"].to_arrow([*KEY, "day", "month", "dep_delay", "air_time"])
+        first = pc.and_(pc.equal(found["month"], 1), pc.equal(found["day"], 1))
+        found = found.filter(pc.and_(first, pc.equal(found["carrier"], CARRIER))).drop_null()
+        for database, column in ((fix, "dep_delay"), (main, "air_time")):
+            less = pc.subtract(found[column], MINUTES)
+            rows = found.select(KEY).append_column(column, less)
+            database["flights"].update(rows, message=f"correct {column} of {CARRIER}")
+        said.update(rows=found.num_rows, text=f"{found.num_rows} flights: dep_delay on fix, air_time on main")
+
+
+def _merge(story: Story) -> None:
+    main = story.session.database("main")
+    with story.step("Merge fix into main: cell by cell, both changes stay; then take it back") as said:
+        before = main.lsn
+        merged = main.merge(story.session.database("fix"))
+        names = ("table_name", "operation", "row_count")
+        summary = [dict(zip(names, row, strict=True)) for row in merged.merged.summary]
+        undone = merged.undo()
+        if changes := story.summary("main", When(lsn=str(before))):
+            raise StateError(f"main is not what it was before the merge: {changes}")
+        said.update(summary=summary, lsn=merged.lsn, undone_lsn=undone.lsn, table=Listing(summary))
+        said["text"] = (
+            f"merged at {merged.lsn}; undone at {undone.lsn}, and what main had changed is still there"
+        )
+
+
 def _log(story: Story) -> None:
     with story.step("The log of main, newest first") as said:
-        entries = items(log(story.session.engine, story.session.point("main"), limit=4))
+        entries = items(log(story.session.engine, story.session.point("main"), limit=6))
         said.update(log=entries, table=Listing(entries, short=short_entry))
 
 
@@ -273,7 +307,7 @@ def _reopen(call: Call, story: Story, stack: ExitStack) -> None:
         said.update(close_ms=round(close_ms, 3), open_ms=round(open_ms, 3), rows=there, page_bytes=pages)
         said["text"] = (
             f"closed in {milliseconds(close_ms)}, opened in {milliseconds(open_ms)}: all {there:,} flights are "
-            f"there, two databases in {size(pages)}"
+            f"there, {counted(len(list(story.session.instance)), 'database')} in {size(pages)}"
         )
 
 
@@ -301,6 +335,7 @@ def _farewell(output: Output, keep: str | None, took: float) -> None:
     lines += [
         f"absdb -i {place} tables list",
         f"absdb -i {place} diff --stat main staging",
+        f"absdb -i {place} merge fix --dry-run",
         f"absdb -i {place} log -d staging",
         f"absdb -i {place} at --snapshot loaded flights --limit 5",
         "",

@@ -155,12 +155,14 @@ def test_the_demo_tells_its_story(process, tmp_path):
     assert (ran.returncode, ran.stderr) == (0, "")
     assert "57,782 rows changed" in ran.stdout
     assert "main is what it was" in ran.stdout
+    assert "what main had changed is still there" in ran.stdout
     assert max(len(line) for line in ran.stdout.splitlines()) <= 100 + len(str(tmp_path))
     assert "\x1b" not in ran.stdout
     with absdb.connect(tmp_path / "flights", read_only=True) as instance:
         assert sorted(instance["main"]) == sorted(KEYS)
         assert instance["main"]["flights"].count() == 336_776
         assert instance["staging"]["flights"].count() == 328_521
+        assert instance["main"].merge(instance["fix"], dry_run=True).clean
         assert instance.check().empty
     again = process("demo", "--keep", tmp_path / "flights")
     assert (again.returncode, "already" in again.stderr) == (1, True)
@@ -172,7 +174,7 @@ def test_the_demo_cleans_up_and_speaks_json(process, tmp_path, environment):
     ran = process("demo", "--json")
     assert ran.returncode == 0
     told = json.loads(ran.stdout)
-    assert [step["ms"] > 0 for step in told["steps"]] == [True] * 13
+    assert [step["ms"] > 0 for step in told["steps"]] == [True] * 15
     assert list(tmp_path.iterdir()) == []
 
 
