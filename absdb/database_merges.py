@@ -17,7 +17,7 @@ from absdb.merge_result import MergeResult
 from absdb.progress import Progress
 from absdb.versioning import data_checks, merge, rebase, revert
 from absdb.versioning.as_of import Point
-from absdb.versioning.merge import Checks, Merged
+from absdb.versioning.merge import Checks, Merged, Terms
 from absdb.versioning.merge_states import Rules
 from absdb.versioning.resolutions import Resolutions
 from absdb.versioning.scope import point_of
@@ -90,19 +90,8 @@ class DatabaseMerges(DatabaseTables):
         MergeConflictError if later commits changed the same cells. Reverting a merge also forgets it: merging
         again brings it back. NotFoundError if the state of now does not rest on that commit.
         """
-        rules = Rules(on_conflict, Resolutions(resolutions))
-        engine, info = self._scope.engine, self._scope.current()
-        at = Lsn.parse(lsn)
-        found = revert.revert(
-            engine,
-            info,
-            at,
-            rules=rules,
-            dry_run=dry_run,
-            message=message,
-            author=author,
-            checks=self._checks(),
-        )
+        terms = self._terms(on_conflict, resolutions, dry_run, message, author)
+        found = revert.revert(self._scope.engine, self._scope.current(), Lsn.parse(lsn), terms)
         return self._result(found, dry_run=dry_run)
 
     def cherry_pick(
@@ -120,18 +109,9 @@ class DatabaseMerges(DatabaseTables):
 
         NotFoundError if `source` does not rest on a commit of that LSN; conflicts as in merge().
         """
-        rules = Rules(on_conflict, Resolutions(resolutions))
-        found = revert.cherry_pick(
-            self._scope.engine,
-            self._scope.current(),
-            self._point_of(source),
-            Lsn.parse(lsn),
-            rules=rules,
-            dry_run=dry_run,
-            message=message,
-            author=author,
-            checks=self._checks(),
-        )
+        terms = self._terms(on_conflict, resolutions, dry_run, message, author)
+        point, engine = self._point_of(source), self._scope.engine
+        found = revert.cherry_pick(engine, self._scope.current(), point, Lsn.parse(lsn), terms)
         return self._result(found, dry_run=dry_run)
 
     def rebase(
@@ -228,6 +208,11 @@ class DatabaseMerges(DatabaseTables):
                 checks_for(engine)(result, before)
 
         return run
+
+    def _terms(
+        self, on_conflict: OnConflict, resolutions: Any, dry_run: bool, message: str, author: str | None
+    ) -> Terms:
+        return Terms(Rules(on_conflict, Resolutions(resolutions)), dry_run, message, author, self._checks())
 
     def _point_of(self, source: Any) -> Point:
         if not isinstance(source, DatabaseMerges) or source._scope.engine is not self._scope.engine:

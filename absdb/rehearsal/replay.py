@@ -17,8 +17,7 @@ from absdb.errors import ConstraintError, MergeConflictError, MergeConstraintErr
 from absdb.ids import Lsn
 from absdb.rehearsal.report import Replayed, Report
 from absdb.versioning.as_of import Point
-from absdb.versioning.merge import Checks
-from absdb.versioning.merge_states import Rules
+from absdb.versioning.merge import Checks, Terms
 from absdb.versioning.revert import cherry_pick
 
 SHOWN = 3
@@ -38,7 +37,7 @@ def replay(
     for at, entry in enumerate(commits):
         reason = ""
         try:
-            cherry_pick(engine, branch, parent, entry.lsn, rules=Rules(), checks=checks)
+            cherry_pick(engine, branch, parent, entry.lsn, Terms(checks=checks))
         except MergeConflictError as error:
             reason = _told(error)
         except MergeConstraintError as error:

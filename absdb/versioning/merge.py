@@ -51,6 +51,21 @@ def no_checks(result: Transaction | Point, before: DatabaseCatalog | None) -> No
     """For databases without data checks."""
 
 
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """How a commit is taken back or over: how conflicts are met, whether it is only tried, and what the commit says."""
+
+    rules: Rules = field(default_factory=Rules)
+    dry_run: bool = False
+    message: str = ""
+    author: str | None = None
+    checks: Checks = no_checks
+
+    def message_or(self, default: str) -> str:
+        """The message that was given, else another one."""
+        return check_text("message", self.message) or default
+
+
 @dataclass(slots=True)
 class Merged:
     """What a merge did, or would do."""

@@ -20,7 +20,7 @@ from absdb.errors import InvalidInputError, MergeConflictError, StateError
 from absdb.ids import Lsn
 from absdb.versioning.as_of import Point
 from absdb.versioning.branch import create_branch, drop_database
-from absdb.versioning.merge import conflict_error
+from absdb.versioning.merge import Terms, conflict_error
 from absdb.versioning.merge_states import Rules
 from absdb.versioning.reset import reset_database
 from absdb.versioning.revert import SCRATCH_RETAIN, cherry_pick
@@ -66,7 +66,7 @@ def rebase(
     try:
         for entry in commits:
             try:
-                done = cherry_pick(engine, scratch, own, entry.lsn, rules=rules)
+                done = cherry_pick(engine, scratch, own, entry.lsn, Terms(rules))
             except MergeConflictError as error:
                 where = f"rebase of {branch.name}: the commit at {Lsn(entry.lsn)} does not fit"
                 told = conflict_error(error.facts["conflict_data"], where)

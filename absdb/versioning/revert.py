@@ -20,28 +20,17 @@ from absdb.engine.engine import Engine
 from absdb.engine.transaction import Head, Transaction
 from absdb.errors import InvalidInputError, NotFoundError, StateError
 from absdb.ids import EraId, Lsn
-from absdb.paths import check_text
 from absdb.versioning.as_of import Point
 from absdb.versioning.branch import create_branch, drop_database
-from absdb.versioning.merge import Checks, Merged, commit_brought, no_checks
-from absdb.versioning.merge_states import Rules, bring
+from absdb.versioning.merge import Merged, Terms, commit_brought
+from absdb.versioning.merge_states import bring
 from absdb.versioning.reset import reset_database
 
 SCRATCH_RETAIN = dt.timedelta(hours=1)
 """How long a branch that is only a step on the way may outlive a crash."""
 
 
-def revert(
-    engine: Engine,
-    target: DatabaseInfo,
-    lsn: int,
-    *,
-    rules: Rules,
-    dry_run: bool = False,
-    message: str = "",
-    author: str | None = None,
-    checks: Checks = no_checks,
-) -> Merged:
+def revert(engine: Engine, target: DatabaseInfo, lsn: int, terms: Terms) -> Merged:
     """Take back what one commit of the database's history changed, and keep what came later, as a new commit.
 
     NotFoundError if the state of now does not rest on a commit of that LSN.
@@ -49,66 +38,35 @@ def revert(
     head = engine.head(target.id)[1]
     moved = _fast_forward_at(engine, target, lsn)
     if moved is not None:
-        return undo_fast_forward(
-            engine,
-            target,
-            moved,
-            rules=rules,
-            dry_run=dry_run,
-            message=message,
-            author=author,
-            checks=checks,
-        )
+        return undo_fast_forward(engine, target, moved, terms)
     before, after, entry = around(engine, head, lsn)
     kind = "undo" if entry.kind == "merge" else "revert"
-    message = check_text("message", message) or _said("revert", entry)
-    tx = engine.begin(target.id, author=author, message=message, kind=kind, scratch=dry_run)
-    try:
-        return _commit(tx, before, after, rules, checks, message, dry_run=dry_run, kind=kind)
-    finally:
-        tx.rollback()
+    message = terms.message_or(_said("revert", entry))
+    tx = engine.begin(target.id, author=terms.author, message=message, kind=kind, scratch=terms.dry_run)
+    return _commit(tx, before, after, terms, kind)
 
 
-def cherry_pick(
-    engine: Engine,
-    target: DatabaseInfo,
-    source: Point,
-    lsn: int,
-    *,
-    rules: Rules,
-    dry_run: bool = False,
-    message: str = "",
-    author: str | None = None,
-    checks: Checks = no_checks,
-) -> Merged:
+def cherry_pick(engine: Engine, target: DatabaseInfo, source: Point, lsn: int, terms: Terms) -> Merged:
     """Take over what one commit of another database's history changed, as a commit of this one."""
     before, after, entry = around(engine, source.lineage, lsn)
-    message = check_text("message", message) or entry.message or _said("cherry-pick", entry)
-    author = entry.author if author is None and entry.author else author
-    tx = engine.begin(target.id, author=author, message=message, scratch=dry_run)
+    message = terms.message_or(entry.message or _said("cherry-pick", entry))
+    author = entry.author if terms.author is None and entry.author else terms.author
+    tx = engine.begin(target.id, author=author, message=message, scratch=terms.dry_run)
+    return _commit(tx, after, before, terms, "cherry-pick")
+
+
+def _commit(tx: Transaction, theirs: Lineage, base: Lineage, terms: Terms, kind: str) -> Merged:
+    """Bring what leads from `base` to `theirs`, and say so; "nothing" where all of it is there already."""
+    before = tx.base_catalog if kind == "cherry-pick" else None
     try:
-        return _commit(tx, after, before, rules, checks, message, dry_run=dry_run, kind="cherry-pick")
+        brought = bring(tx, theirs, lambda _: (base,), terms.rules, contains=False)
+        anything = bool(brought.changes or brought.conflicts or brought.violations or tx.schema_changes)
+        found = commit_brought(
+            tx, brought, terms.checks, dry_run=terms.dry_run, what=tx.message, before=before
+        )
     finally:
         tx.rollback()
-
-
-def _commit(
-    tx: Transaction,
-    theirs: Lineage,
-    base: Lineage,
-    rules: Rules,
-    checks: Checks,
-    message: str,
-    *,
-    dry_run: bool,
-    kind: str,
-) -> Merged:
-    """Bring what leads from `base` to `theirs`, and say so; "nothing" where all of it is there already."""
-    brought = bring(tx, theirs, lambda _: (base,), rules, contains=False)
-    anything = bool(brought.changes or brought.conflicts or brought.violations or tx.schema_changes)
-    before = tx.base_catalog if kind == "cherry-pick" else None
-    found = commit_brought(tx, brought, checks, dry_run=dry_run, what=message, before=before)
-    found.kind = kind if found.lsn is not None or (dry_run and anything) else "nothing"
+    found.kind = kind if found.lsn is not None or (terms.dry_run and anything) else "nothing"
     return found
 
 
@@ -142,17 +100,7 @@ def _fast_forward_at(engine: Engine, target: DatabaseInfo, lsn: int) -> EraId | 
     return None
 
 
-def undo_fast_forward(
-    engine: Engine,
-    target: DatabaseInfo,
-    era: EraId,
-    *,
-    rules: Rules,
-    dry_run: bool = False,
-    message: str = "",
-    author: str | None = None,
-    checks: Checks = no_checks,
-) -> Merged:
+def undo_fast_forward(engine: Engine, target: DatabaseInfo, era: EraId, terms: Terms) -> Merged:
     """Go on from the state before a fast-forward, with what was committed since on top of it.
 
     StateError if the database does not go on from that fast-forward any more.
@@ -173,14 +121,11 @@ def undo_fast_forward(
         history.eras[era].start_lsn - 1,
         engine.log.last_at_or_below,
     )
-    message = check_text("message", message) or "undo a fast-forward"
-    if dry_run:
+    message = terms.message_or("undo a fast-forward")
+    if terms.dry_run:
         state = Head(engine.published, before, before[-1][0], history.catalog_at(before))
-        tx = engine.begin(target.id, author=author, message=message, kind="undo", scratch=state)
-        try:
-            return _on_top(tx, head, base, rules, message, checks, dry_run=True)
-        finally:
-            tx.rollback()
+        tx = engine.begin(target.id, author=terms.author, message=message, kind="undo", scratch=state)
+        return _on_top(tx, head, base, terms)
     scratch = create_branch(
         engine,
         f"undo-{engine.allocator.new_id()}",
@@ -189,11 +134,8 @@ def undo_fast_forward(
         comment=message,
     )
     try:
-        tx = engine.begin(scratch.id, author=author, message=message, kind="undo")
-        try:
-            found = _on_top(tx, head, base, rules, message, checks, dry_run=False)
-        finally:
-            tx.rollback()
+        tx = engine.begin(scratch.id, author=terms.author, message=message, kind="undo")
+        found = _on_top(tx, head, base, terms)
         found.lsn = reset_database(
             engine,
             target,
@@ -209,19 +151,13 @@ def undo_fast_forward(
         drop_database(engine, scratch)
 
 
-def _on_top(
-    tx: Transaction,
-    head: Lineage,
-    base: Lineage,
-    rules: Rules,
-    message: str,
-    checks: Checks,
-    *,
-    dry_run: bool,
-) -> Merged:
-    if head == base:
-        return Merged("undo", head, tx.lineage)
-    brought = bring(tx, head, lambda _: (base,), rules, contains=False)
-    found = commit_brought(tx, brought, checks, dry_run=dry_run, what=message)
+def _on_top(tx: Transaction, head: Lineage, base: Lineage, terms: Terms) -> Merged:
+    try:
+        if head == base:
+            return Merged("undo", head, tx.lineage)
+        brought = bring(tx, head, lambda _: (base,), terms.rules, contains=False)
+        found = commit_brought(tx, brought, terms.checks, dry_run=terms.dry_run, what=tx.message)
+    finally:
+        tx.rollback()
     found.kind = "undo"
     return found

@@ -39,7 +39,7 @@ from absdb.testing.crash_states import CrashState
 from absdb.testing.recording import OperationLog, RecordingFileSystem
 from absdb.versioning.as_of import Point, resolve
 from absdb.versioning.branch import create_branch, drop_database
-from absdb.versioning.merge import merge
+from absdb.versioning.merge import Terms, merge
 from absdb.versioning.merge_states import Rules
 from absdb.versioning.restore import restore
 from absdb.versioning.revert import revert
@@ -200,7 +200,7 @@ class Stage:
     def undo_merge(self) -> None:
         """Take back the last merge, right after it was made."""
         lsn, before = self.merged
-        revert(self.engine, self.engine.history.database("main"), lsn, rules=Rules())
+        revert(self.engine, self.engine.history.database("main"), lsn, Terms())
         self.model["main"] = before
 
     # upkeep
