@@ -32,7 +32,9 @@ class QueryPage(Page):
         self.answer: Answer | None = None
         self.database = choice("Database", [])
         self.point = text_field("as of", placeholder="now; or LSN, time, snapshot", width="280px")
-        self.editor = SqlEditor(self.ask, label="SQL", placeholder="SELECT … ; Ctrl+Enter runs it")
+        self.editor = SqlEditor(
+            self.ask, self._complete, label="SQL", placeholder="SELECT … ; Ctrl+Enter runs it"
+        )
         self.run_button = button("Run", self.ask, tooltip="Run the text (Ctrl+Enter)", style="primary")
         self.before = choice("Before", [], width="420px")
         self.before.observe(self._again, names="value")
@@ -143,6 +145,10 @@ class QueryPage(Page):
         set_options(self.over, over)
         self.axes.layout.display = "" if heights else "none"
         self.draw()
+
+    def _complete(self, text: str, cursor: int) -> tuple[int, Sequence[str]]:
+        database = self.database.value
+        return (cursor, []) if database is None else self.queries.completions(database, text, cursor)
 
     def _again(self, change: dict[str, object]) -> None:
         asked = change["new"]

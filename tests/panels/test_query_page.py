@@ -159,3 +159,18 @@ def test_a_database_that_is_dropped_leaves_the_list(page, shop):
     assert page.hub.work.wait(5)
     assert page.database.options == ("main",)
     assert page.database.value == "main"
+
+
+def test_names_are_completed(page):
+    for text, start, names in [
+        ("SELECT sta", 7, ["status"]),
+        ("FROM ord", 5, ["orders"]),
+        ("FROM staging.", 13, ["main", "orders"]),
+    ]:
+        before = f"{text}" if text.startswith("FROM") else f"{text} FROM orders"
+        page.editor._handle_custom_msg({"type": "complete", "text": before, "cursor": len(text)}, [])
+        found = page.editor.completing
+        assert (found["start"], found["end"]) == (start, len(text))
+        assert set(names) & set(found["names"]), found["names"]
+    page.editor._handle_custom_msg({"type": "complete", "text": "x", "cursor": 7}, [])
+    assert page.editor.completing["text"] != "x", "a cursor outside of the text is not heeded"

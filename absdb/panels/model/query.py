@@ -22,6 +22,8 @@ from absdb.instance import Instance
 from absdb.panels.model.rows import ArrowRows, RowSource, StreamRows
 from absdb.panels.model.work import Job
 from absdb.reprs import counted
+from absdb.sql.completion.names import Names
+from absdb.sql.completion.offers import offers
 
 if TYPE_CHECKING:
     from absdb.sql.query.result import Result
@@ -95,6 +97,12 @@ class Queries:
         seconds = time.perf_counter() - begin
         said = counted(table.num_rows, "row") if table is not None else "more rows than are read at once"
         return Answer(asked, said, seconds, rows, table, self._instance.lsn != lsn)
+
+    def completions(self, database: str, text: str, cursor: int) -> tuple[int, list[str]]:
+        """Where the name at the cursor begins, and what it may become, best first."""
+        with self._instance[database].session() as session:
+            found = offers(text[:cursor], text[cursor:], Names(session))
+        return cursor - (found[0].replaces if found else 0), [offer.text for offer in found]
 
     def close(self) -> None:
         """End the session; an open transaction is rolled back."""
