@@ -26,7 +26,7 @@ from absdb.versioning.divergence import diverged_pages
 from absdb.versioning.listing import snapshots
 from absdb.versioning.log import log
 from absdb.versioning.point_named import PointName, point_named
-from absdb.versioning.retention import retention_of
+from absdb.versioning.retention import retain, retention_of
 from absdb.versioning.scope import HeadScope, PastScope, Scope, point_of, point_to_restore
 
 if TYPE_CHECKING:
@@ -244,15 +244,19 @@ class Database(DatabaseCommits, DatabaseMerges):
 
     # -- what happened
 
-    def log(self, *, limit: int | None = None) -> pd.DataFrame:
+    def log(self, *, limit: int | None = None, only_here: bool = False) -> pd.DataFrame:
         """What was committed, newest first, and what happened to the database as a whole.
 
         Columns: lsn (text), time, author, message, kind, tables (names of those whose rows or definition
-        changed), rows_inserted, rows_updated, rows_deleted, undone. Commits that a restore has undone are True
-        there: `restore(lsn=…)` with the LSN of one goes back to it. A branch's log goes on into that of what it
-        was made from.
+        changed), rows_inserted, rows_updated, rows_deleted, undone, database (the one that committed it; None if
+        it was dropped since), from_database and from_lsn (of a merge, the newest commit that it brought in; of a
+        branch, a restore and the like, the commit that it starts or goes on from). Commits that a restore has
+        undone are True there: `restore(lsn=…)` with the LSN of one goes back to it. A branch's log goes on into
+        that of what it was made from.
+
+        `only_here` leaves the commits that no other database holds: what would be lost with this one.
         """
-        return listing(log(self._engine, self._scope.point(), limit=limit))
+        return listing(log(self._engine, self._scope.point(), limit=limit, only_here=only_here))
 
     def diff(self, other: Database) -> Diff:
         """What this database has that `other` has not. The cost follows the change, not the size.
@@ -309,6 +313,13 @@ class Database(DatabaseCommits, DatabaseMerges):
     def unprotect(self) -> None:
         """Accept direct commits again."""
         branch.alter_database(self._engine, self._scope.current(), protected=False)
+
+    def retain(self, span: str | dt.timedelta | None) -> None:
+        """Let the database live for so long after it was made ("7 days", a timedelta), or for good (None).
+
+        The first upkeep after that drops it, unless it is protected.
+        """
+        retain(self._engine, self._scope.current(), retention_of(span))
 
     def rename(self, name: str) -> None:
         """Give the database another name; objects that stand for it follow."""

@@ -30,6 +30,7 @@ from absdb.reprs import counted, grid, page
 from absdb.sql.duck.expressions import SqlEvaluator
 from absdb.versioning import branch
 from absdb.versioning.listing import branches, databases, pins, snapshots
+from absdb.versioning.log import instance_log
 from absdb.versioning.retention import drop_outlived
 from absdb.versioning.scope import HeadScope
 
@@ -149,6 +150,15 @@ class Instance:
     def snapshots(self) -> pd.DataFrame:
         """One row a snapshot of any database, oldest first: name, database, lsn, created_at, comment."""
         return listing(snapshots(self._open()))
+
+    def log(self, *, limit: int | None = None) -> pd.DataFrame:
+        """What was committed in any database, each commit once, newest first: the columns of `Database.log`.
+
+        `undone` are commits that the newest state of their database does not hold. Of a database that was dropped
+        those are listed that another one went on from, as that one's. Costs what is asked for with `limit`, and a
+        look at each database.
+        """
+        return listing(instance_log(self._open(), limit=limit))
 
     def create_database(self, name: str) -> Database:
         """Make an empty database. AlreadyExistsError if the name is taken."""

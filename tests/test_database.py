@@ -511,7 +511,7 @@ def test_the_log_tells_what_happened(main):
     log = main.log()
     assert list(log.columns) == [
         "lsn", "time", "author", "message", "kind", "tables", "rows_inserted", "rows_updated", "rows_deleted",
-        "undone",
+        "undone", "database", "from_database", "from_lsn",
     ]  # fmt: skip
     assert list(log["kind"]) == ["schema", "commit", "commit", "commit"]
     assert list(log["author"]) == ["ann", "bob", "ann", "ann"]

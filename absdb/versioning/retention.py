@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import datetime as dt
 
+from absdb.catalog.history import DatabaseInfo
+from absdb.clock import MICROSECOND
 from absdb.engine.engine import Engine
 from absdb.errors import InvalidInputError
 from absdb.setting_kinds import Kind, Setting
-from absdb.versioning.branch import drop_database
+from absdb.versioning.branch import alter_database, drop_database
 
 _RETAIN = Setting("retain", Kind.DURATION, 7.0 * 24 * 3600, "how long a branch should live")
 
@@ -24,6 +26,13 @@ def retention_of(retain: str | dt.timedelta | None) -> dt.timedelta | None:
         raise InvalidInputError(
             f"retain = {retain!r}: {error}", hint='write it as "7 days" or "12 h", or pass a timedelta'
         ) from error
+
+
+def retain(engine: Engine, info: DatabaseInfo, span: dt.timedelta | None) -> None:
+    """Say how long after it was made a database should live; None for good."""
+    if span is not None and span <= dt.timedelta(0):
+        raise InvalidInputError(f"database {info.name!r} cannot be retained for {span}")
+    alter_database(engine, info, retain_us=None if span is None else span // MICROSECOND)
 
 
 def drop_outlived(engine: Engine) -> int:
