@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from absdb.instance import Instance
+from absdb.panels.branches_page import BranchesPage
 from absdb.panels.diff_page import DiffPage
 from absdb.panels.hub import Hub
 from absdb.panels.instance_page import InstancePage
@@ -13,6 +14,11 @@ from absdb.panels.query_page import QueryPage
 from absdb.panels.time_travel_page import TimeTravelPage
 
 Source = Instance | str | os.PathLike[str]
+
+
+def branches(instance_or_path: Source) -> BranchesPage:
+    """The drawn history, the list of branches, and what is done to them."""
+    return BranchesPage(Hub(instance_or_path))
 
 
 def instance(instance_or_path: Source) -> InstancePage:

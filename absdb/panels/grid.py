@@ -66,13 +66,27 @@ class Grid(anywidget.AnyWidget):
         """What is shown, in its own order."""
         return self._source
 
+    @property
+    def shown(self) -> RowSource | None:
+        """What is shown, in the order it is shown in."""
+        return self._shown
+
     def show(self, source: RowSource | None, *, note: str = "", keep: bool = False) -> None:
-        """Show other rows, from the first on; with `keep` from the same row on, if there are as many."""
+        """Show other rows, from the first on; with `keep` in the same order, from the same row on if there is one."""
         self._source = self._shown = source
         offset = self.offset if keep and source is not None and self.offset < (source.count or 0) else 0
+        names = [] if source is None else [column.name for column in source.columns]
         with self.hold_sync():
             self.sortable = hasattr(source, "sorted_by")
-            self.sort = {}
+            if (
+                keep
+                and source is not None
+                and hasattr(source, "sorted_by")
+                and self.sort.get("column") in names
+            ):
+                self._shown = source.sorted_by(self.sort["column"], descending=self.sort["descending"])
+            else:
+                self.sort = {}
             self.note = note
             if not keep:
                 self.selected = -1

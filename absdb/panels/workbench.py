@@ -8,6 +8,7 @@ from typing import Any
 import ipywidgets
 
 from absdb.instance import Instance
+from absdb.panels.branches_page import BranchesPage
 from absdb.panels.diff_page import DiffPage
 from absdb.panels.hub import Hub
 from absdb.panels.instance_page import InstancePage
@@ -17,7 +18,7 @@ from absdb.panels.query_page import QueryPage
 from absdb.panels.theme import Theme
 from absdb.panels.time_travel_page import TimeTravelPage
 
-PAGES: tuple[type[Page], ...] = (TimeTravelPage, DiffPage, MergePage, QueryPage, InstancePage)
+PAGES: tuple[type[Page], ...] = (BranchesPage, TimeTravelPage, DiffPage, MergePage, QueryPage, InstancePage)
 
 
 class Workbench(ipywidgets.VBox):

@@ -86,6 +86,6 @@ def test_a_notebook_without_a_kernel_shows_a_summary(shop):
     bench = workbench(shop)
     data = bench._repr_mimebundle_()
     assert "application/vnd.jupyter.widget-view+json" in data
-    assert "Time travel" in data["text/html"]
+    assert "Branches" in data["text/html"]
     assert data["text/plain"] == "<Workbench of :memory:>"
     bench.close()

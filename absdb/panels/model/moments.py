@@ -38,9 +38,18 @@ def commits_of(database: Database, *, limit: int = COMMITS_MAX) -> list[CommitPo
     return [_point(row) for row in reversed(rows)]
 
 
+def relative(moment: dt.datetime, now: dt.datetime) -> str:
+    """`3 minutes ago`, `just now`, `in 7 days`."""
+    then, present = ((each - _EPOCH) // MICROSECOND for each in (moment, now))
+    if then <= present:
+        return ago(then, present)
+    to_come = ago(present, then)
+    return f"in {to_come.removesuffix(' ago')}" if to_come.endswith(" ago") else to_come
+
+
 def time_ago(instance: Instance, moment: dt.datetime) -> str:
     """How long ago a moment was, by the clock of the instance."""
-    return ago((moment - _EPOCH) // MICROSECOND, (instance.now - _EPOCH) // MICROSECOND)
+    return relative(moment, instance.now)
 
 
 def dated(instance: Instance, lsn: Any, moment: dt.datetime) -> str:
