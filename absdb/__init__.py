@@ -50,7 +50,9 @@ if TYPE_CHECKING:
     from absdb.diff import Diff, TableDiff
     from absdb.engine.constraint_definition import Check, ForeignKey, Unique
     from absdb.engine.definition import ColumnDefinition as Column
-    from absdb.instance import Instance, connect
+    from absdb.frame_origin import Provenance, provenance
+    from absdb.frame_refresh import refresh
+    from absdb.instance import Instance, connect, open_instances
     from absdb.merge_result import MergeResult
     from absdb.panels import workbench
     from absdb.table import Table
@@ -67,12 +69,16 @@ _LAZY: dict[str, tuple[str, str]] = {
     "Diff": ("absdb.diff", "Diff"),
     "ForeignKey": ("absdb.engine.constraint_definition", "ForeignKey"),
     "Instance": ("absdb.instance", "Instance"),
+    "Provenance": ("absdb.frame_origin", "Provenance"),
     "Table": ("absdb.table", "Table"),
     "TableDiff": ("absdb.diff", "TableDiff"),
     "TransactionHandle": ("absdb.transaction", "TransactionHandle"),
     "Unique": ("absdb.engine.constraint_definition", "Unique"),
     "MergeResult": ("absdb.merge_result", "MergeResult"),
     "connect": ("absdb.instance", "connect"),
+    "open_instances": ("absdb.instance", "open_instances"),
+    "provenance": ("absdb.frame_origin", "provenance"),
+    "refresh": ("absdb.frame_refresh", "refresh"),
     "panels": ("absdb.panels", ""),
     "workbench": ("absdb.panels", "workbench"),
     "register_merge_policy": ("absdb.versioning.policies", "register"),
@@ -104,6 +110,7 @@ __all__ = [
     "MergeConstraintError",
     "MergeResult",
     "NotFoundError",
+    "Provenance",
     "QueryError",
     "ReadConflictError",
     "SchemaMismatchError",
@@ -118,6 +125,9 @@ __all__ = [
     "WriteConflictError",
     "__version__",
     "connect",
+    "open_instances",
+    "provenance",
+    "refresh",
     "panels",
     "register_merge_policy",
     "workbench",

@@ -15,7 +15,9 @@ from absdb.database_merges import DatabaseMerges
 from absdb.diff import Diff
 from absdb.engine.engine import Engine
 from absdb.engine.frames import listing
+from absdb.engine.origin import options, origin, query_facts
 from absdb.errors import InvalidInputError
+from absdb.frame_origin import Provenance
 from absdb.ids import Lsn
 from absdb.reprs import counted, grid, html, page, plain
 from absdb.row_diff import ContentDiff, RowDiff
@@ -32,6 +34,7 @@ from absdb.versioning.scope import HeadScope, PastScope, Scope, point_of, point_
 if TYPE_CHECKING:
     import pandas as pd
 
+    from absdb.sql.compare.query_diff import QuerySource
     from absdb.sql.query.result import Result
     from absdb.sql.session import Session
 
@@ -265,7 +268,12 @@ class Database(DatabaseCommits, DatabaseMerges):
         main.diff(main.at(snapshot="before"))["orders"].to_pandas()
         """
         source, target = self._same_instance(other)._scope.point(), self._scope.point()
-        return Diff(states.Diff(self._engine, source=source, target=target))
+        return Diff(states.Diff(self._engine, source=source, target=target), fixed=self._fixed_sides(other))
+
+    def _fixed_sides(self, other: Database) -> list[str]:
+        """The sides of a diff that are points and not the heads of their databases."""
+        sides = {"from": other, "to": self}
+        return [name for name, side in sides.items() if isinstance(side._scope, PastScope)]
 
     def query_diff(
         self,
@@ -292,9 +300,26 @@ class Database(DatabaseCommits, DatabaseMerges):
         scopes = [PastScope(self._engine, side._scope.point()) for side in (self, there)]
         names = [key] if isinstance(key, str) else key or []
         source = QuerySource(scopes[0], scopes[1], texts, names, parameters)
+        made = self._origin_of(source, query, other if isinstance(other, str) else None, there)
         if not names:
-            return ContentDiff(source.name, source.rows, self._engine.evaluator)
-        return RowDiff(source, self._engine.evaluator)
+            return ContentDiff(source.name, source.rows, self._engine.evaluator, made)
+        return RowDiff(source, self._engine.evaluator, made)
+
+    def _origin_of(self, source: QuerySource, query: str, other: str | None, there: Database) -> Provenance:
+        """What frames of the rows in which two queries differ remember."""
+        facts = query_facts(query, source.values)
+        asked = options({"other": other, "key": list(source.shape.key), "fixed": self._fixed_sides(there)})
+        facts |= {"options": asked["options"], "lost": (*facts["lost"], *asked["lost"])}
+        here, base = source.points
+        return origin(
+            self._engine,
+            here.database.name,
+            here.lsn,
+            "query diff",
+            against=base.database.name,
+            against_lsn=base.lsn,
+            **facts,
+        )
 
     def _same_instance(self, other: Database) -> Database:
         """The other database, which must be of this instance."""

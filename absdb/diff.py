@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
 import pyarrow as pa
 
 from absdb.engine.expressions import Evaluator
 from absdb.engine.frames import listing, to_pandas
+from absdb.engine.origin import options, origin
+from absdb.frame_origin import Provenance
 from absdb.reprs import counted, grid, html, page, rows_of
 from absdb.row_diff import ContentDiff, RowDiff
 from absdb.versioning import diff as states
@@ -39,13 +42,19 @@ class TableDiff(RowDiff):
     __slots__ = ("_whole",)
 
     def __init__(
-        self, source: DiffSource, evaluator: Evaluator, wanted: Choice | None = None, *, whole: states.Diff
+        self,
+        source: DiffSource,
+        evaluator: Evaluator,
+        origin: Provenance,
+        wanted: Choice | None = None,
+        *,
+        whole: states.Diff,
     ) -> None:
-        super().__init__(source, evaluator, wanted)
+        super().__init__(source, evaluator, origin, wanted)
         self._whole = whole
 
     def _with(self, wanted: Choice) -> Self:
-        return type(self)(self._source, self._evaluator, wanted, whole=self._whole)
+        return type(self)(self._source, self._evaluator, self._origin, wanted, whole=self._whole)
 
     def profile(self, quantiles: Sequence[float] = (0.25, 0.5, 0.75)) -> pd.DataFrame:
         """One row a column of both sides whole, whatever `where` leaves: how it is filled and what it ranges over.
@@ -86,10 +95,12 @@ class Diff:
     Both states stay readable for as long as this lives; each question is answered when it is asked.
     """
 
-    __slots__ = ("_diff",)
+    __slots__ = ("_diff", "_fixed")
 
-    def __init__(self, diff: states.Diff) -> None:
+    def __init__(self, diff: states.Diff, *, fixed: Sequence[str] = ("from", "to")) -> None:
+        """`fixed` names the sides, from and to, that were named by a point and not as the head of their database."""
         self._diff = diff
+        self._fixed = list(fixed)
 
     def summary(self, *, cells: bool = True) -> pd.DataFrame:
         """One row for each operation that occurred: table_name, operation, row_count, cell_count.
@@ -105,7 +116,24 @@ class Diff:
         return self._of(self._diff.table(name))
 
     def _of(self, diff: table_diff.TableDiff) -> TableDiff:
-        return TableDiff(TableSource(diff), self._diff.engine.evaluator, whole=self._diff)
+        source = TableSource(diff)
+        return TableDiff(
+            source, self._diff.engine.evaluator, self._origin("diff", source.name), whole=self._diff
+        )
+
+    def _origin(self, kind: str, table: str) -> Provenance:
+        """What frames of the rows of a table remember."""
+        target, source = self._diff.target, self._diff.source
+        return origin(
+            self._diff.engine,
+            target.database.name,
+            int(target.lsn),
+            kind,
+            table=table,
+            against=source.database.name,
+            against_lsn=source.lsn,
+            **options({"fixed": self._fixed}),
+        )
 
     def by_content(self, name: str, *, ignore: str | Sequence[str] = ()) -> ContentDiff:
         """The distinct rows of a table that one side has more often than the other, with both counts.
@@ -116,8 +144,13 @@ class Diff:
         """
         from absdb.sql.compare.content import content_of
 
-        found = content_of(self._diff, name, choice(ignore=ignore).ignore)
-        return ContentDiff(found.name, found.rows, self._diff.engine.evaluator)
+        ignored = choice(ignore=ignore).ignore
+        found = content_of(self._diff, name, ignored)
+        made = self._origin("content diff", found.name)
+        asked = options({**(made.options or {}), "ignore": list(ignored)})
+        return ContentDiff(
+            found.name, found.rows, self._diff.engine.evaluator, replace(made, options=asked["options"])
+        )
 
     def patch(self, *, transaction: bool = True) -> Iterator[str]:
         """SQL statements that, run where the source is, make what the target is; one text a statement.

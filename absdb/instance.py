@@ -100,6 +100,11 @@ class Instance:
         return self._engine.fs.root
 
     @property
+    def id(self) -> str:
+        """What tells it from all other instances, wherever it lies: 32 hex digits, made once."""
+        return self._engine.control.instance_id.hex()
+
+    @property
     def read_only(self) -> bool:
         """Whether it was opened for reading only."""
         return self._engine.read_only

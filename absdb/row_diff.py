@@ -8,13 +8,16 @@ ContentDiff      distinct rows with how often each side has them
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Self
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any, Self
 
 import pyarrow as pa
 
 from absdb.diff_reprs import diff_grid, marked_counts, marked_rows
 from absdb.engine.expressions import Evaluator
 from absdb.engine.frames import to_pandas
+from absdb.engine.origin import options
+from absdb.frame_origin import Provenance, remembered, remembered_stream
 from absdb.reprs import ROWS_SHOWN, html, page, plain
 from absdb.versioning.diff_choice import Choice, check_columns, choice, chosen
 from absdb.versioning.diff_counts import DiffCounts, count_content
@@ -28,18 +31,24 @@ if TYPE_CHECKING:
 class DiffRows:
     """Rows that differ, computed when they are asked for."""
 
-    __slots__ = ("_name",)
+    __slots__ = ("_choice", "_name", "_origin")
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, wanted: Choice | None, origin: Provenance) -> None:
         self._name = name
+        self._choice = wanted or Choice()
+        self._origin = origin
 
     def counts(self) -> DiffCounts:
         """How many rows were added, modified and removed."""
         raise NotImplementedError
 
+    def _rows_wanted(self) -> pa.RecordBatchReader:
+        """The rows, made anew."""
+        raise NotImplementedError
+
     def to_batches(self) -> pa.RecordBatchReader:
         """The rows as a stream of record batches, with bounded memory."""
-        raise NotImplementedError
+        return remembered_stream(self._rows_wanted(), self._provenance())
 
     def to_arrow(self) -> pa.Table:
         """The rows as an Arrow table."""
@@ -51,7 +60,15 @@ class DiffRows:
 
     def head(self, n: int = 5) -> pd.DataFrame:
         """The first `n` rows as a DataFrame."""
-        return to_pandas(first_of(self.to_batches(), n))
+        made = self._provenance(n=n)
+        return to_pandas(remembered(first_of(self._rows_wanted(), n), made))
+
+    def _provenance(self, **asked: Any) -> Provenance:
+        chosen = {
+            name: value for name, value in asdict(self._choice).items() if value != getattr(Choice(), name)
+        }
+        found = options({**(self._origin.options or {}), **chosen, **asked})
+        return replace(self._origin, options=found["options"], lost=(*self._origin.lost, *found["lost"]))
 
     def __len__(self) -> int:
         return sum(self.counts())
@@ -86,13 +103,14 @@ class RowDiff(DiffRows):
     column, NULL on the side where the row is not, and `changed`, the names of the columns that differ.
     """
 
-    __slots__ = ("_choice", "_evaluator", "_source")
+    __slots__ = ("_evaluator", "_source")
 
-    def __init__(self, source: DiffSource, evaluator: Evaluator, wanted: Choice | None = None) -> None:
-        super().__init__(source.name)
+    def __init__(
+        self, source: DiffSource, evaluator: Evaluator, origin: Provenance, wanted: Choice | None = None
+    ) -> None:
+        super().__init__(source.name, wanted, origin)
         self._source = source
         self._evaluator = evaluator
-        self._choice = wanted or Choice()
 
     def where(
         self,
@@ -131,7 +149,7 @@ class RowDiff(DiffRows):
         return self._with(wanted)
 
     def _with(self, wanted: Choice) -> Self:
-        return type(self)(self._source, self._evaluator, wanted)
+        return type(self)(self._source, self._evaluator, self._origin, wanted)
 
     def counts(self) -> DiffCounts:
         """How many rows were added, modified and removed."""
@@ -141,14 +159,13 @@ class RowDiff(DiffRows):
         """How many cells differ in modified rows: as many as there are names in `changed`."""
         return wanted_cells(self._source, self._choice, self._evaluator)
 
-    def to_batches(self) -> pa.RecordBatchReader:
-        """The rows as a stream of record batches, with bounded memory."""
+    def _rows_wanted(self) -> pa.RecordBatchReader:
         return wanted_rows(self._source, self._choice, self._evaluator)
 
     def shown_rows(self, count: int) -> str:
         """The first rows as HTML with what changed marked, which says how many are left out."""
         names = [name for name in self._source.compared() if name not in self._choice.ignore]
-        columns, rows = marked_rows(first_of(self.to_batches(), count), names)
+        columns, rows = marked_rows(first_of(self._rows_wanted(), count), names)
         return diff_grid(columns, rows, keys=len(columns) - len(names), total=len(self))
 
 
@@ -159,19 +176,19 @@ class ContentDiff(DiffRows):
     `from_count` and `to_count`, how often each side has it. In the order of the columns.
     """
 
-    __slots__ = ("_choice", "_evaluator", "_rows")
+    __slots__ = ("_evaluator", "_rows")
 
     def __init__(
         self,
         name: str,
         rows: Callable[[], pa.RecordBatchReader],
         evaluator: Evaluator,
+        origin: Provenance,
         wanted: Choice | None = None,
     ) -> None:
-        super().__init__(name)
+        super().__init__(name, wanted, origin)
         self._rows = rows
         self._evaluator = evaluator
-        self._choice = wanted or Choice()
 
     def where(
         self,
@@ -182,18 +199,17 @@ class ContentDiff(DiffRows):
     ) -> Self:
         """The same with only some of its rows: an SQL condition over the columns, kinds, so many at most."""
         wanted = choice(self._choice, predicate=predicate, kinds=kinds, limit=limit)
-        return type(self)(self._name, self._rows, self._evaluator, wanted)
+        return type(self)(self._name, self._rows, self._evaluator, self._origin, wanted)
 
     def counts(self) -> DiffCounts:
         """How many rows there are more and fewer, a row that comes three times counted thrice; none is modified."""
-        return count_content(self.to_batches())
+        return count_content(self._rows_wanted())
 
-    def to_batches(self) -> pa.RecordBatchReader:
-        """The rows as a stream of record batches."""
+    def _rows_wanted(self) -> pa.RecordBatchReader:
         return chosen(self._rows(), [], self._choice, self._evaluator)
 
     def shown_rows(self, count: int) -> str:
         """The first distinct rows as HTML with both counts, which says how many are left out."""
-        first = first_of(self.to_batches(), count)
-        total = sum(batch.num_rows for batch in self.to_batches())
+        first = first_of(self._rows_wanted(), count)
+        total = sum(batch.num_rows for batch in self._rows_wanted())
         return diff_grid(*marked_counts(first), keys=0, total=total)

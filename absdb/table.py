@@ -16,8 +16,10 @@ from absdb.engine import intake, small
 from absdb.engine.frames import to_pandas, with_texts
 from absdb.engine.get import get
 from absdb.engine.intake import SyncCounts, few_keys, few_rows
+from absdb.engine.origin import options, origin
 from absdb.engine.reader import TableReader
 from absdb.engine.small_commit import Take, Verb, commit_small
+from absdb.frame_origin import Provenance, remembered, remembered_stream
 from absdb.pages.types import describe_type
 from absdb.progress import Progress, reporting
 from absdb.reprs import ROWS_SHOWN, counted, grid, html, page, plain, rows_of
@@ -62,7 +64,8 @@ class Table(TableColumns):
         Pages are used in place where possible, so that this costs milliseconds for millions of rows.
         NotFoundError for a column that is not there.
         """
-        return self._reader().to_table(named(columns))
+        reader, names = self._reader(), named(columns)
+        return remembered(reader.to_table(names), self._origin(reader, "table", columns=names))
 
     def to_pandas(self, columns: Sequence[str] | None = None) -> pd.DataFrame:
         """All rows as a DataFrame in key order, or only some columns.
@@ -78,18 +81,22 @@ class Table(TableColumns):
 
         The stream sees the state of now, whatever is committed while it is read.
         """
-        return stream(self._reader(), named(columns))
+        reader, names = self._reader(), named(columns)
+        return remembered_stream(stream(reader, names), self._origin(reader, "table", columns=names))
 
     def head(self, n: int = 5) -> pd.DataFrame:
         """The first `n` rows in key order, as a DataFrame; reads no more than it shows."""
-        return to_pandas(first_rows(self._reader(), n))
+        reader = self._reader()
+        return to_pandas(remembered(first_rows(reader, n), self._origin(reader, "table", n=n)))
 
     def history(self, key: Any) -> pd.DataFrame:
         """Every version one row has had, oldest first: lsn, time, author, message, operation, then the columns.
 
         `operation` is insert, update or delete. Goes back as far as history is kept; costs one look-up a run.
         """
-        return to_pandas(table_history(self._scope, self._definition(), key))
+        reader, scope = self._reader(), self._scope
+        found = table_history(scope.engine, scope.point(), reader.schema, key)
+        return to_pandas(remembered(found, self._origin(reader, "history", key=key)))
 
     def blame(self, *, keys: Any = None, columns: Sequence[str] | None = None) -> pd.DataFrame:
         """Which commit last wrote each row, in key order: the key columns, then lsn, time, author, message, database.
@@ -105,7 +112,9 @@ class Table(TableColumns):
 
             orders.blame(keys=[1, 2], columns=["status"])
         """
-        return with_texts(blame(self._scope.engine, self._reader(), keys=keys, columns=columns))
+        reader = self._reader()
+        found = blame(self._scope.engine, reader, keys=keys, columns=columns)
+        return with_texts(remembered(found, self._origin(reader, "blame", keys=keys, columns=columns)))
 
     # -- writing rows
 
@@ -240,6 +249,19 @@ class Table(TableColumns):
         rows = rows_of(first_rows(reader, ROWS_SHOWN))
         facts.append(counted(total, "row"))
         return page("Table", schema.full_name, facts, grid(names, rows, types=types, total=total))
+
+    def _provenance(self) -> Provenance:
+        return self._origin(self._reader(), "table")
+
+    def _origin(self, reader: TableReader, kind: str, **asked: Any) -> Provenance:
+        """What a frame of rows that a reader gave remembers."""
+        scope = self._scope
+        lsn = scope.point().lsn if reader.lsn is None else reader.lsn
+        facts = options(asked)
+        name, uncommitted = reader.schema.full_name, reader.own is not None
+        return origin(
+            scope.engine, scope.info().name, lsn, kind, table=name, uncommitted=uncommitted, **facts
+        )
 
     def _reader(self) -> TableReader:
         return self._scope.reader(self._definition())

@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("errors",),
-    ("ids", "clock", "settings", "setting_kinds", "paths", "progress", "reprs", "diff_reprs"),
+    ("ids", "clock", "settings", "setting_kinds", "paths", "progress", "reprs", "diff_reprs", "frame_origin"),
     ("io",),
     ("wal", "pages", "objectstore"),
     ("catalog",),
@@ -35,6 +35,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("rehearsal", "backup", "tenants", "cdc", "replication"),
     (
         "instance",
+        "frame_refresh",
         "database",
         "database_tables",
         "transaction",
@@ -67,6 +68,11 @@ ACQUAINTED = {
     ("settings", "paths"),
     ("settings", "setting_kinds"),
     ("diff_reprs", "reprs"),
+    ("frame_origin", "clock"),
+    ("frame_origin", "ids"),
+    ("frame_origin", "reprs"),
+    ("frame_refresh", "database"),
+    ("frame_refresh", "instance"),
     ("table", "table_columns"),
     ("database_tables", "table"),
     ("transaction", "database_tables"),

@@ -152,6 +152,19 @@ class CommitLog:
         at = int(np.searchsorted(chunk.keys().lsns, lsn))
         return int(chunk.keys().times[at]) if chunk.keys().lsns[at] == lsn else None
 
+    def time_at_or_below(self, lsn: int) -> int | None:
+        """When the last commit of the instance at or below `lsn` was made; None if there is none."""
+        state = self._state
+        entry = _last(state.fresh, lsn, _LSN)
+        if entry is not None:
+            return entry.time_us
+        chunk = _last(state.chunks, lsn, _FIRST_LSN)
+        if chunk is None:
+            return None
+        if lsn >= chunk.ref.last_lsn:
+            return chunk.ref.last_us
+        return int(chunk.keys().times[np.searchsorted(chunk.keys().lsns, lsn, "right") - 1])
+
     def entries(
         self, eras: Iterable[EraSpan], *, newest_first: bool = True, limit: int | None = None
     ) -> Iterator[CommitEntry]:

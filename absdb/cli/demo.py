@@ -321,7 +321,7 @@ def _history(story: Story) -> None:
             0, 1
         )
         key = tuple(row[name][0].as_py() for name in KEY)
-        versions = table_history(scope, schema, key)
+        versions = table_history(scope.engine, scope.point(), schema, key)
         shown = items(versions.select(["lsn", "time", "operation", "message", "arr_delay"]))
         said.update(key=key, versions=shown, table=Rows(shown))
         said["text"] = f"{CARRIER} {key[-1]}, scheduled for the hour of {format_time(parse_time(key[0]))}"

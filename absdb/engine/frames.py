@@ -3,6 +3,7 @@
     rows        integers and booleans with NULLs become pandas' nullable Int64, boolean and so on, never
                 floats or objects; lists, structs and maps that hold such, or UUIDs, are Python's own lists
                 and dicts (maps: lists of pairs); everything else is as pyarrow makes it
+                their `attrs` say where they came from, if the Arrow schema does
     with_texts  rows in which few texts come again and again
     listings    text is `object` with None, times are datetime64[us, UTC], lists are Python lists: the same
                 dtypes in every pandas from 2.2 on, whether there are rows or not
@@ -17,12 +18,21 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.types as pt
 
+from absdb.frame_origin import attributes_of
+
 if TYPE_CHECKING:
     import pandas as pd
 
 
 def to_pandas(table: pa.Table) -> pd.DataFrame:
-    """Rows as a DataFrame with a plain index."""
+    """Rows as a DataFrame with a plain index, and in its `attrs` where they came from."""
+    frame = _converted(table)
+    if table.schema.metadata:
+        frame.attrs = attributes_of(table.schema)
+    return frame
+
+
+def _converted(table: pa.Table) -> pd.DataFrame:
     holes = [name for name in table.column_names if _needs_nullable(table.column(name))]
     nested = [name for name in table.column_names if _needs_python(table.column(name))]
     apart = [*holes, *nested]

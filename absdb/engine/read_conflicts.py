@@ -157,6 +157,7 @@ class RecordingReader(TableReader):
         self.own = plain.own
         self.own_upto = plain.own_upto
         self.slice_rows = plain.slice_rows
+        self.lsn = plain.lsn
         self._plain = plain
         self._reads = reads
 

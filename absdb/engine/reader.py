@@ -43,6 +43,8 @@ class TableReader:
         self.own = own
         self.own_upto = own_upto
         self.slice_rows = slice_rows
+        self.lsn: int | None = None
+        """The LSN at which the state was read, if it was a published one."""
 
     @cached_property
     def sections(self) -> list[Section]:

@@ -8,12 +8,13 @@ from typing import Any
 import pyarrow as pa
 
 from absdb.catalog.schema import TableSchema
+from absdb.engine.engine import Engine
 from absdb.engine.get import key_of
 from absdb.engine.reader import TableReader
 from absdb.errors import InvalidInputError
 from absdb.paths import check_names
+from absdb.versioning.as_of import Point
 from absdb.versioning.row_history import row_history
-from absdb.versioning.scope import Scope
 
 
 def stream(reader: TableReader, columns: Sequence[str] | None = None) -> pa.RecordBatchReader:
@@ -44,9 +45,9 @@ def first_of(batches: pa.RecordBatchReader, count: int) -> pa.Table:
     return pa.Table.from_batches(found, batches.schema)
 
 
-def table_history(scope: Scope, schema: TableSchema, key: Any) -> pa.Table:
-    """Every version of one row up to the scope's state, oldest first."""
-    return row_history(scope.engine, schema, scope.point().lineage, key_of(schema, key))
+def table_history(engine: Engine, point: Point, schema: TableSchema, key: Any) -> pa.Table:
+    """Every version of one row up to a point, oldest first."""
+    return row_history(engine, schema, point.lineage, key_of(schema, key))
 
 
 def _schema(schema: TableSchema, columns: Sequence[str] | None) -> pa.Schema:

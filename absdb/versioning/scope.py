@@ -60,7 +60,9 @@ class State:
         found = self._readers.get(schema.id)
         if found is None:
             layers = self._engine.covers.resolve(self._engine.history, schema, self.lineage)
-            found = self._readers[schema.id] = TableReader(schema, layers)
+            found = TableReader(schema, layers)
+            found.lsn = self.lsn
+            self._readers[schema.id] = found
         return found
 
 

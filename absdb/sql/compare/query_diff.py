@@ -175,7 +175,8 @@ class QuerySource:
         """`texts` are the query on the target and the one on the source; `values` are bound in both."""
         statements = [Statement.read(text) for text in texts]
         parameters = dict.fromkeys(name for statement in statements for name in statement.parameters)
-        self._values: Mapping[str, Any] = bind(list(parameters), values)
+        self.values: Mapping[str, Any] = bind(list(parameters), values)
+        self.points = (target.point(), source.point())
         self._engine = target.engine
         self._scope = target
         self._target = Side(Moment.of(target).current, statements[0].text)
@@ -183,7 +184,7 @@ class QuerySource:
         self.shape = shape_of(self._rewriter(), self._source, self._target, check_names("key", key))
 
     def _rewriter(self) -> Rewriter:
-        return Rewriter(Moment.of(self._scope), backend_of(self._engine), self._values)
+        return Rewriter(Moment.of(self._scope), backend_of(self._engine), self.values)
 
     def compared(self) -> list[str]:
         return list(self.shape.names)
@@ -207,4 +208,4 @@ class QuerySource:
         text = compared_text(rewriter, self._source, self._target, shape)
         setup = [*rewriter.setup, currval_macro(rewriter.currents)] if rewriter.currents else rewriter.setup
         prepared = Prepared(text, [], rewriter.objects, setup, rewriter.held, rewriter.leaves_types)
-        return Result(Running(rewriter.backend, prepared, self._values), held=rewriter.held)
+        return Result(Running(rewriter.backend, prepared, self.values), held=rewriter.held)

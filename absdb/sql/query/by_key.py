@@ -46,7 +46,7 @@ _STARTS = ("SELECT", "FROM")
 _ROWS = "rows"
 
 
-def rows_by_key(call: Call) -> Ready | None:
+def rows_by_key(call: Call, moment: Moment) -> Ready | None:
     """The rows, None if the query must go to DuckDB."""
     session = call.session
     if session.duckdb_settings or call.statement.tokens[0].upper not in _STARTS:
@@ -55,7 +55,7 @@ def rows_by_key(call: Call) -> Ready | None:
     plain = query.syntax.plain
     if plain is None or query.travels or query.shows or query.pivots or not plain.terms:
         return None
-    named = _table(call.moment(), query)
+    named = _table(moment, query)
     if named is None or named.schema.hidden_key is not None:
         return None
     reader = as_stored(named.view.reader(named.schema))

@@ -48,6 +48,8 @@ class Prepared:
     """Whether DuckDB makes types for it, which stay on the connection."""
     reads: Sequence[TableRead] = ()
     """The tables of databases that it reads."""
+    frames_read: Sequence[str] = ()
+    """The variables of the program that it reads."""
 
     def column_names(self) -> set[str]:
         """The columns of what it reads, also those that it does not name: what a misspelt one may have meant."""

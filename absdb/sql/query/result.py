@@ -19,6 +19,7 @@ import pyarrow.types as pt
 
 from absdb.engine.frames import to_pandas
 from absdb.errors import AbsdbError, StateError
+from absdb.frame_origin import Provenance, remembered, remembered_stream
 from absdb.reprs import counted, grid, html, page, text_grid
 from absdb.sql.duck.result_values import python_values
 from absdb.sql.query.run import Ready, Running
@@ -49,7 +50,9 @@ class Result:
         statement: str = "",
         held: Sequence[Any] = (),
         is_count: bool = False,
+        origin: Provenance | None = None,
     ) -> None:
+        self._origin = origin
         self._running = running
         self._table = table
         self._held = held
@@ -97,7 +100,7 @@ class Result:
         if self._table is None:
             self._table = pa.Table.from_batches(self._batches(), schema=self._schema)
             self.rowcount = self._table.num_rows
-        return self._table
+        return self._table if self._origin is None else remembered(self._table, self._origin)
 
     def to_pandas(self) -> pd.DataFrame:
         """All rows as a DataFrame: integers with NULLs are nullable Int64 and so on, never floats.
@@ -127,8 +130,9 @@ class Result:
     def to_batches(self) -> pa.RecordBatchReader:
         """The rows as a stream of record batches, which can be read once."""
         if self._table is not None:
-            return self._table.to_reader()
-        return pa.RecordBatchReader.from_batches(self._schema, self._batches())
+            return self.to_arrow().to_reader()
+        rows = pa.RecordBatchReader.from_batches(self._schema, self._batches())
+        return rows if self._origin is None else remembered_stream(rows, self._origin)
 
     def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
         return self.to_batches().__arrow_c_stream__(requested_schema)
@@ -167,6 +171,9 @@ class Result:
             for column, huge in zip(batch.columns, self._exact, strict=True)
         ]
         return zip(*columns, strict=True)
+
+    def _provenance(self) -> Provenance | None:
+        return self._origin
 
     def _batches(self) -> Iterator[pa.RecordBatch]:
         """The rows still to come from DuckDB, once."""

@@ -63,6 +63,7 @@ class Rewriter:
     held: list[Any] = field(default_factory=list)
     scanned: dict[Any, Any] = field(default_factory=dict)
     tables_read: list[TableRead] = field(default_factory=list)
+    frames_read: list[str] = field(default_factory=list)
     strangers: bool = False
     """Whether whoever asks must not reach anything but tables."""
     variables: Mapping[str, Any] = field(default_factory=dict)
@@ -86,9 +87,8 @@ class Rewriter:
             raise (placed_back(error, text, before) if before else error) from error
         setup = [*self.setup, currval_macro(self.currents)] if self.currents else self.setup
         made = [*before, edited]
-        return Prepared(
-            edited.text, made, self.objects, setup, self.held, self.leaves_types, self.tables_read
-        )
+        reads = self.tables_read, self.frames_read
+        return Prepared(edited.text, made, self.objects, setup, self.held, self.leaves_types, *reads)
 
     def query(self, text: str) -> Edited:
         """The text with every name replaced. QueryError points at a name that means nothing."""
@@ -260,6 +260,7 @@ class _Names:
             if len(path) == 1 and travel is None and self.rewriter.frames is not None:
                 frame = self.rewriter.frames(path[0])
                 if frame is not None:
+                    self.rewriter.frames_read.append(path[0])
                     return _Given(path[0], frame)
             raise moment.missing(path)
         except NotFoundError as error:
