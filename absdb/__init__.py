@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from absdb.diff import Diff, TableDiff
     from absdb.engine.constraint_definition import Check, ForeignKey, Unique
     from absdb.engine.definition import ColumnDefinition as Column
+    from absdb.frame_digest import digest
     from absdb.frame_origin import Provenance, provenance
     from absdb.frame_refresh import refresh
     from absdb.instance import Instance, connect, open_instances
@@ -76,6 +77,7 @@ _LAZY: dict[str, tuple[str, str]] = {
     "Unique": ("absdb.engine.constraint_definition", "Unique"),
     "MergeResult": ("absdb.merge_result", "MergeResult"),
     "connect": ("absdb.instance", "connect"),
+    "digest": ("absdb.frame_digest", "digest"),
     "open_instances": ("absdb.instance", "open_instances"),
     "provenance": ("absdb.frame_origin", "provenance"),
     "refresh": ("absdb.frame_refresh", "refresh"),
@@ -125,6 +127,7 @@ __all__ = [
     "WriteConflictError",
     "__version__",
     "connect",
+    "digest",
     "open_instances",
     "provenance",
     "refresh",

@@ -36,6 +36,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     (
         "instance",
         "frame_refresh",
+        "frame_digest",
         "database",
         "database_tables",
         "transaction",
