@@ -129,9 +129,9 @@ __all__ = [
     "connect",
     "digest",
     "open_instances",
+    "panels",
     "provenance",
     "refresh",
-    "panels",
     "register_merge_policy",
     "workbench",
 ]

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from absdb.clock import format_time, parse_time
 from absdb.diff import Diff
+from absdb.diff_reprs import summary_grid
 from absdb.ids import Lsn
-from absdb.reprs import counted, grid, html, page
+from absdb.reprs import counted, html, page
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,4 @@ class Bisection:
     def _shown(self) -> str:
         summary = self.diff.summary().astype(object)
         rows = summary.where(summary.notna(), None).values.tolist()
-        return page(
-            "Bisection", str(self.lsn), self._facts(), grid(["table", "operation", "rows", "cells"], rows)
-        )
+        return page("Bisection", str(self.lsn), self._facts(), summary_grid(rows))

@@ -38,6 +38,12 @@ class SystemClock:
     def now_us(self) -> int:
         return time.time_ns() // 1000
 
+    def __repr__(self) -> str:
+        return "<SystemClock>"
+
+    def _repr_html_(self) -> str:
+        return "<div>the clock of the system</div>"
+
 
 class ManualClock:
     """A clock that stands still until told to move; each reading may advance it by `tick_us`.
@@ -55,6 +61,17 @@ class ManualClock:
             now = self._now_us
             self._now_us += self._tick_us
             return now
+
+    def peek_us(self) -> int:
+        """The time it shows; reading it this way does not advance it."""
+        with self._mutex:
+            return self._now_us
+
+    def __repr__(self) -> str:
+        return f"<ManualClock {format_time(self._now_us)}>"
+
+    def _repr_html_(self) -> str:
+        return f"<div>a clock moved by hand, at <b>{format_time(self._now_us)}</b></div>"
 
     def advance(self, **delta: float) -> None:
         """Move by a `datetime.timedelta`'s arguments: `clock.advance(hours=1)`."""
@@ -113,3 +130,8 @@ def ago(time_us: int, now_us: int) -> str:
             count = seconds // length
             return f"{count} {unit}{'' if count == 1 else 's'} ago"
     raise AssertionError("a second is the smallest unit")
+
+
+def peek_us(clock: Clock) -> int:
+    """The time without moving a manual clock on, for what only shows it."""
+    return clock.peek_us() if isinstance(clock, ManualClock) else clock.now_us()

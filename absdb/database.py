@@ -10,16 +10,18 @@ import datetime as dt
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from absdb.branch_colours import branch_html
 from absdb.database_commits import DatabaseCommits
 from absdb.database_merges import DatabaseMerges
 from absdb.diff import Diff
 from absdb.engine.engine import Engine
 from absdb.engine.frames import listing
 from absdb.engine.origin import options, origin, query_facts
+from absdb.engine.told import told
 from absdb.errors import InvalidInputError
 from absdb.frame_origin import Provenance
 from absdb.ids import Lsn
-from absdb.reprs import counted, grid, html, page, plain
+from absdb.reprs import Html, counted, grid, html, next_step, page, plain
 from absdb.row_diff import ContentDiff, RowDiff
 from absdb.transaction import TransactionHandle
 from absdb.versioning import branch, restore, snapshot
@@ -375,8 +377,15 @@ class Database(DatabaseCommits, DatabaseMerges):
         names = ["table", "columns", "key", "comment"]
         if not any(table.comment for table in found):
             names, rows = names[:-1], [row[:-1] for row in rows]
-        facts = [f"@ {self.lsn}", counted(len(found), "table"), *(["read-only"] if self.read_only else [])]
-        return page("Database", self.name, facts, grid(names, rows))
+        facts = [
+            f"@ {told(self._engine, self.lsn)}",
+            counted(len(found), "table"),
+            *(["read-only"] if self.read_only else []),
+        ]
+        parts = [grid(names, rows)]
+        if not (found or self.read_only):
+            parts.append(next_step("There are no tables yet.", 'create_table("name", frame, key="id")'))
+        return page("Database", Html(branch_html(self.name)), facts, *parts)
 
     @property
     def _engine(self) -> Engine:

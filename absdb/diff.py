@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Self
 
 import pyarrow as pa
 
+from absdb.branch_colours import branch_html
+from absdb.diff_reprs import summary_grid
 from absdb.engine.expressions import Evaluator
 from absdb.engine.frames import listing, to_pandas
 from absdb.engine.origin import options, origin
+from absdb.engine.told import told
 from absdb.frame_origin import Provenance
-from absdb.reprs import counted, grid, html, page, rows_of
+from absdb.reprs import Html, counted, html, page, rows_of
 from absdb.row_diff import ContentDiff, RowDiff
 from absdb.versioning import diff as states
 from absdb.versioning import table_diff
@@ -186,9 +189,12 @@ class Diff:
     def _shown(self) -> str:
         target, source = self._diff.target, self._diff.source
         summary = self._diff.summary(cells=True)
-        facts = [f"against {source.database.name} @ {source.lsn}", *([] if summary else ["no difference"])]
-        rows = grid(["table", "operation", "rows", "cells"], rows_of(summary))
-        return page("Diff", f"{target.database.name} @ {target.lsn}", facts, rows, *self._tables(summary))
+        engine = self._diff.engine
+        here, there = (
+            f"{branch_html(side.database.name)} @ {told(engine, side.lsn)}" for side in (target, source)
+        )
+        facts: list[str | Html] = [Html(f"against {there}"), *([] if summary else ["no difference"])]
+        return page("Diff", Html(here), facts, summary_grid(rows_of(summary)), *self._tables(summary))
 
     def _tables(self, summary: pa.Table) -> Iterator[str]:
         """The first rows that differ in the first tables in which any do."""

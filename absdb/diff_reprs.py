@@ -1,28 +1,38 @@
 """How rows that differ show themselves in a notebook: a sign and a colour for each, and the old value before the new.
 
-    +  added       what the row is                          blue
-    ~  modified    the old value struck through, the new    yellow, in the cells that changed
-    -  removed     what the row was                         vermilion
+    +  added       what the row is
+    ~  modified    the old value struck through, the new, in the cells that changed
+    -  removed     what the row was
 
-The colours are told apart with any colour vision, and say nothing that signs and strokes do not; they lie half
-transparent on the theme's own. HTML in the data is escaped. What is left out is said.
+marks.py has the colours. HTML in the data is escaped. What is left out is said.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any
 
 import pyarrow as pa
 
-from absdb.reprs import CELL_CHARACTERS_MAX, CELL_STYLE, COLUMNS_SHOWN, MUTED, cell, counted, rows_of
-
-SIGNS = {"added": "+", "modified": "~", "removed": "\N{MINUS SIGN}"}
-_COLOURS = dict(
-    zip(SIGNS.values(), ("rgba(0,114,178,.18)", "rgba(240,228,66,.35)", "rgba(213,94,0,.18)"), strict=True)
+from absdb.marks import MARKS, mark_of
+from absdb.marks import SIGNS as SIGNS
+from absdb.reprs import (
+    CELL_CHARACTERS_MAX,
+    CELL_STYLE,
+    COLUMNS_SHOWN,
+    MUTED,
+    Html,
+    cell,
+    counted,
+    grid,
+    rows_of,
+    side,
 )
+
+_COLOURS = {mark.sign: mark.css for mark in MARKS.values()}
+SUMMARY_NAMES = ("table", "operation", "rows", "cells")
 CONTEXT = 20
 """How many characters of what is equal are shown before the first difference of long texts."""
 
@@ -71,16 +81,32 @@ def diff_grid(names: Sequence[str], rows: Sequence[MarkedRow], *, keys: int, tot
     if not rows:
         return ""
     kept = _columns(names, rows, keys)
+    sides = {at: side(list(_sides(rows, at))) for at in kept}
     head = "".join(
-        f'<th style="{CELL_STYLE};text-align:left;{MUTED};font-weight:normal">{escape(name)}</th>'
-        for name in ("", *(names[at] for at in kept))
+        f'<th style="{CELL_STYLE};text-align:{sides.get(at, "left")};{MUTED};font-weight:normal">{escape(name)}</th>'
+        for at, name in ((-1, ""), *((at, names[at]) for at in kept))
     )
-    body = "".join(_row(row, kept) for row in rows)
+    body = "".join(_row(row, sides) for row in rows)
     notes = [f"{total - len(rows):,} more"] if total > len(rows) else []
     notes += [counted(len(names) - len(kept), "more column")] if len(kept) < len(names) else []
     more = f'<div style="{MUTED}">… and {", ".join(notes)}</div>' if notes else ""
     table = f'<table style="border-collapse:collapse;margin:4px 0"><thead><tr>{head}</tr></thead>'
     return f"{table}<tbody>{body}</tbody></table>{more}"
+
+
+def summary_grid(rows: Sequence[Sequence[Any]], names: Sequence[str] = SUMMARY_NAMES) -> str:
+    """A summary of changes as an HTML table, its operations (the second column) marked."""
+    return grid(names, [[row[0], operation_html(row[1]), *row[2:]] for row in rows])
+
+
+def operation_html(operation: str) -> Html:
+    """An operation as summaries name it, with its sign and colour."""
+    mark = mark_of(operation)
+    if mark is None:
+        return Html(escape(operation))
+    return Html(
+        f'<span style="background:{mark.css};padding:0 4px"><b>{mark.sign}</b> {escape(operation)}</span>'
+    )
 
 
 def _columns(names: Sequence[str], rows: Sequence[MarkedRow], keys: int) -> list[int]:
@@ -90,15 +116,26 @@ def _columns(names: Sequence[str], rows: Sequence[MarkedRow], keys: int) -> list
     return sorted(list(wanted)[:COLUMNS_SHOWN])
 
 
-def _row(row: MarkedRow, kept: Sequence[int]) -> str:
+def _sides(rows: Sequence[MarkedRow], at: int) -> Iterator[Any]:
+    """All that is shown in a column."""
+    for value in (row.cells[at] for row in rows):
+        if isinstance(value, Change):
+            yield value.old
+            yield value.new
+        else:
+            yield value
+
+
+def _row(row: MarkedRow, sides: Mapping[int, str]) -> str:
     colour = f"background:{_COLOURS[row.sign]}"
     whole = row.sign != SIGNS["modified"]
     cells = [f'<td style="{CELL_STYLE};text-align:center;{colour}"><b>{row.sign}</b></td>']
-    for value in (row.cells[at] for at in kept):
+    for at, side_of in sides.items():
+        value = row.cells[at]
         changed = isinstance(value, Change)
         text = _change(value) if changed else cell(value)
         cells.append(
-            f'<td style="{CELL_STYLE};text-align:left{f";{colour}" if whole or changed else ""}">{text}</td>'
+            f'<td style="{CELL_STYLE};text-align:{side_of}{f";{colour}" if whole or changed else ""}">{text}</td>'
         )
     return f"<tr>{''.join(cells)}</tr>"
 

@@ -29,6 +29,7 @@ A message says what, where, what was expected and what was found; `hint` says wh
 
 from __future__ import annotations
 
+from html import escape
 from typing import Any
 
 
@@ -43,6 +44,14 @@ class AbsdbError(Exception):
 
     def __str__(self) -> str:
         return f"{self.message}\n  hint: {self.hint}" if self.hint else self.message
+
+    def _repr_html_(self) -> str:
+        hint = f"<div>hint: {escape(self.hint)}</div>" if self.hint else ""
+        return f"<div><b>{type(self).__name__}</b>: {escape(self.message)}{hint}{self._details()}</div>"
+
+    def _details(self) -> str:
+        """More of it as HTML."""
+        return ""
 
     def __getattr__(self, name: str) -> Any:
         facts = self.__dict__.get("facts", {})
@@ -91,6 +100,9 @@ class MergeConstraintError(ConstraintError):
         """A pandas frame: table_name, constraint_name, key, message; a row for each row that breaks something."""
         return self.facts["violation_data"].frame()
 
+    def _details(self) -> str:
+        return str(self.violations._repr_html_()) if "violation_data" in self.facts else ""
+
 
 class DataCheckError(ConstraintError):
     """A named data check does not hold: `checks`, the names of those that failed; `rows`, a frame for each."""
@@ -124,6 +136,9 @@ class MergeConflictError(ConflictError):
         base_value, our_value, their_value; and to fill in resolution: ours, theirs, base, or value with resolved_value.
         """
         return self.facts["conflict_data"].frame()
+
+    def _details(self) -> str:
+        return str(self.conflicts._repr_html_()) if "conflict_data" in self.facts else ""
 
 
 class StateError(AbsdbError):

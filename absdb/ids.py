@@ -61,6 +61,9 @@ class Lsn(int):
     def __repr__(self) -> str:
         return f"Lsn('{self}')"
 
+    def _repr_html_(self) -> str:
+        return f"<code>{self}</code>"
+
     def __format__(self, spec: str) -> str:
         """As text, unless the spec asks for a number: `,` or one of the letters d, n, x, …"""
         numeric = spec[-1:] in tuple("bcdnoxXeEfFgG%") or "," in spec

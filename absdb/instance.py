@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 from weakref import WeakValueDictionary
 
+from absdb.branch_colours import branch_html
 from absdb.clock import Clock, to_datetime
 from absdb.database import Database
 from absdb.engine import statistics
@@ -25,8 +26,9 @@ from absdb.engine.frames import listing
 from absdb.engine.listing import findings, settings
 from absdb.engine.location import file_system
 from absdb.engine.recovery import open_engine, refresh
+from absdb.engine.told import told
 from absdb.ids import Lsn
-from absdb.reprs import counted, grid, page
+from absdb.reprs import Html, counted, grid, next_step, page
 from absdb.sql.duck.expressions import SqlEvaluator
 from absdb.versioning import branch
 from absdb.versioning.listing import branches, databases, pins, snapshots
@@ -252,10 +254,22 @@ class Instance:
     def _repr_html_(self) -> str:
         if self.closed:
             return page("Instance", self.path, ["closed"])
-        found = databases(self._engine).select(["name", "tables", "lsn", "created_from"])
-        facts = [f"@ {self.lsn}", *(["read-only"] if self.read_only else [])]
-        rows = [list(row.values()) for row in found.to_pylist()]
-        return page("Instance", self.path, facts, grid(["database", "tables", "lsn", "made from"], rows))
+        found = databases(self._engine).to_pylist()
+        facts = [f"@ {told(self._engine, self.lsn)}", *(["read-only"] if self.read_only else [])]
+        rows = [
+            [
+                Html(branch_html(row["name"])),
+                row["tables"],
+                told(self._engine, Lsn.parse(row["lsn"])),
+                None if row["created_from"] is None else Html(branch_html(row["created_from"])),
+            ]
+            for row in found
+        ]
+        parts = [grid(["database", "tables", "last commit", "made from"], rows)]
+        if not (self.read_only or any(row["tables"] for row in found)):
+            code = f'instance["{found[0]["name"]}"].create_table("name", frame, key="id")'
+            parts.append(next_step("There are no tables yet.", code))
+        return page("Instance", self.path, facts, *parts)
 
     def _open(self) -> Engine:
         self._engine.check_open()

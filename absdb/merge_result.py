@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from absdb.diff_reprs import SUMMARY_NAMES, summary_grid
 from absdb.ids import Lsn
 from absdb.reprs import counted, grid, html, page, plain
 from absdb.versioning.conflicts import Violations
@@ -117,7 +118,7 @@ class MergeResult:
 
     def _shown(self) -> str:
         found = self._merged
-        parts = [grid(["table", "operation", "rows"], [list(row) for row in found.summary])]
+        parts = [summary_grid(found.summary, SUMMARY_NAMES[:3])]
         if found.conflicts:
             columns = found.conflicts.columns
             rows = zip(*(columns[name] for name in _SHOWN.values()), strict=True)

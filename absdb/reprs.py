@@ -9,6 +9,7 @@ JupyterLab's CSS variables carry the theme, with fall-backs for other front ends
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, fields
 from html import escape
 from typing import Any
 
@@ -28,6 +29,40 @@ CELL_STYLE = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Html:
+    """Text of a cell or fact that is HTML already, with everything in it escaped."""
+
+    text: str
+
+
+def escaped(value: str | Html) -> str:
+    """A text as HTML."""
+    return value.text if isinstance(value, Html) else escape(value)
+
+
+def next_step(text: str, code: str) -> str:
+    """What is said where there is nothing yet: that, and what to do about it."""
+    return f'<div style="{MUTED}">{escape(text)} <code>{escape(code)}</code></div>'
+
+
+class Shown:
+    """What makes a dataclass show its fields in a notebook, but for those that say nothing."""
+
+    __slots__ = ()
+
+    def _repr_html_(self) -> str:
+        named = ((each.name, getattr(self, each.name), each.default) for each in fields(self))  # type: ignore[arg-type]
+        facts = [
+            f"{name} {_fact(value)}" for name, value, default in named if value not in (None, (), default)
+        ]
+        return page(type(self).__name__, "", facts)
+
+
+def _fact(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
 def html(make: Callable[[], str]) -> str | None:
     """What `make` makes; None, for which front ends show the plain repr, if what is shown is closed or gone."""
     try:
@@ -44,12 +79,12 @@ def plain(kind: str, make: Callable[[], str]) -> str:
         return f"<{kind}: {error.message}>"
 
 
-def page(kind: str, name: str, facts: Iterable[str], *parts: str) -> str:
+def page(kind: str, name: str | Html, facts: Iterable[str | Html], *parts: str) -> str:
     """A block of HTML: kind, name and facts in one line, then the parts."""
-    line = " · ".join(escape(fact) for fact in facts)
+    line = " · ".join(map(escaped, facts))
     head = (
         f'<div style="{_HEAD}"><span style="{MUTED}">{escape(kind)}</span> '
-        f'<b>{escape(name)}</b> <span style="{MUTED}">{line}</span></div>'
+        f'<b>{escaped(name)}</b> <span style="{MUTED}">{line}</span></div>'
     )
     return f'<div class="absdb-repr">{head}{"".join(parts)}</div>'
 
@@ -70,7 +105,7 @@ def grid(
     beyond = len(names) - COLUMNS_SHOWN
     names, types = names[:COLUMNS_SHOWN], types[:COLUMNS_SHOWN]
     shown = [row[:COLUMNS_SHOWN] for row in rows[:ROWS_SHOWN]]
-    cells = [f"{CELL_STYLE};text-align:{_side([row[at] for row in shown])}" for at in range(len(names))]
+    cells = [f"{CELL_STYLE};text-align:{side([row[at] for row in shown])}" for at in range(len(names))]
     heads = [escape(name) for name in names]
     if types:
         heads = [
@@ -107,7 +142,7 @@ def text_grid(names: Sequence[str], rows: Sequence[Sequence[Any]], *, width: int
         if columns and used > width:
             columns.append(["…"] * len(shown))
             break
-        right = _side(values) == "right"
+        right = side(values) == "right"
         columns.append([text.rjust(size) if right else text.ljust(size) for text in shown])
     return "\n".join("  ".join(line).rstrip() for line in zip(*columns, strict=True))
 
@@ -123,7 +158,8 @@ def rows_of(table: pa.Table) -> list[list[Any]]:
     return [list(row) for row in zip(*(_values(column) for column in table.columns), strict=True)]
 
 
-def _side(values: Sequence[Any]) -> str:
+def side(values: Sequence[Any]) -> str:
+    """To which side the values of a column stand: numbers to the right."""
     numbers = [
         isinstance(value, (int, float)) and not isinstance(value, bool)
         for value in values
@@ -136,6 +172,8 @@ def cell(value: Any) -> str:
     """One escaped cell; NULL is muted, long text is cut, floats have no digits that only rounding made."""
     if value is None:
         return f'<span style="{MUTED}">NULL</span>'
+    if isinstance(value, Html):
+        return value.text
     if isinstance(value, float):
         value = float(f"{value:.15g}")  # 10.35702, not 10.357019999999999
     text = value if isinstance(value, str) else str(value)

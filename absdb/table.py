@@ -8,10 +8,12 @@ renames; if that is gone, it takes the table that has its name now.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from absdb.branch_colours import branch_html
 from absdb.engine import intake, small
 from absdb.engine.frames import to_pandas, with_texts
 from absdb.engine.get import get
@@ -19,14 +21,15 @@ from absdb.engine.intake import SyncCounts, few_keys, few_rows
 from absdb.engine.origin import options, origin
 from absdb.engine.reader import TableReader
 from absdb.engine.small_commit import Take, Verb, commit_small
+from absdb.engine.told import told
 from absdb.frame_origin import Provenance, remembered, remembered_stream
 from absdb.pages.types import describe_type
 from absdb.progress import Progress, reporting
-from absdb.reprs import ROWS_SHOWN, counted, grid, html, page, plain, rows_of
+from absdb.reprs import ROWS_SHOWN, Html, counted, grid, html, next_step, page, plain, rows_of
 from absdb.table_columns import TableColumns
 from absdb.versioning.blame import blame
 from absdb.versioning.row_read import first_rows, named, stream, table_history
-from absdb.versioning.scope import HeadScope
+from absdb.versioning.scope import HeadScope, TransactionScope
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -243,12 +246,24 @@ class Table(TableColumns):
         schema = self._definition()
         names = [column.name for column in schema.columns]
         types = [describe_type(column.type) for column in schema.columns]
-        facts = [f"of {self._scope.describe()}", f"key {', '.join(schema.key_names) or 'none'}"]
+        facts: list[str | Html] = [self._place(), f"key {', '.join(schema.key_names) or 'none'}"]
         reader = self._reader()
         total = reader.count()
         rows = rows_of(first_rows(reader, ROWS_SHOWN))
         facts.append(counted(total, "row"))
-        return page("Table", schema.full_name, facts, grid(names, rows, types=types, total=total))
+        parts = [grid(names, rows, types=types, total=total)]
+        if not total and self._scope.writable and not self._scope.engine.read_only:
+            parts.append(next_step("There are no rows yet.", "insert(rows)"))
+        return page("Table", schema.full_name, facts, *parts)
+
+    def _place(self) -> Html:
+        """The database and the point it is seen at, as HTML."""
+        scope = self._scope
+        if isinstance(scope, TransactionScope):
+            return Html(f"of {escape(scope.describe())}")
+        point = scope.point()
+        between = "@" if scope.writable else "as of"
+        return Html(f"of {branch_html(scope.info().name)} {between} {told(scope.engine, point.lsn)}")
 
     def _provenance(self) -> Provenance:
         return self._origin(self._reader(), "table")

@@ -9,11 +9,13 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from absdb.branch_colours import branch_html
 from absdb.database_tables import DatabaseTables
+from absdb.engine.told import told
 from absdb.engine.transaction import Transaction
 from absdb.ids import Lsn
 from absdb.paths import check_text
-from absdb.reprs import counted, plain
+from absdb.reprs import Html, counted, html, page, plain
 from absdb.versioning.scope import TransactionScope
 
 if TYPE_CHECKING:
@@ -98,5 +100,17 @@ class TransactionHandle(DatabaseTables):
     def __repr__(self) -> str:
         if not self._tx.open or self._tx.engine.closed:
             return f"<Transaction {'committed @ ' + str(self._tx.lsn) if self._tx.lsn else 'ended'}>"
-        changed = counted(len(self._tx.writes), "table")
-        return plain("Transaction", lambda: f"on {self._scope.describe()}, {changed} written")
+        return plain("Transaction", lambda: f"on {self._scope.describe()}, {self._changed()}")
+
+    def _changed(self) -> str:
+        return f"{counted(len(self._tx.writes), 'table')} written"
+
+    def _repr_html_(self) -> str | None:
+        return html(self._shown)
+
+    def _shown(self) -> str:
+        tx = self._tx
+        if not tx.open or tx.engine.closed:
+            return page("Transaction", "", [f"committed @ {tx.lsn}" if tx.lsn else "ended"])
+        begun = f"begun @ {told(tx.engine, tx.snapshot_lsn)}"
+        return page("Transaction", Html(branch_html(self._scope.info().name)), [begun, self._changed()])

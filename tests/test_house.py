@@ -25,7 +25,19 @@ ROOT = Path(__file__).resolve().parents[1]
 
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("errors",),
-    ("ids", "clock", "settings", "setting_kinds", "paths", "progress", "reprs", "diff_reprs", "frame_origin"),
+    (
+        "ids",
+        "clock",
+        "settings",
+        "setting_kinds",
+        "paths",
+        "progress",
+        "reprs",
+        "diff_reprs",
+        "marks",
+        "branch_colours",
+        "frame_origin",
+    ),
     ("io",),
     ("wal", "pages", "objectstore"),
     ("catalog",),
@@ -69,6 +81,7 @@ ACQUAINTED = {
     ("settings", "paths"),
     ("settings", "setting_kinds"),
     ("diff_reprs", "reprs"),
+    ("diff_reprs", "marks"),
     ("frame_origin", "clock"),
     ("frame_origin", "ids"),
     ("frame_origin", "reprs"),

@@ -30,7 +30,21 @@ class Shown(HTMLParser):
         assert not self.open
 
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
-        assert tag in {"div", "span", "b", "table", "thead", "tbody", "tr", "th", "td", "br", "del"}
+        assert tag in {
+            "div",
+            "span",
+            "b",
+            "table",
+            "thead",
+            "tbody",
+            "tr",
+            "th",
+            "td",
+            "br",
+            "del",
+            "code",
+            "p",
+        }
         assert {name for name, _ in attributes} <= {"style", "class"}
         if tag == "td":
             self.cells.append("")
@@ -102,11 +116,11 @@ def test_html_shows_what_matters(shop, main):
     assert "… and 2 more" in shown.text
     main.create_table("plain", {"s": "string"})
     assert Shown(main._repr_html_()).cells == ["orders", "2", "id", "bought", "plain", "1", "NULL", ""]
-    assert Shown(shop._repr_html_()).cells == ["main", "2", str(shop.lsn), "NULL"]
+    assert Shown(shop._repr_html_()).cells == ["● main", "2", f"{shop.lsn} · just now", "NULL"]
     branch = main.branch("b")
     branch["orders"].delete([1, 2])
     cells = Shown(branch.diff(main)._repr_html_()).cells
-    assert cells == ["orders", "removed", "2", "NULL", *(MINUS, "1", "new"), *(MINUS, "2", "new")]
+    assert cells == ["orders", f"{MINUS} removed", "2", "NULL", *(MINUS, "1", "new"), *(MINUS, "2", "new")]
     assert "no difference" in "".join(Shown(main.diff(main)._repr_html_()).text)
 
 
@@ -170,6 +184,8 @@ def test_html_of_an_empty_table_shows_its_columns(main):
     shown = Shown(main["orders"]._repr_html_())
     assert shown.cells == []
     assert {"id", "int64", "status", "string"} <= set(shown.text)
+    assert "There are no rows yet. insert(rows)" in "".join(shown.text)
+    assert "no rows yet" not in "".join(Shown(main.at()["orders"]._repr_html_()).text)
 
 
 def test_html_is_escaped(shop, main):
@@ -260,3 +276,104 @@ def test_a_merge_shows_what_is_in_its_way(main):
     assert "".join(Shown(done.undo()._repr_html_()).text).startswith("Undo 0/")
     found = main.bisect("SELECT count(*) = 0 FROM orders WHERE status = 'sold'", bad=done.lsn)
     assert "text-align:right" in found._repr_html_()
+
+
+IMG = "<img onerror=alert(1) src=x>"
+
+
+def public_objects(shop: absdb.Instance) -> dict[str, object]:
+    """One object of each class in absdb.__all__, and of those that they give; with HTML wherever data may have some."""
+    main = shop["main"]
+    table = main.create_table(IMG, [{"id": 1, IMG: IMG}, {"id": 2, IMG: None}], key="id", comment=IMG)
+    branch = main.branch(IMG)
+    branch[IMG].update({"id": 1, IMG: IMG * 2}, message=IMG)
+    main[IMG].update({"id": 1, IMG: "ours"}, message=IMG)
+    with pytest.raises(absdb.MergeConflictError) as conflict:
+        main.merge(branch)
+    bad = main.bisect(f'SELECT count(*) = 0 FROM "{IMG}" WHERE "{IMG}" = \'ours\'', good=table_lsn(main))
+    diff = branch.diff(main)
+    with main.transaction(message=IMG) as tx:
+        tx[IMG].delete(2)
+        open_transaction = (repr(tx), tx._repr_html_())
+    assert all(open_transaction)
+    errors = {name: getattr(absdb, name)(IMG, hint=IMG) for name in absdb.__all__ if name.endswith("Error")}
+    return {
+        **errors,
+        "Bisection": bad,
+        "Check": absdb.Check(IMG),
+        "Column": absdb.Column(IMG, "int64", comment=IMG),
+        "Database": main,
+        "Diff": diff,
+        "ForeignKey": absdb.ForeignKey(IMG, IMG),
+        "Instance": shop,
+        "Lsn": main.lsn,
+        "ManualClock": absdb.ManualClock(),
+        "MergeConflictError": conflict.value,
+        "MergeResult": main.merge(branch, dry_run=True),
+        "Provenance": absdb.provenance(main.sql(f"SELECT '{IMG}' AS x").to_arrow()),
+        "SystemClock": absdb.SystemClock(),
+        "Table": table,
+        "TableDiff": diff[IMG],
+        "TransactionHandle": tx,
+        "Unique": absdb.Unique(IMG),
+        "a diff by content": diff.by_content(IMG),
+        "a diff of queries": branch.query_diff(f'FROM "{IMG}"', main, key="id"),
+        "a rehearsal": main.rehearse([f'UPDATE "{IMG}" SET "{IMG}" = \'{IMG}\'']),
+        "a result": main.sql(f"SELECT '{IMG}' AS \"{IMG}\""),
+        "a session": branch.session(),
+        "a state of the past": main.at(lsn=main.lsn),
+    }
+
+
+def table_lsn(main: absdb.Database) -> str:
+    return str(main.log()["lsn"].iloc[-1])
+
+
+def test_every_public_object_shows_itself_in_a_notebook_and_in_a_log(shop):
+    objects = public_objects(shop)
+    classes = {name for name in absdb.__all__ if isinstance(getattr(absdb, name), type)}
+    assert classes <= objects.keys()
+    for name, value in objects.items():
+        html, text = value._repr_html_(), repr(value)
+        assert len(html) < 100_000, name
+        assert "<img" not in html, name
+        assert text, name
+        assert " object at 0x" not in text, name
+        assert len(text) < 1_000, name
+        if name != "a result":
+            assert "\n" not in text, name
+
+
+def test_an_instance_without_tables_says_how_to_make_one(shop):
+    assert 'instance["main"].create_table("name", frame, key="id")' in "".join(Shown(shop._repr_html_()).text)
+    assert 'create_table("name", frame, key="id")' in "".join(Shown(shop["main"]._repr_html_()).text)
+    past = shop["main"].at()
+    assert "create_table" not in past._repr_html_()
+
+
+def test_an_lsn_stands_beside_how_long_ago_it_was(tmp_path):
+    clock = absdb.ManualClock()
+    with absdb.connect(tmp_path / "shop", clock=clock) as shop:
+        main = shop["main"]
+        main.create_table("t", [{"id": 1}], key="id")
+        lsn = main.lsn
+        clock.advance(minutes=3, seconds=10)
+        for shown in (shop, main, main["t"], main.diff(main), main.session()):
+            assert f"{lsn} · 3 minutes ago" in shown._repr_html_()
+            assert shown._repr_html_() == shown._repr_html_()
+
+
+def test_operations_have_their_sign_wherever_they_are_listed(main):
+    branch = main.branch("b")
+    branch["orders"].update({"id": 1, "status": "sold"})
+    branch["orders"].delete(2)
+    branch["orders"].add_column("n", "int64")
+    branch.create_table("extra", {"id": "int64"}, key="id")
+    shown = "".join(Shown(branch.diff(main)._repr_html_()).text)
+    for sign in ("~ schema", "~ modified", f"{MINUS} removed", "+ table added"):
+        assert sign in shown
+    merged = "".join(Shown(main.merge(branch, dry_run=True)._repr_html_()).text)
+    assert f"{MINUS} removed" in merged
+    rehearsal = main.rehearse(["DELETE FROM orders WHERE id = 3"])
+    assert f"{MINUS} removed" in "".join(Shown(rehearsal._repr_html_()).text)
+    assert f"{MINUS} removed" in rehearsal.to_text()

@@ -18,13 +18,13 @@ import pyarrow.compute as pc
 from absdb.cli.cell_texts import TEXT, one_line, plain
 from absdb.cli.row_formats import BLOCK_ROWS
 from absdb.cli.table_text import GAP, NULL, Screen, cut, lines_whole, width
-from absdb.diff_reprs import SIGNS
 from absdb.io.row_files import Write
+from absdb.marks import MARKS, SIGNS
 from absdb.reprs import counted
 
 ARROW = " → "
 VALUE_WIDTH_MAX = 40
-_COLOURS = {"added": "blue", "modified": "yellow", "removed": "red"}
+_COLOURS = {kind: mark.terminal for kind, mark in MARKS.items()}
 Cell = tuple[str, str | None]
 """What a cell shows: the old value and the new one, or one value and None."""
 

@@ -21,7 +21,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from absdb.branch_colours import DOT, branch_colour
 from absdb.cli.text import cut, jsonable, readable, shown
+from absdb.marks import mark_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -194,11 +196,26 @@ def rich_table(listing: Listing, names: Sequence[str], cells: Sequence[Sequence[
             no_wrap=numeric or names[at] in KEPT_WHOLE,
         )
     for row in cells:
-        table.add_row(*(Text(row[at], style="dim" if row[at] == "NULL" else "") for at in fitting))
+        table.add_row(*(Text.assemble(*_marked(listing, names, at, row[at])) for at in fitting))
     console.print(table)
     if len(fitting) < len(names) and isinstance(listing, Rows):
         left = [name for at, name in enumerate(names) if at not in fitting]
         console.print(Text(f"not shown: {', '.join(left)}", style="dim"))
+
+
+def _marked(listing: Listing, names: Sequence[str], at: int, text: str) -> list[tuple[str, str]]:
+    """(part, style) of a cell at a terminal: operations have their sign and colour, branches theirs."""
+    name = names[at]
+    if text == "NULL":
+        return [(text, "dim")]
+    if isinstance(listing, Rows) or not text:
+        return [(text, "")]
+    mark = mark_of(text) if name == "operation" else None
+    if mark is not None:
+        return [(f"{mark.sign} {text}", mark.terminal)]
+    if name in ("created_from", "database") or (name == "name" and "created_from" in names):
+        return [(f"{DOT} ", f"color({branch_colour(text).terminal})"), (text, "")]
+    return [(text, "")]
 
 
 def colours(stream: Any) -> bool:

@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING
 from absdb.catalog import schema as catalog
 from absdb.engine import ddl
 from absdb.errors import InvalidInputError
+from absdb.reprs import Shown
 
 if TYPE_CHECKING:
     from absdb.engine.transaction import Transaction
 
 
 @dataclass(frozen=True, init=False)
-class Unique:
+class Unique(Shown):
     """No two rows have the same values in these columns; rows with a NULL among them are exempt."""
 
     columns: tuple[str, ...]
@@ -32,7 +33,7 @@ class Unique:
 
 
 @dataclass(frozen=True)
-class Check:
+class Check(Shown):
     """An SQL expression over the columns of a row that must not be false."""
 
     expression: str
@@ -40,7 +41,7 @@ class Check:
 
 
 @dataclass(frozen=True, init=False)
-class ForeignKey:
+class ForeignKey(Shown):
     """The values of `columns` are there in `references` of `table`, whose key they are if not given.
 
     Types need not be equal: all integers go together, all strings, all binaries, and decimals of one scale.

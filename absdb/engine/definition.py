@@ -19,6 +19,7 @@ from absdb.ids import ColumnId
 from absdb.pages.types import describe_type, is_orderable, physical_type, to_physical
 from absdb.pages.values import Converter
 from absdb.paths import check_name, check_text, normal_name
+from absdb.reprs import Shown
 
 if TYPE_CHECKING:
     from absdb.engine.transaction import Transaction
@@ -27,7 +28,7 @@ NO_DEFAULT: Any = type("NoDefault", (), {"__repr__": lambda self: "NO_DEFAULT"})
 
 
 @dataclass(frozen=True, slots=True)
-class ColumnDefinition:
+class ColumnDefinition(Shown):
     """A column to be made: a name and a type (an Arrow type, or its name as text), and what else should hold.
 
     `default` is a Python value; `default_sql` an SQL expression evaluated per row; `generated` an SQL

@@ -9,23 +9,19 @@ from collections.abc import Mapping
 from typing import Any
 
 from absdb.engine.engine import Engine
-from absdb.errors import CorruptionError
+from absdb.engine.told import time_told
 from absdb.frame_origin import QUERY_MAX, Provenance, kept_values
 from absdb.ids import Lsn
 
 
 def origin(engine: Engine, database: str, lsn: int, kind: str, **facts: Any) -> Provenance:
     """The provenance of rows read at an LSN; `facts` are further fields of it. Costs some µs."""
-    try:
-        time_us = engine.log.time_at_or_below(lsn)
-    except CorruptionError:
-        time_us = None  # the record of old commits is damaged, which check() reports; the rows are not
     return Provenance(
         instance=engine.fs.root,
         instance_id=engine.control.instance_id.hex(),
         database=database,
         lsn=Lsn(lsn),
-        time_us=time_us,
+        time_us=time_told(engine, lsn),
         kind=kind,
         **facts,
     )

@@ -6,12 +6,15 @@ facade and the command line.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from html import escape
 from typing import Any
 
+from absdb.branch_colours import branch_html
+from absdb.diff_reprs import operation_html
+from absdb.marks import signed
 from absdb.rehearsal.report import SCHEMA_COLUMNS, SUMMARY_COLUMNS, Report
-from absdb.reprs import counted, grid, page, text_grid
+from absdb.reprs import Html, counted, escaped, grid, page, text_grid
 
 STATEMENT_CHARACTERS = 72
 _STYLE = (
@@ -76,16 +79,21 @@ def as_text(report: Report) -> str:
         verdict(report) if failed is None else "\n".join([verdict(report), *failed.error.splitlines()[1:]])
     ]
     for heading, names, rows in sections(report):
-        parts.append(f"{heading}\n{text_grid(names, rows)}")
+        shown = [[signed(v) if n == "operation" else v for n, v in zip(names, r, strict=True)] for r in rows]
+        parts.append(f"{heading}\n{text_grid(names, shown)}")
     parts += _notes(report)
     return "\n\n".join(parts)
 
 
 def as_html(report: Report, name: str) -> str:
     """The report as a block for a notebook."""
-    parts = [f"<b>{escape(heading)}</b>{grid(names, rows)}" for heading, names, rows in sections(report)]
+    parts = [
+        f"<b>{escape(heading)}</b>{grid(names, [_marked(names, row) for row in rows])}"
+        for heading, names, rows in sections(report)
+    ]
     notes = "".join(f"<div>{escape(note)}</div>" for note in _notes(report))
-    return page("Rehearsal", name, [f"of {report.database}", verdict(report)], *parts, notes)
+    facts: list[str | Html] = [Html(f"of {branch_html(report.database)}"), verdict(report)]
+    return page("Rehearsal", Html(branch_html(name)), facts, *parts, notes)
 
 
 def as_document(report: Report, name: str) -> str:
@@ -95,7 +103,7 @@ def as_document(report: Report, name: str) -> str:
     for heading, names, rows in sections(report):
         head = "".join(f"<th>{escape(one)}</th>" for one in names)
         body = "".join(
-            "<tr>" + "".join(f"<td>{escape('' if v is None else str(v))}</td>" for v in row) + "</tr>"
+            "<tr>" + "".join(f"<td{_align(v)}>{_text(v)}</td>" for v in _marked(names, row)) + "</tr>"
             for row in rows
         )
         parts.append(f"<h2>{escape(heading)}</h2><table cellpadding=4><tr>{head}</tr>{body}</table>")
@@ -115,6 +123,23 @@ def _notes(report: Report) -> list[str]:
     if report.not_replayed:
         notes.append(f"{counted(report.not_replayed, 'commit')} after it not replayed")
     return notes
+
+
+def _marked(names: Sequence[str], row: Sequence[Any]) -> list[Any]:
+    """A row of a section with its operation, or what happened to a definition, marked."""
+    marked = ("operation", "change")
+    return [
+        operation_html(value) if name in marked and isinstance(value, str) else value
+        for name, value in zip(names, row, strict=True)
+    ]
+
+
+def _text(value: Any) -> str:
+    return escaped("" if value is None else value if isinstance(value, Html) else str(value))
+
+
+def _align(value: Any) -> str:
+    return ' style="text-align:right"' if isinstance(value, int | float) else ""
 
 
 def _line(text: str) -> str:

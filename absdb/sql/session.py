@@ -30,6 +30,7 @@ from absdb.sql.query.prepared import Frames, Prepared
 from absdb.sql.query.result import Result
 from absdb.sql.query.rewrite import Rewriter
 from absdb.sql.query.sequence_values import Drawn
+from absdb.sql.session_reprs import ShownSession
 from absdb.sql.text.edits import Edited
 from absdb.sql.text.parameters import Values, bind
 from absdb.sql.text.parsed import Statement
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class Session:
+class Session(ShownSession):
     """Runs SQL on one instance. For one thread; many may be open side by side."""
 
     def __init__(self, scope: Scope, *, strangers: bool = False, confined: bool = False) -> None:
