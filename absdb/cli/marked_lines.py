@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 
 from absdb.cli.cell_texts import TEXT, one_line, plain
 from absdb.cli.row_formats import BLOCK_ROWS
-from absdb.cli.table_text import GAP, NULL, Screen, cut, lines_whole, width
+from absdb.cli.table_text import GAP, NULL, Screen, cut, is_number, lines_whole, width
 from absdb.io.row_files import Write
 from absdb.marks import MARKS, SIGNS
 from absdb.reprs import counted
@@ -90,13 +90,23 @@ def marked_lines(batch: pa.RecordBatch, compared: Sequence[str], screen: Screen,
         max(width(name), *(width(_shown(cell)) for cell in cells)) if cells else width(name)
         for name, cells in zip(names, columns, strict=True)
     ]
+    types = [
+        *batch.schema.types[1:first],
+        *(batch.column(first + 2 * at).type for at in range(len(compared))),
+    ]
+    rights = list(map(is_number, types))
     kept = _fitting(widths, touched, screen.width - 1 - len(GAP))
     found = []
     if head:
-        heads = (f"{cut(names[at], widths[at])}{' ' * (widths[at] - width(names[at]))}" for at in kept)
+        heads = (
+            _beside(cut(names[at], widths[at]), widths[at] - width(names[at]), rights[at]) for at in kept
+        )
         found.append(screen.style(GAP.join((" ", *heads)).rstrip(), bold=True))
     for at, kind in enumerate(kinds):
-        cells = [_styled(columns[number][at], widths[number], kind, screen) for number in kept]
+        cells = [
+            _styled(columns[number][at], widths[number], kind, screen, right=rights[number])
+            for number in kept
+        ]
         sign = click.style(SIGNS[kind], fg=_COLOURS[kind], bold=True) if screen.colour else SIGNS[kind]
         found.append(GAP.join((sign, *cells)).rstrip())
     left = [names[at] for at in range(len(names)) if at not in kept]
@@ -127,18 +137,24 @@ def _shown(cell: Cell) -> str:
     return cut(old, VALUE_WIDTH_MAX) + ("" if new is None else f"{ARROW}{cut(new, VALUE_WIDTH_MAX)}")
 
 
-def _styled(cell: Cell, room: int, kind: str, screen: Screen) -> str:
+def _beside(text: str, room: int, right: bool) -> str:
+    """A text with so many blanks behind it, or before it if it stands to the right."""
+    padding = " " * max(room, 0)
+    return padding + text if right else text + padding
+
+
+def _styled(cell: Cell, room: int, kind: str, screen: Screen, *, right: bool) -> str:
     """A cell padded to its room; a changed one with its old value struck through."""
     old, new = cell
     text = _shown(cell)
-    padding = " " * max(room - width(text), 0)
+    room -= width(text)
     if not screen.colour:
-        return text + padding
+        return _beside(text, room, right)
     if new is None:
-        return (text if kind == "modified" else click.style(text, fg=_COLOURS[kind])) + padding
+        return _beside(text if kind == "modified" else click.style(text, fg=_COLOURS[kind]), room, right)
     before = click.style(cut(old, VALUE_WIDTH_MAX), strikethrough=True, dim=True)
     after = click.style(cut(new, VALUE_WIDTH_MAX), fg=_COLOURS[kind], bold=True)
-    return f"{before}{ARROW}{after}{padding}"
+    return _beside(f"{before}{ARROW}{after}", room, right)
 
 
 def _fitting(widths: Sequence[int], first: Sequence[int], room: int) -> list[int]:

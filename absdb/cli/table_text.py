@@ -60,7 +60,7 @@ def lines_at_terminal(table: pa.Table, screen: Screen, *, head: bool = True) -> 
         max(width(name), *(width(NULL if cell is None else cell) for cell in cells)) if cells else width(name)
         for name, cells in zip(names, columns, strict=True)
     ]
-    rights = [_is_number(field.type) for field in table.schema]
+    rights = [is_number(field.type) for field in table.schema]
     fitted = fit(widths, rights, screen.width)
     if fitted is None and 0 < table.num_rows <= SIDEWAYS_ROWS_MAX:
         return sideways(table, screen)
@@ -116,7 +116,7 @@ def lines_whole(table: pa.Table, widths: list[int], *, head: bool) -> bytes:
         max(known, len(name), pc.max(pc.utf8_length(column)).as_py() or 0)
         for known, name, column in zip(widths or [0] * len(names), names, texts, strict=True)
     ]
-    rights = [_is_number(field.type) for field in table.schema]
+    rights = [is_number(field.type) for field in table.schema]
     top = GAP.join(f"{n:{'>' if r else '<'}{w}}" for n, r, w in zip(names, rights, widths, strict=True))
     start = f"{top.rstrip()}\n".encode() if head else b""
     if not table.num_rows:
@@ -217,5 +217,6 @@ def _shown_name(name: str) -> str:
     return str(one_line(pa.array([name], TEXT))[0].as_py())
 
 
-def _is_number(kind: pa.DataType) -> bool:
+def is_number(kind: pa.DataType) -> bool:
+    """Whether values of a type stand to the right."""
     return bool(pt.is_integer(kind) or pt.is_floating(kind) or pt.is_decimal(kind))
