@@ -10,8 +10,8 @@ from typing import Any
 import ipywidgets
 import pyarrow as pa
 
-from absdb.diff_reprs import SIGNS
 from absdb.errors import AlreadyExistsError, InvalidInputError
+from absdb.marks import SIGNS
 from absdb.panels.controls import beside, button, choice, column, heading, html, row, set_options, text_field
 from absdb.panels.grid import Grid
 from absdb.panels.model.chart import paired_bars

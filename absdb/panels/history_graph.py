@@ -13,11 +13,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
-from zlib import crc32
 
 import anywidget
 import traitlets
 
+from absdb.branch_colours import branch_colour
 from absdb.errors import InvalidInputError
 from absdb.ids import Lsn
 from absdb.panels.model.history import History
@@ -27,12 +27,6 @@ from absdb.panels.theme import STATIC
 SLOTS = 30
 SLOTS_MAX = 400
 ZOOM_MAX = 64.0
-_COLOURS = ("#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#999933")
-
-
-def branch_colour(name: str) -> str:
-    """The colour of a branch: the same everywhere, told apart by any colour vision; that of `main` is its own."""
-    return "#0072B2" if name == "main" else _COLOURS[crc32(name.encode()) % len(_COLOURS)]
 
 
 class HistoryGraph(anywidget.AnyWidget):
@@ -97,7 +91,7 @@ class HistoryGraph(anywidget.AnyWidget):
             return
         drawn = layout(self._history, self.view, self._slots)
         for lane in drawn["lanes"]:
-            lane["colour"] = branch_colour(lane["name"])
+            lane["colour"] = branch_colour(lane["name"]).css
         self.drawing = drawn
 
     def _said(self, _: Any, message: Any, __: Any) -> None:
