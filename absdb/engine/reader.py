@@ -66,7 +66,7 @@ class TableReader:
         """All rows, in key order, zero-copy where pages allow it; kept, so that reading a state again is free.
 
         Each column is folded once: reads that have columns in common share them. Those in `coded` come in the type
-        given there, which coding.py has chosen for this state.
+        given there, which coding.py has chosen for this state; codes mean the same in all chunks.
         """
         schema = self._arrow_schema(columns)
         projection = self.projection(columns)
@@ -77,7 +77,8 @@ class TableReader:
                 for column in projection.columns
             )
         if self.own is not None:
-            return fold_table(self.schema.key_spec, self.sections, projection, schema)
+            rows = fold_table(self.schema.key_spec, self.sections, projection, schema)
+            return rows.unify_dictionaries() if coded else rows
         kept, slice_rows = self.layers.folded, self._slice_rows_now()
         states = [self.state_of(column, slice_rows) for column in projection.columns]
         found = [kept.get(state) for state in states]
@@ -86,6 +87,8 @@ class TableReader:
             wanted = Projection([projection.columns[at] for at in missing])
             fields = pa.schema([schema.field(at) for at in missing])
             rows = fold_table(self.schema.key_spec, self.sections, wanted, fields, slice_rows=slice_rows)
+            if coded:
+                rows = rows.unify_dictionaries()
             for at, column in zip(missing, rows.columns, strict=True):
                 found[at] = column
                 kept.put(states[at], column)

@@ -12,7 +12,9 @@ import pytest
 
 import absdb
 from absdb.engine.coding import ROWS_MIN
+from absdb.sql.duck.grouped import by_value
 from absdb.sql.duck.scan import scan
+from absdb.sql.text.syntax import parse
 
 ROWS = ROWS_MIN + 500
 QUERIES = (
@@ -25,6 +27,13 @@ QUERIES = (
     "SELECT kind FROM t UNION SELECT name FROM t WHERE id < 9 UNION SELECT 'w' ORDER BY ALL",
     "SELECT upper(kind) u, coalesce(size, '?') c, price * rate p, count(*) FROM t GROUP BY ALL ORDER BY ALL",
     "SELECT (t).kind k, struct_pack(s := size, p := price) s FROM t ORDER BY id LIMIT 50",
+    "SELECT size, price > 900 AS dear, count(*) FROM t GROUP BY 1, 2 ORDER BY ALL",
+    "SELECT size, kind k, max(id) FROM t x GROUP BY x.size, k HAVING size <> 'M' ORDER BY ALL",
+    "SELECT DISTINCT size, mark FROM t ORDER BY ALL",
+    "SELECT mark, size, count(*) FROM (TABLE t) WHERE size > 'L' GROUP BY ROLLUP (mark, size) ORDER BY ALL",
+    "SELECT a.mark, b.size, count(*) FROM t AS a JOIN t b USING (id) GROUP BY ALL ORDER BY ALL",
+    "SELECT m, s, count(*) FROM t AS r(i, k, s, m) GROUP BY m, s ORDER BY ALL",
+    "SELECT mark, size, first(x ORDER BY id).mark, typeof(mark) FROM t x GROUP BY mark, size ORDER BY ALL",
     "SELECT typeof(kind), typeof(size), typeof(name), typeof(price), typeof(rate) FROM t LIMIT 1",
     "DESCRIBE SELECT kind, size, price FROM t",
     "SELECT kind FROM t WHERE false",
@@ -37,6 +46,7 @@ def _frame(numbers: range, kinds: list[Any]) -> pa.Table:
             "id": pa.array(numbers, pa.int64()),
             "kind": pa.array([kinds[n % len(kinds)] for n in numbers], pa.string()),
             "size": pa.array(["SML"[n % 3] if n % 11 else "" for n in numbers], pa.large_string()),
+            "mark": pa.array([["it's", "é", None, "", "~"][n % 5] for n in numbers], pa.string()),
             "name": pa.array([f"row {n}" for n in numbers], pa.string()),
             "price": pa.array(
                 [None if n % 13 == 0 else Decimal(n) / 4 for n in numbers], pa.decimal128(15, 2)
@@ -54,12 +64,16 @@ def main() -> Iterator[Any]:
         yield main
 
 
+def _table(database: Any) -> pa.Table:
+    """What DuckDB is handed for the whole table."""
+    return scan(database._scope.reader(database._scope.catalog().table("t")), None)
+
+
 def _types(database: Any) -> dict[str, str]:
-    """The types of what DuckDB is handed for the whole table."""
-    found = scan(database._scope.reader(database._scope.catalog().table("t")), None)
+    """The types of its columns."""
     return {
         field.name: "codes" if pa.types.is_dictionary(field.type) else str(field.type)
-        for field in found.schema
+        for field in _table(database).schema
     }
 
 
@@ -78,9 +92,58 @@ def _check(database: Any) -> None:
 def test_the_second_read_is_in_code(main: Any) -> None:
     assert (_types(main)["kind"], _types(main)["kind"]) == ("string", "codes")
     assert _types(main) == {
-        "id": "int64", "kind": "codes", "size": "codes", "name": "string",
+        "id": "int64", "kind": "codes", "size": "codes", "mark": "codes", "name": "string",
         "price": "decimal64(15, 2)", "rate": "decimal32(5, 2)",
     }  # fmt: skip
+
+
+def test_codes_are_the_same_in_all_pages(main: Any) -> None:
+    main.sql("UPDATE t SET size = 'A' || id % 3 WHERE id > 10000")
+    for _ in range(2):
+        column = _table(main).column("size")
+    assert column.num_chunks > 1
+    assert all(chunk.dictionary.equals(column.chunk(0).dictionary) for chunk in column.chunks)
+
+
+def test_text_that_is_grouped_with_others_comes_by_value(main: Any) -> None:
+    _table(main)
+    rows, items = by_value(_table(main), {"kind", "size", "name", "price"})
+    assert rows.schema.field("size").type == pa.int8()
+    assert items.count("list_extract") == 1, "the others are long, have many values, or are no text"
+    with duckdb.connect() as own:
+        own.register("rows", rows)
+        found = own.sql(f"SELECT {items} FROM rows ORDER BY id").to_arrow_table()
+        assert found["size"].to_pylist() == main["t"].to_arrow()["size"].to_pylist()
+        plan = own.sql(
+            f"EXPLAIN SELECT size, price > 9, count(*) FROM (SELECT {items} FROM rows) GROUP BY ALL"
+        )
+        assert "compress_string" in str(plan.fetchall()), "DuckDB knows how long the text may be"
+    assert by_value(_table(main), {"id", "kind"}) == (_table(main), "")
+
+
+def test_names_of_columns_are_those_of_the_first_read(main: Any) -> None:
+    inner = "SELECT count(*) FROM t i WHERE i.size = o.size"
+    text = f"SELECT size, mark, ({inner}), EXISTS ({inner}) FROM t o GROUP BY ALL LIMIT 0"
+    first = main.sql(text).columns
+    assert [main.sql(text).columns for _ in range(2)] == [first, first]
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("SELECT a, b, count(*) FROM t GROUP BY ALL", {"a", "b"}),
+        ("SELECT a, count(*) FROM t GROUP BY ALL", set()),
+        ("SELECT T.A, count(*) FROM t GROUP BY t.A, x + 1", {"a"}),
+        ("SELECT a, b AS c, count(*) FROM t GROUP BY 1, c, 7", {"a", "b"}),
+        ("SELECT count(*) FROM t WHERE a = 'x' GROUP BY a, b", {"b"}),
+        ("SELECT DISTINCT a, b FROM t ORDER BY c", {"a", "b"}),
+        ("SELECT a, b FROM t", set()),
+        ("SELECT a FROM (SELECT b, c, max(a) a FROM t GROUP BY b, c) GROUP BY a", {"b", "c"}),
+    ],
+)
+def test_columns_that_are_grouped_together_are_known(text: str, names: set[str]) -> None:
+    with duckdb.connect() as own:
+        assert parse(own, text, {}).grouped == names
 
 
 def test_answers_and_types_are_those_of_plain_columns(main: Any) -> None:

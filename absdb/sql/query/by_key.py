@@ -32,9 +32,10 @@ from absdb.sql.query.prepared import Prepared
 from absdb.sql.query.prune import KEYS_MAX, compares_exactly, physicals
 from absdb.sql.query.reading import read_query
 from absdb.sql.query.run import Ready
+from absdb.sql.text.constants import constant_of
 from absdb.sql.text.parsed import Query
 from absdb.sql.text.plain import Node, Path, PlainSelect
-from absdb.sql.text.syntax import Literals, cast_type_of, constant_of
+from absdb.sql.text.syntax import Literals, cast_type_of
 from absdb.sql.text.tokens import Kind
 
 if TYPE_CHECKING:

@@ -33,7 +33,8 @@ from absdb.pages.values import Converter
 from absdb.sql.duck.scan import as_stored
 from absdb.sql.query.joined import Frames, frame_column, is_only_owner, only_column, values_of
 from absdb.sql.query.names import NamedTable
-from absdb.sql.text.syntax import Literals, TableRef, cast_type_of, constant_of
+from absdb.sql.text.constants import constant_of
+from absdb.sql.text.syntax import Literals, TableRef, cast_type_of
 
 KEYS_MAX = 100_000
 _LAST_INTEGERS = (2**63 - 1, 2**64 - 1)

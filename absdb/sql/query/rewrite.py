@@ -22,6 +22,7 @@ import pyarrow as pa
 from absdb.errors import AbsdbError, InvalidInputError, NotFoundError, QueryError
 from absdb.sql.duck.connection import Backend
 from absdb.sql.duck.duck_errors import placed_back
+from absdb.sql.duck.grouped import by_value
 from absdb.sql.duck.scan import needed, readable, scan
 from absdb.sql.listings import listings
 from absdb.sql.query import functions
@@ -62,6 +63,7 @@ class Rewriter:
     setup: list[str] = field(default_factory=list)
     held: list[Any] = field(default_factory=list)
     scanned: dict[Any, Any] = field(default_factory=dict)
+    valued: dict[Any, tuple[pa.Table, str]] = field(default_factory=dict)
     tables_read: list[TableRead] = field(default_factory=list)
     frames_read: list[str] = field(default_factory=list)
     strangers: bool = False
@@ -213,9 +215,8 @@ class _Names:
             if isinstance(target, _Given) and isinstance(target.value, pa.Table):
                 self.frames[id(ref)] = Frame.of(ref, self.stands_for.get(id(ref), ref.path), target.value)
         for (ref, travel, place), target in zip(found, targets, strict=True):
-            replacement = self._replacement(ref, travel, target, place)
-            if replacement is not None:
-                edits.append(Edit(*place, replacement))
+            if target is not None:
+                edits.append(Edit(*place, self._replacement(ref, travel, target, place)))
         edits += map(self._holding, self.implied)
         edits += self._columns()
         edits += self._table_calls()
@@ -270,11 +271,13 @@ class _Names:
 
     def _replacement(
         self, ref: TableRef, travel: TravelRef | None, target: Any, place: tuple[int, int]
-    ) -> str | None:
-        if target is None:
-            return None
+    ) -> str:
+        before = self.query.tokens[at - 1].upper if (at := self.query.starts[place[0]]) else ""
         if isinstance(target, NamedTable):
-            name = self.rewriter.register(target.label, self._scanned(ref, target))
+            plain = ref.in_expression or before in _NO_ALIAS_AFTER
+            rows, items = self._scanned(ref, target, frozenset() if plain else self.query.syntax.grouped)
+            name = self.rewriter.register(target.label + (" by value" if items else ""), rows)
+            name = f"(SELECT {items} FROM {name})" if items else name
         elif isinstance(target, NamedView):
             name = self.rewriter.view_text(target)
             if target.entity.get("columns") and not ref.all_columns:
@@ -285,11 +288,10 @@ class _Names:
                 )
         else:
             name = self.rewriter.register(target.label, target.value)
-        before = self.query.starts[place[0]] - 1
         if ref.alias and not (travel and travel.alias):
             return name
-        if before >= 0 and self.query.tokens[before].upper in _NO_ALIAS_AFTER:
-            return f"(FROM {name})" if self.query.tokens[before].upper == "SUMMARIZE" else name
+        if before in _NO_ALIAS_AFTER:
+            return f"(FROM {name})" if before == "SUMMARIZE" else name
         return f"{name} AS {quoted(self._alias(ref, travel))}"
 
     def _alias(self, ref: TableRef, travel: TravelRef | None) -> str:
@@ -308,24 +310,24 @@ class _Names:
                 self.aliases.setdefault(qualifier, known)
         return known
 
-    def _scanned(self, ref: TableRef, target: NamedTable) -> Any:
-        syntax = self.query.syntax
+    def _scanned(self, ref: TableRef, target: NamedTable, grouped: frozenset[str]) -> tuple[pa.Table, str]:
+        """The rows, and what to SELECT of them; "" for all as they are."""
         self.rewriter.held.append(target.view.held)
-        whole = syntax.star or ref.all_columns or self._named_as_row(ref)
-        columns = None if whole else needed(target.schema, syntax.names)
+        whole = self.query.syntax.star or ref.all_columns or self._named_as_row(ref)
+        columns = None if whole else needed(target.schema, self.query.syntax.names)
         self.rewriter.tables_read.append(TableRead(target, ref, self.named, self.frames, columns))
         if self.rewriter.types_only:
-            return readable(target.schema.arrow_schema.empty_table())
+            return readable(target.schema.arrow_schema.empty_table()), ""
         reader = target.view.reader(target.schema)
         found = selection(reader.schema, ref, self.named, self.rewriter.values, self.frames)
         if found is not None:
             self.implied += found.implied
-            return readable(selected(reader, found, columns))
+            return readable(selected(reader, found, columns)), ""
         # A table that is named several times is read once.
-        known = (target.label, None if columns is None else tuple(columns))
-        if known not in self.rewriter.scanned:
-            self.rewriter.scanned[known] = scan(reader, columns)
-        return self.rewriter.scanned[known]
+        scanned, known = self.rewriter.scanned, (target.label, None if columns is None else tuple(columns))
+        if known not in scanned:
+            scanned[known] = scan(reader, columns)
+        return self.rewriter.valued.setdefault((known, grouped), by_value(scanned[known], grouped))
 
     def _named_as_row(self, ref: TableRef) -> bool:
         """Whether the table's own name or alias is used like a column, which means the whole row."""

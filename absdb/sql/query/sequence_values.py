@@ -19,11 +19,12 @@ import pyarrow as pa
 from absdb.engine.sequences import drawn
 from absdb.errors import StateError, UnknownNameError
 from absdb.sql.query.names import NamedEntity, find_entity
+from absdb.sql.text.constants import constant_of
 from absdb.sql.text.edits import Edit
 from absdb.sql.text.parsed import Query
 from absdb.sql.text.source import error_at
 from absdb.sql.text.suggestion import suggestion
-from absdb.sql.text.syntax import Call, constant_of
+from absdb.sql.text.syntax import Call
 from absdb.sql.text.tokens import literal, tokenize
 
 if TYPE_CHECKING:

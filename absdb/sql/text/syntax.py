@@ -3,7 +3,7 @@
 `json_serialize_sql` gives the parse tree of a SELECT in all its forms. From it come the tables, table functions,
 functions and columns, with their places in the text, so that names can be replaced there while DuckDB sees
 everything else exactly as it was written. The tree differs a little between DuckDB 1.5 and 2.x; what differs is
-read in `_children`, `_cte_body`, `constant_of` and `cast_type_of`.
+read in `_children`, `_cte_body`, `cast_type_of` and constants.py.
 
 Names of common table expressions are no tables. Called by rewrite.py; trees are kept by text.
 """
@@ -15,7 +15,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from absdb.sql.text.constants import constant_of
 from absdb.sql.text.edits import char_offset
+from absdb.sql.text.grouping import grouped_names
 from absdb.sql.text.plain import PlainSelect, plain_select
 
 UNKNOWN = -1
@@ -47,6 +49,8 @@ class TableRef:
     """All tables of the same FROM."""
     alone: bool = True
     """Whether everything in the same FROM is a table."""
+    in_expression: bool = False
+    """Whether it is in a query that is part of an expression, whose text may name a column."""
 
 
 @dataclass(slots=True)
@@ -72,6 +76,8 @@ class Syntax:
     names: set[str] = field(default_factory=set)
     """Every part of a column's name, casefolded: no other column is needed unless `star`."""
     star: bool = False
+    grouped: frozenset[str] = frozenset()
+    """Columns, casefolded, that a SELECT in it groups by together with others, and does not filter by."""
     plain: PlainSelect | None = None
     """What the query is if it asks for rows of one table by the values of columns."""
 
@@ -136,6 +142,7 @@ class _Reader:
         self.found = Syntax()
         self.listed: set[int] = set()
         """Items of SELECT lists without an alias."""
+        self.in_expression = False
 
     def place(self, node: Mapping[str, Any]) -> int:
         offset = node.get("query_location", _NOWHERE)
@@ -149,6 +156,7 @@ class _Reader:
             self.node(body, ctes | own if body.get("type") == "RECURSIVE_CTE_NODE" else ctes)
             ctes = ctes | own
         self.listed.update(id(item) for item in node.get("select_list", ()) if not item.get("alias"))
+        self.found.grouped |= grouped_names(node)
         source = node.get("from_table")
         if source is not None:
             self.source(source, node, ctes)
@@ -206,6 +214,7 @@ class _Reader:
         by_place = bool(part.get("column_name_alias"))
         ref = TableRef(path, part.get("alias", ""), self.place(part), all_columns=by_place)
         ref.prunable = rows and not by_place and not part.get("sample")
+        ref.in_expression = self.in_expression
         refs.append(ref)
         self.found.tables.append(ref)
         return not by_place
@@ -230,15 +239,25 @@ class _Reader:
                 self.found.calls.append(call)
             elif kind in ("STAR", "POSITIONAL_REFERENCE"):
                 self.found.star = True
-            if kind == "SUBQUERY" and value.get("subquery_type") == "EXISTS":
-                value = _without_star(value["subquery"]["node"])
-            if _is_query(value):
+            if kind == "SUBQUERY":
+                self.subquery(value, ctes)
+            elif _is_query(value):
                 self.node(value, ctes)
             elif value.get("type") in ("BASE_TABLE", "JOIN", "TABLE_FUNCTION"):
                 self.part(value, ctes, [], False)
             else:
                 for each in value.values():
                     self.anything(each, ctes)
+
+    def subquery(self, value: dict[str, Any], ctes: frozenset[str]) -> None:
+        """A query that is part of an expression."""
+        outer, self.in_expression = self.in_expression, True
+        if value.get("subquery_type") == "EXISTS":
+            self.node(_without_star(value["subquery"]["node"]), ctes)
+        else:
+            for each in value.values():
+                self.anything(each, ctes)
+        self.in_expression = outer
 
 
 def _join(part: Mapping[str, Any], left: list[TableRef], right: list[TableRef], plain: bool) -> None:
@@ -297,24 +316,6 @@ def _conjuncts(where: dict[str, Any] | None) -> Iterator[dict[str, Any]]:
             yield from _conjuncts(child)
     else:
         yield where
-
-
-def constant_of(node: Mapping[str, Any]) -> tuple[bool, Any]:
-    """(whether the expression is a plain constant, its value: an int, a text, or None for NULL)."""
-    if node.get("class") != "CONSTANT":
-        return False, None
-    if "literal" in node:
-        literal = node["literal"]
-        if literal["kind"] == "INTEGER":
-            return True, int(literal["text"].replace("_", ""))
-        return literal["kind"] == "STRING", literal.get("text", "")
-    value = node["value"]
-    kind = value["type"]["id"]
-    if value.get("is_null"):
-        return False, None
-    if kind in ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "VARCHAR"):
-        return True, value["value"]
-    return False, None
 
 
 def cast_type_of(node: Mapping[str, Any]) -> str:
