@@ -14,7 +14,7 @@ from absdb.errors import InvalidInputError
 from absdb.sql.compare.query_diff import Side, compared_text, shape_of
 from absdb.sql.listings.diff_listings import POINTS, two_points
 from absdb.sql.listings.listings import named_arguments
-from absdb.sql.query.rewrite import QUERY_DIFF
+from absdb.sql.query.table_calls import QUERY_DIFF
 
 if TYPE_CHECKING:
     from absdb.sql.query.rewrite import Rewriter

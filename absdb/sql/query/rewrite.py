@@ -25,11 +25,11 @@ from absdb.sql.duck.duck_errors import placed_back
 from absdb.sql.duck.grouped import by_value
 from absdb.sql.duck.scan import needed, readable, scan
 from absdb.sql.listings import listings
-from absdb.sql.query import functions
+from absdb.sql.query import functions, table_calls
 from absdb.sql.query.evaluate import evaluate
 from absdb.sql.query.joined import Frame
 from absdb.sql.query.names import DatabaseView, Moment, NamedTable, NamedView, find_entity
-from absdb.sql.query.own_files import file_edits, query_of, refuse_file
+from absdb.sql.query.own_files import file_edits, refuse_file
 from absdb.sql.query.prepared import Frames, Prepared, StandIn, TableRead
 from absdb.sql.query.prune import selected, selection
 from absdb.sql.query.reading import read_query
@@ -38,14 +38,12 @@ from absdb.sql.text.cursor import TokenCursor
 from absdb.sql.text.edits import Edit, Edited, outermost
 from absdb.sql.text.parsed import Query, ShowRef
 from absdb.sql.text.source import error_at, placed
-from absdb.sql.text.syntax import UNKNOWN, Call, Literals, TableRef
+from absdb.sql.text.syntax import UNKNOWN, Literals, TableRef
 from absdb.sql.text.time_travel import TravelRef, When, placeholder, point_arguments
 from absdb.sql.text.tokens import Kind, quoted
 from absdb.versioning.as_of import resolve
 
 VIEWS_DEEP_MAX = 32
-QUERY_DIFF = "absdb_query_diff"
-_QUERIES = ("query", "query_table", QUERY_DIFF)
 _NO_ALIAS_AFTER = {"DESCRIBE", "DESC", "SUMMARIZE", "TABLE", "SHOW"}
 
 
@@ -113,7 +111,7 @@ class Rewriter:
 
     def knows_function(self, path: Sequence[str]) -> bool:
         """Whether a table function is one of ours, or a macro of a database."""
-        if listings.function(tuple(path)) is not None or tuple(path) == (QUERY_DIFF,):
+        if listings.function(tuple(path)) is not None or tuple(path) == (table_calls.QUERY_DIFF,):
             return True
         return find_entity(self.moment, "macro", tuple(path)) is not None
 
@@ -219,7 +217,7 @@ class _Names:
                 edits.append(Edit(*place, self._replacement(ref, travel, target, place)))
         edits += map(self._holding, self.implied)
         edits += self._columns()
-        edits += self._table_calls()
+        edits += table_calls.edits(self.rewriter, self.query)
         edits += functions.edits(self.rewriter, self.query)
         return outermost(edits)
 
@@ -352,47 +350,6 @@ class _Names:
                         edits.append(Edit(self.query.tokens[first].start, last.stop, quoted(alias)))
                     break
         return edits
-
-    def _table_calls(self) -> list[Edit]:
-        edits = []
-        for call in self.query.syntax.table_calls:
-            if len(call.path) == 1 and call.path[0].casefold() in _QUERIES:
-                edits.append(self._queried(call))
-                continue
-            made = listings.function(call.path)
-            if made is None:
-                continue
-            start, stop, arguments = self.arguments(call)
-            try:
-                rows = made(self.rewriter.moment, **arguments)
-            except TypeError as error:
-                raise error_at(self.text, start, f"{call.path[-1]}: {error}") from error
-            except AbsdbError as error:
-                raise error_at(self.text, start, error.message, hint=error.hint) from error
-            name = self.rewriter.register(call.path[-1], rows)
-            alias = "" if call.alias else f" AS {quoted(call.path[-1])}"
-            edits.append(Edit(start, stop, name + alias))
-        return edits
-
-    def _queried(self, call: Call) -> Edit:
-        """`query('…')`, `query_table(…)`, `absdb_query_diff(…)`: the query that the text stands for."""
-        start, stop, arguments = self.arguments(call)
-        name = call.path[0].casefold()
-        try:
-            if name == QUERY_DIFF:
-                from absdb.sql.compare.called import called_text
-
-                text = f"({called_text(self.rewriter, arguments)})"
-            else:
-                text = self.rewriter.nested_text(query_of(name, arguments))
-        except AbsdbError as error:
-            said = error.message.split("\n")[0]
-            raise error_at(self.text, start, f"in {call.path[0]}(): {said}", hint=error.hint) from error
-        return Edit(start, stop, text if call.alias else f"{text} AS {quoted(call.path[0])}")
-
-    def arguments(self, call: Call) -> tuple[int, int, dict[str, Any]]:
-        """(start, stop, arguments by name or by number) of a call of ours; they must not depend on rows."""
-        return functions.arguments(self.rewriter, self.query, call)
 
 
 @dataclass(frozen=True, slots=True)
