@@ -24,7 +24,7 @@ INSTALL := $(PIP) install --quiet --progress-bar off
 # made once and its cells run in order.
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadscope
 NOTEBOOKS := $(if $(wildcard notebooks/*.ipynb),--nbval --nbval-current-env \
-	--nbval-sanitize-with notebooks/sanitize.cfg --nbval-cell-timeout=120 notebooks)
+	--nbval-sanitize-with absdb/testing/nbval.cfg --nbval-cell-timeout=120 notebooks)
 ARGS ?=
 
 .PHONY: help

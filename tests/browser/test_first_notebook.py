@@ -10,6 +10,7 @@ import nbformat
 import pytest
 from playwright.sync_api import expect
 
+from absdb.testing import sanitizer
 from tests.browser.server import ROOT
 
 STORED = ROOT / "notebooks" / "01_branch_a_production_snapshot.ipynb"
@@ -19,7 +20,7 @@ THEMES = ("light", "dark")
 def comparable(text: str) -> str:
     """A text without white space and without what may differ between two runs."""
     rules = configparser.ConfigParser()
-    rules.read(ROOT / "notebooks" / "sanitize.cfg")
+    rules.read(sanitizer.path())
     for name in rules.sections():
         text = re.sub(rules[name]["regex"], rules[name]["replace"], text)
     return "".join(text.split())
