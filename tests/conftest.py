@@ -6,6 +6,7 @@ ABSDB_DEEP=1 in the environment runs the tests marked `deep` too, and gives prop
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,22 @@ settings.register_profile(
     "deep", parent=settings.get_profile("default"), max_examples=2_000, derandomize=False
 )
 settings.load_profile("deep" if DEEP else "default")
+
+
+@pytest.fixture
+def imports_stay(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Runs of pytest within this process forget the tests that they imported, and nothing else.
+
+    Otherwise they forget libraries that were first imported there. DuckDB aborts the process when it comes again.
+    """
+    ours = str(tmp_path_factory.getbasetemp())
+
+    def restore(_: object) -> None:
+        for name, module in list(sys.modules.items()):
+            if (getattr(module, "__file__", None) or "").startswith(ours):
+                del sys.modules[name]
+
+    monkeypatch.setattr("_pytest.pytester.SysModulesSnapshot.restore", restore)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

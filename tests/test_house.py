@@ -62,7 +62,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "database_commits",
         "bisection",
     ),
-    ("cli", "server", "remote", "panels", "magics", "demo", "dbapi", "sqlalchemy"),
+    ("cli", "server", "remote", "panels", "magics", "demo", "dbapi", "sqlalchemy", "pytest_plugin"),
 )
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 SQL_FLOORS: tuple[tuple[str, ...], ...] = (

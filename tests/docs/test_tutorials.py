@@ -17,6 +17,9 @@ import absdb
 from absdb.testing import sanitizer
 from absdb.testing.lsn_placeholders import LsnPlaceholders
 
+pytest_plugins = ["pytester"]
+pytestmark = pytest.mark.usefixtures("imports_stay")
+
 ROOT = Path(absdb.__file__).parents[1]
 PAGE = (ROOT / "absdb/testing/TUTORIALS.md").read_text(encoding="utf-8")
 
@@ -49,6 +52,23 @@ def test_python_prints_what_is_shown() -> None:
                 printed, told = "", told + 1
     assert told == 2
     namespace["shop"].close()  # type: ignore[attr-defined]
+
+
+def test_the_tests_that_it_shows_pass(pytester: pytest.Pytester) -> None:
+    files = [block for block in BLOCKS if block.file]
+    assert [block.file for block in files] == ["conftest.py", "test_orders.py", "pytest.ini"]
+    for block in files:
+        (pytester.path / block.file).write_text(block.text)
+    result = pytester.runpytest_inprocess("-p", "absdb.pytest_plugin", "--strict-markers")
+    result.assert_outcomes(passed=5)
+
+
+def test_every_option_fixture_and_line_of_the_ini_file_is_described(pytester: pytest.Pytester) -> None:
+    shown = pytester.runpytest_inprocess("-p", "absdb.pytest_plugin", "--help").stdout.str()
+    shown += pytester.runpytest_inprocess("-p", "absdb.pytest_plugin", "--fixtures").stdout.str()
+    names = set(re.findall(r"--absdb-[a-z-]+|\babsdb_[a-z]+", shown))
+    assert len(names) > 6
+    assert {name for name in names if name not in PAGE} == set()
 
 
 # -- what it tells of
