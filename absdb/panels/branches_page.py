@@ -291,8 +291,9 @@ class BranchesPage(Page):
 
     def summary(self) -> str:
         history, branches = self.load(Job(self.TITLE))
-        rows = BranchRows(branches, self._counts, history.now)
-        names = [one.name for one in rows.columns]
-        cells = [one.cells for one in rows.page(0, len(branches))]
+        rows = BranchRows(branches, {}, history.now)
+        kept = [at for at, one in enumerate(rows.columns) if one.name != "rows changed"]  # not counted yet
+        names = [rows.columns[at].name for at in kept]
+        cells = [[one.cells[at] for at in kept] for one in rows.page(0, len(branches))]
         facts = [f"@ {self.instance.lsn}", counted(len(branches), "database")]
-        return repr_page("Branches", self.instance.path, facts, grid(names, cells))
+        return repr_page("Branches", self.hub.name, facts, grid(names, cells))

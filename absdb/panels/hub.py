@@ -46,6 +46,11 @@ class Hub:
         self._follower = Follower(self.instance, self._moved)
         self._announcing: threading.Timer | None = None
 
+    @property
+    def name(self) -> str:
+        """What the instance is called: the last part of its path, which reads the same wherever it lies."""
+        return os.path.basename(self.instance.path)
+
     def attach(self, listener: Listener) -> None:
         """Tell a page what happens from now on."""
         self._listeners.append(listener)

@@ -73,8 +73,8 @@ class InstancePage(Page):
 
     def summary(self) -> str:
         facts = instance_facts(self.instance)
-        stored = [f"{what}: {value}" for what, value in facts.groups["Stored"]]
-        return repr_page("Instance", self.instance.path, stored)
+        stored = [f"{what}: {value}" for what, value in facts.groups["Stored"][:4]]
+        return repr_page("Instance", self.hub.name, stored)
 
 
 def _groups(facts: InstanceFacts) -> str:

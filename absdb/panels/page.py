@@ -174,7 +174,7 @@ class Page(ipywidgets.VBox):
     def _repr_mimebundle_(self, **arguments: Any) -> Any:
         found = super()._repr_mimebundle_(**arguments)
         data = dict(found[0] if isinstance(found, tuple) else found)
-        data["text/plain"] = f"<{type(self).__name__} of {self.instance.path}>"
+        data["text/plain"] = f"<{type(self).__name__} of {self.hub.name}>"
         data["text/html"] = shown_without_kernel(self.summary)
         return data
 

@@ -71,7 +71,7 @@ class Workbench(ipywidgets.VBox):
     def _repr_mimebundle_(self, **arguments: Any) -> Any:
         found = super()._repr_mimebundle_(**arguments)
         data = dict(found[0] if isinstance(found, tuple) else found)
-        data["text/plain"] = f"<Workbench of {self.instance.path}>"
+        data["text/plain"] = f"<Workbench of {self.hub.name}>"
         data["text/html"] = shown_without_kernel(self.pages[0].summary)
         return data
 
