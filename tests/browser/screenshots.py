@@ -1,6 +1,6 @@
 """Makes the pictures of the README: `python -m tests.browser.screenshots` (or `make screenshots`).
 
-Each picture is a stretch of cells of a notebook, as JupyterLab shows them after the notebook has run.
+Each picture is a stretch of cells of a notebook, as JupyterLab shows them when the notebook has run so far.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 
 from tests.browser.chromium import lab_in_chromium
 from tests.browser.notebook import Notebook
@@ -20,6 +20,8 @@ from tests.browser.server import ROOT, JupyterServer
 IMAGES = ROOT / "notebooks" / "images"
 WIDTH, HEIGHT = 1000, 1800
 MARGIN = 12
+SETTLED_MS = 2_000
+"""By then a panel has shown what it reads beside the kernel."""
 
 
 class Picture(NamedTuple):
@@ -31,16 +33,35 @@ class Picture(NamedTuple):
     last: str
 
 
-PICTURES = (Picture("session.png", "01", "Change thousands of rows", "staging.diff(main).schema()"),)
+PICTURES = (
+    Picture("session.png", "01", "Change thousands of rows", "staging.diff(main).schema()"),
+    Picture("workbench.png", "05", "The workbench", "bench = absdb.workbench(nyc)\nbench"),
+    Picture("diff.png", "05", "Diff", "compared = absdb.panels.diff(nyc)\ncompared"),
+    Picture("merge.png", "05", "Merge", "merging = absdb.panels.merge(nyc)\nmerging"),
+)
+
+
+def run_to(notebook: Notebook, picture: Picture) -> int:
+    """Run the cells up to the last one of the picture, and say which that is; a panel in it has shown its content."""
+    notebook.clear()
+    cells = notebook.cells()
+    (last,) = [number for number, cell in enumerate(cells) if cell["source"] == picture.last]
+    for number in range(last + 1):
+        if cells[number]["cell_type"] == "code":
+            notebook.run_cell(number)
+    if "panels" in picture.last or "workbench" in picture.last:
+        expect(notebook.output(last).locator(".absdb-page .jupyter-button").first).to_be_visible()
+        notebook.page.wait_for_timeout(SETTLED_MS)
+    return last
 
 
 def take(page: Page, notebook: Notebook, picture: Picture) -> bytes:
     """A picture of the cells, as a PNG."""
+    index = run_to(notebook, picture)
     heading = notebook.panel.locator("h1, h2", has_text=picture.heading)
     heading.evaluate(
         f"it => {{ it.style.scrollMarginTop = '{2 * MARGIN}px'; it.scrollIntoView({{block: 'start'}}); }}"
     )
-    (index,) = [i for i, cell in enumerate(notebook.cells()) if cell["source"] == picture.last]
     first, last = heading.bounding_box(), notebook.cell(index).bounding_box()
     if first is None or last is None or last["y"] + last["height"] > HEIGHT - MARGIN:
         raise SystemExit(f"{picture.file} does not fit a page of {HEIGHT} pixels")
@@ -59,7 +80,6 @@ def main() -> None:
             with lab_in_chromium(server, width=WIDTH, height=HEIGHT) as lab:
                 for picture in PICTURES:
                     notebook = lab.open(picture.notebook)
-                    notebook.run_all()
                     png = take(lab.page, notebook, picture)
                     (IMAGES / picture.file).write_bytes(png)
                     print(f"{picture.file}: {len(png) / 1000:.0f} kB")
