@@ -96,6 +96,7 @@ def _same(was: ModelColumn, before: Any, now: ModelColumn, after: Any) -> bool:
     if now.ident in was.past:
         was, before, now, after = now, after, was, before
     try:
-        return bool(pa.scalar(before, was.type).cast(now.type, safe=True).as_py() == after)
+        plain = now.type.value_type if pa.types.is_dictionary(now.type) else now.type
+        return bool(pa.scalar(before, was.type).cast(plain, safe=True).as_py() == after)
     except pa.ArrowInvalid:
         return False
