@@ -39,6 +39,7 @@ class MergePage(Page):
 
     def build(self) -> Sequence[ipywidgets.Widget]:
         self.merging: Merging | None = None
+        self._decisions = 0
         work, failed = self.hub.work, self.failed
         self.source, self.target = choice("Merge", []), choice("into", [])
         self.squash = tick("as one commit")
@@ -90,16 +91,19 @@ class MergePage(Page):
 
     # -- following the instance
 
-    def load(self, job: Job) -> tuple[list[str], Merging | None]:
-        databases = list(self.instance)
+    def load(self, job: Job) -> tuple[list[str], Merging | None, int]:
+        databases, decisions = list(self.instance), self._decisions
         merging = self._wanted(databases)
         if merging is not None and not self.instance.read_only:
             merging.attempt()
-        return databases, merging
+        return databases, merging, decisions
 
-    def show(self, loaded: tuple[list[str], Merging | None]) -> None:
-        databases, merging = loaded
+    def show(self, loaded: tuple[list[str], Merging | None, int]) -> None:
+        databases, merging, decisions = loaded
         known = self.merging
+        if decisions != self._decisions:
+            self.refresh()  # somebody decided while it was tried
+            return
         self.merging = merging
         set_options(self.source, databases, merging.source if merging else None)
         set_options(self.target, databases, merging.target if merging else None)
@@ -123,14 +127,16 @@ class MergePage(Page):
         if at < 0 and scope != "all":
             self.message.note("Select a conflict first.")
             return
-        merging.decide(max(at, 0), scope, side)
-        self._decided()
+        with self._showing:
+            merging.decide(max(at, 0), scope, side)
+            self._decided()
 
     def write(self, at: int, text: str) -> None:
         """Decide a conflict for the value that was typed."""
         if self.merging is not None:
-            self.merging.write(at, text)
-            self._decided()
+            with self._showing:
+                self.merging.write(at, text)
+                self._decided()
 
     def merge(self) -> None:
         """Merge, and leave a receipt."""
@@ -179,6 +185,7 @@ class MergePage(Page):
 
     def _decided(self) -> None:
         """Show what was decided; once nothing is open, see whether constraints and checks hold."""
+        self._decisions += 1
         self.message.clear()
         self._show_conflicts(keep=True)
         self._tell()

@@ -55,7 +55,7 @@ def test_every_output_is_on_the_page(lab, notebook):
 def test_database_is_drawn_in_both_themes(lab, notebook):
     (index,) = [i for i, cell in enumerate(notebook.cells()) if cell["source"] == "main"]
     drawn = notebook.output(index).locator(".absdb-repr")
-    expect(drawn).to_contain_text("Database main @")
+    expect(drawn).to_contain_text("main @")
     expect(drawn.get_by_role("row")).to_have_count(1 + 5)
     colours = set()
     for theme in THEMES:

@@ -144,7 +144,7 @@ def test_rows_that_differ_at_a_terminal(environment, shop):
     assert "… 7 more columns: c1, c2, c3" in shown
     assert max(len(line) for line in re.sub(r"\x1b\[\d*m", "", shown).splitlines()) <= 100
     _, plain = at_a_terminal({**environment, "NO_COLOR": "1"}, "-i", shop, "diff", "main..b", "wide")
-    assert "~  1   as it wasas it wasas it was" in plain
+    assert "~   1  as it wasas it wasas it was" in plain
     assert " → as it is" in plain
     assert "\x1b" not in plain
 

@@ -10,6 +10,7 @@ import pytest
 import absdb
 from absdb.panels import merge
 from absdb.panels.merge_page import MergePage
+from absdb.panels.model.work import Job
 
 
 @pytest.fixture
@@ -187,3 +188,13 @@ def test_one_database_alone_says_what_to_do(shop):
     assert "make a branch first" in page.said.value
     assert page.merge_button.disabled
     page.close()
+
+
+def test_a_decision_that_falls_into_a_try_is_not_lost(page):
+    loaded = page.load(Job("a try that began before"))
+    page.scope.value = "all"
+    press(page, "Take theirs")
+    page.show(loaded)
+    settle(page)
+    assert [one[2] for one in decisions(page)] == ["theirs"] * 3
+    assert not page.merge_button.disabled

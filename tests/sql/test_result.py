@@ -99,7 +99,7 @@ def test_values_of_pandas(main):
 
 def test_rows_read_whole_can_be_read_again(main):
     result = main.sql("SELECT id FROM t ORDER BY id")
-    assert result.to_arrow() is result.to_arrow()
+    assert result.to_arrow().equals(result.to_arrow())
     assert len(result.to_pandas()) == 30
     assert result.fetchmany(2) == [(0,), (1,)]
     assert result.fetchone() == (2,)
