@@ -167,7 +167,9 @@ class MergePage(Page):
         """The merge that the controls ask for, with what was decided if it is the one that is shown."""
         if len(databases) < 2:
             return None
-        source = self.source.value if self.source.value in databases else databases[-1]
+        # What stood there while there was one database only, nobody chose.
+        chosen = self.source.value in databases and len(self.source.options) > 1
+        source = self.source.value if chosen else databases[-1]
         target = self.target.value if self.target.value in databases else databases[0]
         if source == target:
             return None

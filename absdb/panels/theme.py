@@ -1,4 +1,4 @@
-"""The style sheet of the panels, as a widget without content that every page holds: one file, no network."""
+"""What every page brings along, as a widget without content: the style sheet and the keys, from files, no network."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ STATIC = Path(__file__).parent / "static"
 
 
 class Theme(anywidget.AnyWidget):
-    """Brings the style sheet into the page."""
+    """Brings the style sheet into the page, and keeps keys that are typed in a panel from the notebook."""
 
-    _esm = "export default { render({ el }) { el.style.display = 'none'; } };"
+    _esm = STATIC / "theme.js"
     _css = STATIC / "panels.css"

@@ -20,6 +20,7 @@ from absdb.panels.model.rows import ArrowRows, RowSource
 from absdb.panels.model.time_travel import Restored, TableThen, TimeTravel
 from absdb.panels.model.work import Job
 from absdb.panels.page import Page
+from absdb.panels.slider import Slider
 
 _TABLES = pa.schema([("table", pa.string()), ("rows then", pa.int64()), ("rows now", pa.int64())])
 
@@ -49,9 +50,7 @@ class TimeTravelPage(Page):
         self.points: list[CommitPoint] = []
         self._following = True
         self.database = choice("Database", [])
-        self.slider = ipywidgets.IntSlider(
-            description="Commit", min=0, max=0, readout=False, layout=ipywidgets.Layout(width="60%")
-        )
+        self.slider = Slider(label="Commit", layout=ipywidgets.Layout(width="60%"))
         self.back, self.forward = (
             button("Earlier", lambda: self.step(-1)),
             button("Later", lambda: self.step(1)),
@@ -267,6 +266,7 @@ class TimeTravelPage(Page):
             )
             return
         at = f"commit {self.slider.value + 1:,} of {len(self.points):,}"
+        self.slider.text = f"{point.title}, {at}"
         facts = [
             dated(self.instance, point.lsn, point.time),
             f"{point.time:%Y-%m-%d %H:%M:%S}Z",

@@ -187,6 +187,10 @@ def test_one_database_alone_says_what_to_do(shop):
     settle(page)
     assert "make a branch first" in page.said.value
     assert page.merge_button.disabled
+    shop["main"].branch("later")
+    page.refresh()
+    settle(page)
+    assert page.source.value == "later", "the first branch is what nobody chose yet"
     page.close()
 
 

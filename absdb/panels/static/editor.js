@@ -77,6 +77,7 @@ export default {
       event.preventDefault();
     });
     model.on("change:completing", show);
+    model.on("change:placeholder", () => (area.placeholder = model.get("placeholder")));
     model.on("change:value", () => {
       if (area.value !== model.get("value")) area.value = model.get("value");
     });

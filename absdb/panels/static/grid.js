@@ -33,6 +33,19 @@ export default {
     el.append(scroll, foot);
     let active = { row: 0, column: 0 }; // of the page shown
     let wanted = null; // where the focus goes when the next page has come
+    let typing = false; // in a cell, which stays as it is until that ends
+
+    const sought = element("input"); // one for all pages: what is typed in it stays
+    sought.type = "text";
+    sought.placeholder = "go to row";
+    sought.setAttribute("aria-label", "go to row");
+    sought.dataset.hold = "sought";
+    sought.onkeydown = (event) => {
+      const row = parseInt(sought.value.replace(/\D/g, ""), 10);
+      if (event.key !== "Enter" || !(row > 0)) return;
+      sought.value = "";
+      goto(Math.floor((row - 1) / pageRows()) * pageRows(), (row - 1) % pageRows());
+    };
 
     const send = (message) => model.send(message);
     const pageRows = () => model.get("page_rows");
@@ -49,13 +62,14 @@ export default {
       row.append(element("th", "absdb-at", "row"));
       if (signed) row.append(element("th", "", ""));
       const sort = model.get("sort");
-      columns.forEach((column) => {
+      columns.forEach((column, at) => {
         const cell = element("th", column.numeric ? "absdb-number" : "");
         cell.scope = "col";
         const mark = sort.column === column.name ? (sort.descending ? " \u25BE" : " \u25B4") : "";
         if (model.get("sortable")) {
           const button = element("button", "absdb-sort", column.name + mark);
           button.title = `sort by ${column.name}`;
+          button.dataset.hold = `sort ${at}`;
           button.onclick = () =>
             send({ type: "sort", column: column.name, descending: sort.column === column.name && !sort.descending });
           cell.setAttribute("aria-sort", mark ? (sort.descending ? "descending" : "ascending") : "none");
@@ -76,7 +90,9 @@ export default {
       const rows = model.get("rows");
       const offset = model.get("offset");
       const signed = rows.some((row) => row.sign);
-      const focused = scroll.contains(document.activeElement) || wanted !== null;
+      // A button that is drawn anew keeps the focus; from one that cannot be pressed any more it goes to the rows.
+      const held = wanted === null && el.contains(document.activeElement) ? document.activeElement.dataset.hold : "";
+      const focused = scroll.contains(document.activeElement) || wanted !== null || held;
       if (wanted !== null) active.row = wanted < 0 ? rows.length - 1 : wanted;
       wanted = null;
       active.row = Math.max(0, Math.min(active.row, rows.length - 1));
@@ -97,7 +113,9 @@ export default {
       scroll.scrollLeft = left;
       scroll.scrollTop = top;
       drawFoot(rows.length, offset);
-      if (focused) focus();
+      const again = held && el.querySelector(`[data-hold="${held}"]:not(:disabled)`);
+      if (again) again.focus();
+      else if (focused) focus();
     }
 
     function drawRow(row, at, offset, columns, signed) {
@@ -134,6 +152,7 @@ export default {
         const button = (text, to, off) => {
           const made = element("button", "", text);
           made.disabled = off;
+          made.dataset.hold = text;
           made.onclick = () => goto(to);
           return made;
         };
@@ -148,17 +167,7 @@ export default {
       const status = element("span", "", range);
       status.setAttribute("role", "status");
       parts.push(status);
-      if (many) {
-        const input = element("input");
-        input.type = "text";
-        input.placeholder = "go to row";
-        input.setAttribute("aria-label", "go to row");
-        input.onchange = () => {
-          const row = parseInt(input.value.replace(/\D/g, ""), 10);
-          if (row > 0) goto(Math.floor((row - 1) / size) * size, (row - 1) % size);
-        };
-        parts.push(input);
-      }
+      if (many) parts.push(sought);
       const note = model.get("note");
       if (note) parts.push(element("span", "", note));
       foot.replaceChildren(...parts);
@@ -182,15 +191,17 @@ export default {
     }
 
     function edit(cell, row, column) {
+      const known = JSON.stringify(model.get("rows")[row].cells);
       const old = model.get("rows")[row].cells[column];
       const input = element("input");
       input.value = old === null ? "" : typeof old === "object" ? old.new : old;
       input.setAttribute("aria-label", `${model.get("columns")[column].name}, row ${model.get("offset") + row + 1}`);
-      let open = true;
+      typing = true;
       const end = (keep) => {
-        if (!open) return;
-        open = false;
-        if (keep) {
+        if (!typing) return;
+        typing = false;
+        // Rows that came meanwhile may have put another one in this place; what was typed is not for that one.
+        if (keep && JSON.stringify(model.get("rows")[row]?.cells) === known) {
           const name = model.get("columns")[column].name;
           send({ type: "edit", row: model.get("offset") + row, column: name, text: input.value });
         }
@@ -254,7 +265,7 @@ export default {
       drawing = true;
       queueMicrotask(() => {
         drawing = false;
-        draw();
+        if (!typing) draw();
       });
     };
     for (const name of ["columns", "rows", "count", "offset", "selected", "sort", "note", "empty", "label"]) {
