@@ -12,7 +12,6 @@ from tests.browser import presence
 # Without a browser nothing here is even imported; tests/conftest.py says so at the end of the run. Where the tests
 # run for everybody they are collected all the same, and fail.
 collect_ignore_glob = ["test_*.py"] if presence.what_is_missing() and not presence.REQUIRED else []
-FAILED = pytest.StashKey[bool]()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -24,10 +23,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]):
-    """Remember that a test failed, for the picture of it."""
+    """A test that fails leaves a picture of the page."""
     report = yield
-    if call.when == "call":
-        item.stash[FAILED] = report.failed
+    if call.when == "call" and report.failed and "loaded" in item.funcargs:
+        item.funcargs["loaded"].screenshot(f"failed-{item.name}")
     return report
 
 
@@ -56,14 +55,21 @@ def loaded(server):
 
 
 @pytest.fixture
-def lab(loaded, request):
-    """JupyterLab with nothing open, in the light theme. The test fails on page errors and foreign requests."""
+def watched(loaded):
+    """JupyterLab as the test before left it, in the light theme: for tests that share a notebook of their module.
+
+    The test fails on page errors and foreign requests.
+    """
     loaded.theme("light")
     yield loaded
-    if request.node.stash.get(FAILED, False):
-        loaded.screenshot(f"failed-{request.node.name}")
-    loaded.close_all()
     try:
         loaded.watch.check()
     finally:
         loaded.watch.forget()
+
+
+@pytest.fixture
+def lab(watched):
+    """The same with nothing open."""
+    yield watched
+    watched.close_all()

@@ -85,7 +85,8 @@ class Notebook:
     def ask(self, code: str) -> str:
         """Run code in the kernel without a cell; what it prints, then the repr of its last expression.
 
-        It waits its turn behind the cells that run. AssertionError: the code raised.
+        It waits its turn behind the cells that run. After a cell that ends with a semicolon IPython shows no result
+        here either. AssertionError: the code raised.
         """
         answer = self._panel(ASK, code=code)
         assert answer["error"] is None, answer["error"]

@@ -7,6 +7,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
+from tests.browser.reading import faint, nameless
 from tests.browser.workbench import Workbench
 
 FLIGHTS = """
@@ -29,6 +30,11 @@ SHOW = "panel = absdb.workbench(nyc)\npanel"
 CHANGE = "main['airlines'].update({'carrier': 'HA', 'name': 'Hawaiian'}, message='in another cell')"
 NAME_OF_EV = "main['airlines'].get('EV')['name']"
 MILLION = "SELECT i AS number, 'row ' || i AS text FROM range(1000000) t(i)"
+FOCUSED = """() => {
+    const one = document.activeElement;
+    return one.closest('.absdb-page') && (one.ariaLabel || one.labels?.[0]?.textContent || one.textContent);
+}"""
+PAGES = ("Branches", "Time travel", "Diff", "Merge", "Query", "Instance")
 PAGE_ROWS, SENT_BYTES_MAX = 25, 100_000
 
 
@@ -54,6 +60,36 @@ def notebook(loaded, traffic):
 @pytest.fixture
 def bench(watched, notebook):
     return Workbench(notebook, 1)
+
+
+def test_branch_is_made_in_the_panel_and_taken_back(bench, notebook):
+    bench.turn("Branches")
+    bench.field("Name").fill("staging")
+    bench.press("Make branch", says="staging was made from main")
+    expect(bench.rows("databases and branches").filter(has_text="staging")).to_contain_text("main @ ")
+    assert notebook.ask("sorted(nyc)") == "['main', 'staging']"
+    bench.press("Undo", says="staging was dropped")
+    expect(bench.rows("databases and branches").filter(has_text="staging")).to_have_count(0)
+    assert notebook.ask("sorted(nyc)") == "['main']"
+
+
+def test_branch_starts_at_a_mark_that_is_picked_and_is_dropped_after_a_question(bench, notebook):
+    bench.turn("Branches")
+    mark = bench.shown.get_by_role("button", name=re.compile("load airports"))
+    mark.focus()
+    bench.page.keyboard.press("Enter")
+    lsn = notebook.ask("str(main.log().lsn.iloc[-2])").strip("'")
+    expect(bench.field("as of")).to_have_value(lsn)
+    bench.field("Name").fill("early")
+    bench.press("Make branch", says="early was made from main")
+    assert notebook.ask("sorted(nyc['early'])") == "['airlines', 'airports']"
+    bench.rows("databases and branches").filter(has_text="early").get_by_role("gridcell").first.click()
+    notebook.ask("nyc['early']['airlines'].delete(['AA'])")
+    expect(bench.rows("databases and branches").filter(has_text="early")).to_contain_text("\u22121")
+    bench.press("Drop…", says="early")
+    assert "early" in notebook.ask("sorted(nyc)")
+    bench.press("Drop early", says="early was dropped")
+    assert notebook.ask("sorted(nyc)") == "['main']"
 
 
 def test_slider_goes_back_and_the_page_shows_what_was(bench, notebook):
@@ -170,4 +206,47 @@ def test_keys_lead_to_the_grid_through_it_and_out_again(bench, notebook):
     expect(notebook.panel.locator(".jp-Notebook-cell")).to_have_count(3)
     keys.press("Tab")
     expect(bench.button("first")).to_be_focused()
+    keys.press("Enter")
+    expect(bench.row("result", 1)).to_have_text(["1", "row 1"])
+    expect(bench.row("result", 1).nth(1)).to_be_focused()
+    keys.press("Tab")
+    expect(bench.button("next")).to_be_focused()
+    for page in (1, 2):
+        keys.press("Enter")
+        expect(bench.row("result", 0)).to_have_text([str(page * PAGE_ROWS), f"row {page * PAGE_ROWS}"])
+    expect(bench.button("next")).to_be_focused()
     assert notebook.ask(f"panel['Query'].rows.selected == {PAGE_ROWS + 1}") == "True"
+
+
+def test_every_control_has_a_name_and_every_text_can_be_read(bench, notebook, watched):
+    bench.turn("Query")
+    bench.field("SQL").fill("SELECT name, NULL AS nothing FROM airlines")
+    bench.button("Run").click()
+    expect(bench.rows("result")).to_have_count(16)
+    notebook.ask("lively = main.branch('lively'); lively['airlines'].delete(['AA'])")
+    notebook.ask("lively['airlines'].update({'carrier': 'B6', 'name': 'Jet Blue'})")
+    bench.turn("Diff")
+    bench.list("What").select_option("lively")
+    expect(bench.rows("rows that differ")).to_have_count(2)
+    for theme in ("light", "dark"):
+        watched.theme(theme)
+        for title in PAGES:
+            bench.turn(title)
+            expect(bench.shown.get_by_role("tab", name=title)).to_have_attribute("aria-selected", "true")
+            watched.screenshot(f"workbench_{title.replace(' ', '_').lower()}_{theme}")
+            panel = bench.shown.locator(".absdb-page").first
+            assert nameless(panel) == []
+            assert faint(panel) == []
+
+
+def test_tab_leads_through_a_page_in_the_order_of_reading(bench, notebook):
+    bench.turn("Time travel")
+    bench.list("Database").focus()
+    seen = []
+    while (name := bench.page.evaluate(FOCUSED)) is not None and len(seen) < 40:
+        seen.append(name)
+        bench.page.keyboard.press("Tab")
+    wanted = ["Database", "Commit", "Earlier", "Later", "Rows of", "or of a query", "Restore only"]
+    wanted += ["Preview a restore", "Branch from here", "Branch"]
+    assert [name for name in seen if name in wanted] == wanted
+    assert seen[-1] == "Branch", "the last one leads out of the panel"

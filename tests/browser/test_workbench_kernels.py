@@ -50,6 +50,7 @@ def test_page_follows_a_cell_that_is_running_and_answers_after_it(lab, path):
     notebook.run_cell(0)
     notebook.run_cell(1)
     bench = Workbench(notebook, 1)
+    bench.turn("Time travel")
     expect(bench.slider).to_have_attribute("max", "1")
     notebook.start_cell(2)
     expect(bench.slider).to_have_attribute("aria-valuetext", re.compile("^busy [0-9]+, "))
@@ -75,6 +76,7 @@ def test_second_kernel_is_read_only_says_so_and_follows(lab, path):
     holder = first.ask("import os; os.getpid()")
     expect(bench.shown.get_by_role("status").filter(has_text="Read-only")).to_contain_text(holder)
     for title, buttons in {
+        "Branches": ["Make branch", "Protect", "Drop…"],
         "Time travel": ["Preview a restore", "Branch"],
         "Merge": ["Merge"],
         "Instance": ["Checkpoint"],
@@ -99,6 +101,7 @@ def test_restart_in_the_middle_of_a_restore_loses_nothing_acknowledged(lab, path
     notebook = made(lab, path, LOAD, "panel = absdb.workbench(shop)\npanel")
     notebook.run_all()
     bench = Workbench(notebook, 1)
+    bench.turn("Time travel")
     bench.field("Branch from here").fill("kept")
     bench.press("Branch", says="kept starts at")
     bench.slider.press("Home")
@@ -107,6 +110,7 @@ def test_restart_in_the_middle_of_a_restore_loses_nothing_acknowledged(lab, path
     bench.button("Restore").click()
     notebook.restart()
     notebook.run_all()
+    bench.turn("Time travel")
     assert notebook.ask("sorted(shop)") == "['kept', 'main']"
     assert notebook.ask(STATES) in (f"[('open', {ROWS})]", f"[('paid', {ROWS})]")
     assert notebook.ask("shop['kept'].sql('SELECT DISTINCT status FROM orders').fetchall()") == "[('paid',)]"

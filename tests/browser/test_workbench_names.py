@@ -55,6 +55,11 @@ def bench(watched, notebook):
 
 
 def test_names_with_spaces_and_letters_of_any_language_work_everywhere(bench, notebook):
+    bench.turn("Branches")
+    bench.field("Name").fill(BRANCH + " neu")
+    bench.list("from").select_option(BRANCH)
+    bench.press("Make branch", says=f"{BRANCH} neu was made from {BRANCH}")
+    assert notebook.ask(f"main.name, sorted(shop['{BRANCH} neu']) == sorted(other)") == "('main', True)"
     bench.turn("Time travel")
     bench.list("Database").select_option(BRANCH)
     expect(bench.slider).to_have_attribute("aria-valuetext", re.compile("auf dem Zweig"))
@@ -83,6 +88,11 @@ def test_names_with_spaces_and_letters_of_any_language_work_everywhere(bench, no
 
 
 def test_html_is_shown_and_never_run(bench, notebook):
+    bench.turn("Branches")
+    expect(bench.rows("databases and branches").filter(has_text=EVIL)).to_contain_text("main @ ")
+    mark = bench.shown.get_by_role("button", name=f"{EVIL}, ~1 rows in {EVIL}, main")
+    mark.focus()
+    expect(bench.shown.get_by_role("tooltip")).to_contain_text(EVIL)
     bench.turn("Time travel")
     bench.list("Database").select_option(EVIL)
     bench.list("Rows of").select_option(EVIL)
@@ -123,6 +133,7 @@ def test_two_hundred_tables_are_listed_and_found(lab):
     notebook = lab.make(MANY)
     notebook.run_all()
     bench = Workbench(notebook, 0)
+    bench.turn("Time travel")
     expect(bench.list("Rows of").locator("option")).to_have_count(TABLES)
     expect(bench.row("tables then and now", 0)).to_have_text(["table 000", "1", "1"])
     bench.grid("tables then and now").locator("xpath=../..").get_by_role("button", name="last").click()
