@@ -6,11 +6,22 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from tests.bench import change_memory, commits, memory, merges, own_environment, peers, sql, states, tables
+from tests.bench import (
+    change_memory,
+    commits,
+    memory,
+    merges,
+    own_environment,
+    panels,
+    peers,
+    sql,
+    states,
+    tables,
+)
 from tests.bench.harness import Report
 from tests.bench.machine import limits
 
-PARTS = ("commits", "tables", "changes", "change_memory", "peers", "sql")
+PARTS = ("commits", "tables", "changes", "change_memory", "panels", "peers", "sql")
 
 
 def main() -> None:
@@ -40,6 +51,8 @@ def main() -> None:
         print(report.machine, flush=True)
         if "commits" in parts:
             commits.run(report, folder)
+        if "panels" in parts:
+            panels.run(report, folder)
         if "peers" in parts:
             peers.run_commits(report, folder)
         if "sql" in parts:

@@ -129,8 +129,8 @@ def test_html_is_shown_and_never_run(bench, notebook):
     assert notebook.ask("main[evil].get(1)[evil] == evil + '!'") == "True"
 
 
-def test_two_hundred_tables_are_listed_and_found(lab):
-    notebook = lab.make(MANY)
+def test_two_hundred_tables_are_listed_and_found(watched):
+    notebook = watched.make(MANY)
     notebook.run_all()
     bench = Workbench(notebook, 0)
     bench.turn("Time travel")
