@@ -91,7 +91,9 @@ def set_options(control: ipywidgets.Dropdown, options: Sequence[Any], value: Any
     """Change what can be chosen; what is chosen stays where it is still there, else it is the first."""
     wanted = control.value if value is None else value
     values = [one[1] if isinstance(one, tuple) else one for one in options]
-    with control.hold_sync():  # new options begin with the first one chosen; nobody is to see that, or to act on it
+    with (
+        control.hold_sync()
+    ):  # new options begin with the first one chosen; nobody is to see that, or to act on it
         if list(control.options) != list(options):
             control.options = list(options)
         if values and control.value != (chosen := wanted if wanted in values else values[0]):

@@ -38,25 +38,33 @@ class Page(ipywidgets.VBox):
 
     def __init__(self, hub: Hub, *, alone: bool = True) -> None:
         self.hub = hub
-        self.message = Message()
-        self.progress = Progress(hub.work)
         self._alone = alone
         self._visible = alone
-        self._stale = False
+        self._stale = not alone
+        self._built = False
+        self._turned_to: str | None = None
         self._showing = threading.RLock()
-        children: list[ipywidgets.Widget] = [Theme()]
-        if alone and hub.banner:
-            children.append(banner(hub.banner))
-        built = list(self.build())
-        children += built if self.message in built else [*built, self.progress, self.message]
-        super().__init__(children)
+        super().__init__([])
         self.add_class("absdb-page")
         if alone:
+            self.complete()
             self._first()
-        else:
-            self._stale = True
         hub.attach(self)
         self._open = True
+
+    def complete(self) -> None:
+        """Make the widgets, if that is still to be done: a page of a workbench has none before it is turned to."""
+        if self._built:
+            return
+        self._built = True
+        self.message = Message()
+        self.progress = Progress(self.hub.work)
+        children: list[ipywidgets.Widget] = []
+        if self._alone:
+            children = [Theme(), *([banner(self.hub.banner)] if self.hub.banner else [])]
+        built = list(self.build())
+        children += built if self.message in built else [*built, self.progress, self.message]
+        self.children = children
 
     # -- what a page fills in
 
@@ -123,9 +131,13 @@ class Page(ipywidgets.VBox):
     def appear(self) -> None:
         """It is looked at from now on."""
         self._visible = True
+        self.complete()
         if self._stale:
             self._stale = False
             self._first()
+        if self._turned_to is not None:
+            database, self._turned_to = self._turned_to, None
+            self.turn_to(database)
 
     def vanish(self) -> None:
         """Nobody looks at it."""
@@ -156,13 +168,18 @@ class Page(ipywidgets.VBox):
             self._stale = True
 
     def selected(self, database: str) -> None:
-        self.turn_to(database)
+        if self._built:
+            self.turn_to(database)
+        else:
+            self._turned_to = database
 
     def working(self, job: Job | None) -> None:
-        self.progress.show(job if self._visible else None)
+        if self._built:
+            self.progress.show(job if self._visible else None)
 
     def failed(self, error: BaseException) -> None:
-        self.message.error(error)
+        if self._built:
+            self.message.error(error)
 
     def close(self) -> None:
         """Take it out of the notebook; alone, it also ends what it started."""

@@ -130,7 +130,7 @@ class QueryPage(Page):
 
     def close(self) -> None:
         """End the session, then as every page does."""
-        if self._open:
+        if self._open and self._built:
             self.hub.work.cancel()
             self.queries.close()
         super().close()

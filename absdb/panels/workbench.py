@@ -48,7 +48,9 @@ class Workbench(ipywidgets.VBox):
 
     def __getitem__(self, title: str) -> Page:
         """The page of that title, such as `Branches`."""
-        return next(page for page in self.pages if title == page.TITLE)
+        found = next(page for page in self.pages if title == page.TITLE)
+        found.complete()
+        return found
 
     def turn(self, title: str) -> Page:
         """Bring a page into view."""

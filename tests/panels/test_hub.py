@@ -89,3 +89,15 @@ def test_a_notebook_without_a_kernel_shows_a_summary(shop):
     assert "Branches" in data["text/html"]
     assert data["text/plain"] == "<Workbench of :memory:>"
     bench.close()
+
+
+def test_a_page_of_a_workbench_is_made_when_it_is_turned_to(shop):
+    bench = workbench(shop)
+    assert [page.TITLE for page in bench.pages if page.children] == ["Branches"]
+    bench.hub.select("staging")
+    page = bench.turn("Time travel")
+    assert bench.hub.work.wait(10)
+    assert page.database.value == "staging", "it follows what was selected before it was there"
+    assert page.point.title == "on staging"
+    bench.close()
+    assert not any(page.children for page in bench.pages[2:])
