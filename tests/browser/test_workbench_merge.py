@@ -111,6 +111,18 @@ def test_value_is_typed_for_a_conflict_with_the_keys_alone(bench, notebook):
     assert notebook.ask(STATUS) == "['next week', 'late', 'late']"
 
 
+def test_value_typed_for_a_row_that_changes_meanwhile_is_not_kept_and_that_is_said(bench, notebook):
+    conflicting(notebook, bench, "moving")
+    bench.row("conflicts", 0).last.dblclick()
+    bench.field("value, row 1").fill("for another row")
+    notebook.ask("main['orders'].update({'id': 1, 'status': 'sent'}); shop['moving']['orders'].delete([95])")
+    expect(bench.rows("what would come in").filter(has_text="removed")).to_have_count(1)
+    bench.field("value, row 1").press("Enter")
+    expect(bench.shown.get_by_role("alert")).to_contain_text("for another row was not kept")
+    expect(bench.row("conflicts", 0).nth(5)).to_have_text("sent")
+    assert notebook.ask("panel['Merge'].merging.undecided") == "2"
+
+
 def test_value_that_the_column_cannot_hold_is_refused_with_a_message(bench, notebook):
     notebook.ask("other = main.branch('totals'); other['orders'].update({'id': 50, 'total': 1.0})")
     notebook.ask("main['orders'].update({'id': 50, 'total': 2.0})")

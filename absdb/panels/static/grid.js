@@ -201,11 +201,17 @@ export default {
         if (!typing) return;
         typing = false;
         // Rows that came meanwhile may have put another one in this place; what was typed is not for that one.
-        if (keep && JSON.stringify(model.get("rows")[row]?.cells) === known) {
+        const moved = JSON.stringify(model.get("rows")[row]?.cells) !== known;
+        if (keep && !moved) {
           const name = model.get("columns")[column].name;
           send({ type: "edit", row: model.get("offset") + row, column: name, text: input.value });
         }
         draw();
+        if (keep && moved) {
+          const told = element("span", "", `${input.value} was not kept: the row has changed meanwhile`);
+          told.setAttribute("role", "alert");
+          foot.append(told);
+        }
         focus();
       };
       input.onkeydown = (event) => {
