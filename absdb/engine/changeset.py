@@ -106,7 +106,7 @@ def encode(
     used: Mapping[str, int],
 ) -> bytes:
     """The body of a COMMIT record."""
-    parts = [_opening(era, tuple(meta.items()))]
+    parts = [_opening(era, tuple(meta.items()) if meta else ())]
     if schema_changes:
         _add_section(parts, SCHEMA, 0, _json(changes_to_json(schema_changes)))
     for change in tables:

@@ -293,7 +293,8 @@ class Covers:
 
     def expired_since(self, era: EraId, table: TableId, lsn: int) -> bool:
         """Whether changes of a table after `lsn` have been dropped, so that nobody knows which keys they wrote."""
-        return any(hi > lsn for _, hi in self.expired.get((era, table), ()))
+        gone = self.expired.get((era, table))
+        return gone is not None and any(hi > lsn for _, hi in gone)
 
     def of_table(self, table: TableId) -> Iterator[EraCover]:
         """Every era's cover of one table."""

@@ -31,8 +31,9 @@ from absdb.engine.commit import Commit, CommitRequest, Undone, lead
 from absdb.engine.constraints import Constraints
 from absdb.engine.covers import Covers
 from absdb.engine.expressions import Evaluator
+from absdb.engine.head import Head
 from absdb.engine.pins import Pins
-from absdb.engine.transaction import Head, Transaction
+from absdb.engine.transaction import Transaction
 from absdb.engine.turnstile import Turnstile
 from absdb.errors import EnginePoisonedError, StateError
 from absdb.ids import DatabaseId, EraId, Lsn

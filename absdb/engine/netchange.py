@@ -84,18 +84,23 @@ def row_changes(
 ) -> TableChange | None:
     """The net change that some versions of rows make, None if there is none; `find` gives befores not known yet."""
     changes = []
+    inserted = updated = 0
     for key, (row, op) in written.items():
         before = befores[key] if key in befores else find(key)
         if op == DELETE:
             if before is not None:
                 changes.append(RowChange(key, None, before))
-        elif before is None or not _same(schema, before, row):
+        elif before is None:
+            inserted += 1
+            changes.append(RowChange(key, row, None))
+        elif not _same(schema, before, row):
+            updated += 1
             changes.append(RowChange(key, row, before))
     if not changes:
         return None
-    change = TableChange(schema, rows=changes)
-    count_rows(change)
-    return change
+    return TableChange(
+        schema, changes, inserted=inserted, updated=updated, deleted=len(changes) - inserted - updated
+    )
 
 
 def _same(schema: TableSchema, before: Row, after: Row) -> bool:

@@ -94,10 +94,10 @@ class RowCodec:
             parts = [self._no_nulls, self._fixed.pack(*self._fixed_of(row))]
         for at, kind in self._var:
             value = row[at]
-            if value is None:
-                data = b""
-            elif kind == "text":
+            if type(value) is str:
                 data = value.encode()
+            elif value is None:
+                data = b""
             else:
                 data = value if kind == "bytes" else str(value).encode()
             parts += (_LENGTH.pack(len(data)), data)

@@ -73,6 +73,8 @@ def plan_of(schema: TableSchema) -> RowPlan | None:
 
 def insert(tx: Writer, schema: TableSchema, rows: Sequence[Mapping[str, Any]]) -> int:
     """Add rows that are not there; ConstraintError names keys that are."""
+    if len(rows) == 1:
+        return _insert_one(tx, schema, rows[0])
     stored = [_stored(tx, schema, row, None) for row in rows]
     keys = [key_of(schema, row) for row in stored]
     made = {key: (row, UPSERT) for key, row in zip(keys, stored, strict=True)}
@@ -85,6 +87,15 @@ def insert(tx: Writer, schema: TableSchema, rows: Sequence[Mapping[str, Any]]) -
             refuse_existing_keys(schema, there)
     tx.write_rows(schema, made, dict.fromkeys(made))
     return len(made)
+
+
+def _insert_one(tx: Writer, schema: TableSchema, given: Mapping[str, Any]) -> int:
+    row = _stored(tx, schema, given, None)
+    key = key_of(schema, row)
+    if schema.hidden_key is None and tx.reader(schema).exists(key):
+        refuse_existing_keys(schema, [key])
+    tx.write_rows(schema, {key: (row, UPSERT)}, {key: None})
+    return 1
 
 
 def upsert(tx: Writer, schema: TableSchema, rows: Sequence[Mapping[str, Any]]) -> int:

@@ -18,6 +18,7 @@ from absdb.catalog.schema import TableSchema
 from absdb.engine.apply import apply_rows
 from absdb.engine.changeset import TableChange
 from absdb.engine.commit import Commit, Undo, append, meta_of
+from absdb.engine.head import Head
 from absdb.engine.netchange import ROWS_MAX, row_changes
 from absdb.engine.numbers import Numbers
 from absdb.engine.reader import TableReader
@@ -29,7 +30,6 @@ from absdb.paths import check_text
 
 if TYPE_CHECKING:
     from absdb.engine.engine import Engine
-    from absdb.engine.transaction import Head
 
 Dicts = Sequence[Mapping[str, Any]]
 Verb = Callable[["SmallCommit", TableSchema, Dicts], int]
@@ -63,15 +63,13 @@ class SmallCommit(Commit, Numbers):
         self.message = ""
         self._head = head
         self._catalog = head.catalog
-        self._reader: TableReader | None = None  # held, so that others of the same state share its layers
+        self._reader: TableReader | None = None  # held, so that others of the same state share it
 
     # for the verb
 
     def reader(self, schema: TableSchema) -> TableReader:
         """The table at the newest published state."""
-        engine = self.engine
-        layers = engine.covers.resolve(engine.history, schema, self._head.lineage)
-        self._reader = reader = TableReader(schema, layers)
+        self._reader = reader = self._head.reader(self.engine, schema)
         return reader
 
     def write_rows(
@@ -96,10 +94,10 @@ class SmallCommit(Commit, Numbers):
         self.engine.submit(self)
 
     def check(self, engine: Engine) -> None:
-        if not engine.writable:
+        if engine.closed or engine.poisoned:
             raise Overtaken
         history, database = engine.history, self.database
-        lsn, _, era, _ = self._head
+        lsn, era = self._head.lsn, self._head.era
         info = history.databases.get(database)
         if info is None or info.protected or info.eras[-1] != era or lsn < history.eras[era].start_lsn:
             raise Overtaken

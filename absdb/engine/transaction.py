@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
@@ -23,6 +23,7 @@ from absdb.catalog.lineage import Lineage
 from absdb.catalog.schema import TableSchema
 from absdb.engine.changeset import TableChange
 from absdb.engine.cover import EraCover, Mark
+from absdb.engine.head import Head
 from absdb.engine.netchange import net_change
 from absdb.engine.numbers import Numbers
 from absdb.engine.read_conflicts import Reads, RecordingReader
@@ -38,15 +39,6 @@ if TYPE_CHECKING:
 
 OWN_ERA = EraId(0)
 NOTHING: tuple[tuple[()], None] = ((), None)
-
-
-class Head(NamedTuple):
-    """A database at a published LSN: its state, the era that is written to, and its schema."""
-
-    lsn: int
-    lineage: Lineage
-    era: EraId
-    catalog: DatabaseCatalog
 
 
 class TableWrites:

@@ -17,7 +17,8 @@ from absdb.catalog.commit_entries import CommitEntry
 from absdb.catalog.history import DatabaseInfo
 from absdb.catalog.lineage import Lineage
 from absdb.engine.engine import Engine
-from absdb.engine.transaction import Head, Transaction
+from absdb.engine.head import Head
+from absdb.engine.transaction import Transaction
 from absdb.errors import InvalidInputError, NotFoundError, StateError
 from absdb.ids import EraId, Lsn
 from absdb.versioning.as_of import Point
