@@ -50,7 +50,7 @@ class DiffPage(Page):
         )
         self.source, self.source_point = (
             choice("has that", []),
-            text_field("as of", placeholder="now", width="200px"),
+            text_field("seen as of", placeholder="now", width="200px"),
         )
         self.swap_button = button("Swap", self.swap, tooltip="Compare the other way round")
         work, failed = self.hub.work, self.failed
