@@ -88,6 +88,8 @@ class Engine:
         """Eras that nothing runs through any more, and since when (`time.monotonic`)."""
         self.idle_bytes = 0
         """Log after the last checkpoint that is only about the checkpoint itself."""
+        self.half_applied = False
+        """Of a reader: whether a record of the log could be applied only in part."""
         self.chores: list[Callable[[Engine], int]] = []
         """What upper floors want done at each upkeep; each returns how much it did."""
         self.closing: list[Callable[[], None]] = []

@@ -260,19 +260,25 @@ def load(engine: Engine, manifest: Manifest) -> None:
 
 
 def replay_upto(engine: Engine, start: int, end: int) -> None:
-    """Apply the log's records in (start, end] and show them."""
+    """Apply the log's records in (start, end] and show them; those before one that cannot be read or applied, too."""
     control = engine.control
-    idle = start == control.checkpoint_lsn
-    for record in read_log(
-        engine.fs,
-        WAL_DIR,
-        from_lsn=start,
-        end_lsn=end,
-        **log_of(control),
-    ):
-        engine.seen(record.time_us, record.txid)
-        replay(engine, record)
-        idle = idle and record.kind is RecordKind.CHECKPOINT
+    idle, reached = start == control.checkpoint_lsn, start
+    try:
+        for record in read_log(
+            engine.fs,
+            WAL_DIR,
+            from_lsn=start,
+            end_lsn=end,
+            **log_of(control),
+        ):
+            engine.half_applied = True
+            engine.seen(record.time_us, record.txid)
+            replay(engine, record)
+            engine.half_applied, reached = False, record.end_lsn
+            idle = idle and record.kind is RecordKind.CHECKPOINT
+    except BaseException:
+        engine.publish(reached)  # a reader that tries again must not apply them twice
+        raise
     engine.idle_bytes = end - start if idle else 0
     engine.publish(end)
 
@@ -289,6 +295,8 @@ def refresh(engine: Engine) -> int:
     with engine.maintenance:
         engine.check_open()
         try:
+            if engine.half_applied:
+                _start_over(engine)
             end = readable_end(engine)
             if end > engine.published:
                 replay_upto(engine, engine.published, end)
@@ -337,6 +345,6 @@ def _start_over(engine: Engine) -> None:
     # Lineages name the same states before and after, so that it does no harm to see some of these only.
     engine.history, engine.log, engine.covers = fresh.history, fresh.log, fresh.covers
     engine.allocator, engine.control, engine.lease = fresh.allocator, fresh.control, fresh.lease
-    engine.idle_bytes = fresh.idle_bytes
+    engine.idle_bytes, engine.half_applied = fresh.idle_bytes, False
     engine.seen(*fresh.last_seen)
     engine.publish(fresh.published)

@@ -24,7 +24,6 @@ from absdb.catalog.lineage import Interval, Lineage
 from absdb.catalog.schema import Column, TableSchema
 from absdb.engine.candidates import Written, rows_at_once, runs_of, written_keys
 from absdb.engine.engine import Engine
-from absdb.engine.prepare import physical_scalar
 from absdb.engine.reader import TableReader
 from absdb.errors import HistoryExpiredError
 from absdb.ids import TableId
@@ -36,7 +35,7 @@ from absdb.pages.lookup import Found
 from absdb.pages.projection import OutputColumn, Projection
 from absdb.pages.types import can_widen, physical_type
 from absdb.versioning.merge_tables import MergedColumn, aliases_of
-from absdb.versioning.retyped import cast_each
+from absdb.versioning.retyped import cast_each, initial_as
 
 SLICE_ROWS = 131_072
 Bools = np.ndarray[Any, np.dtype[np.bool_]]
@@ -165,15 +164,7 @@ def _output(own: Column | None, merged: Column) -> OutputColumn:
     own, wanted = own or merged, physical_type(merged.type)
     kind = physical_type(own.type)
     shown = wanted if kind == wanted or can_widen(kind, wanted) else kind
-    return OutputColumn(f"c{merged.id}", own.page_name, shown, shown, _widened(own, shown))
-
-
-def _widened(column: Column, kind: pa.DataType) -> Any:
-    """An initial default as a value of a wider type."""
-    if column.initial_default is None or physical_type(column.type) == kind:
-        return column.initial_default
-    scalar = physical_scalar(column.initial_default, physical_type(column.type)).cast(kind)
-    return scalar.value if pa.types.is_temporal(kind) else scalar.as_py()
+    return OutputColumn(f"c{merged.id}", own.page_name, shown, shown, initial_as(own, shown))
 
 
 def aligned(found: Found, alive_rows: pa.Array) -> pa.Array:

@@ -3,7 +3,8 @@
 A change of type that is no lossless widening makes a new column that `replaces` the old one. Its *origin* is the
 column that the chain of replacements began with; columns of one origin are the same column. Their values are
 compared as `retype_column` makes one of the other: cast from the older column's type without any loss, in the
-direction of the change. A value that cannot be cast so is a change. Called by versioning/table_diff.py.
+direction of the change. A value that cannot be cast so is a change. Called by versioning/table_diff.py and
+merge_sides.py.
 """
 
 from __future__ import annotations
@@ -17,13 +18,23 @@ import pyarrow.types as pt
 
 from absdb.catalog.schema import Column, TableSchema
 from absdb.engine.fitting import MisfitError, cast
+from absdb.engine.prepare import physical_scalar
 from absdb.ids import ColumnId
 from absdb.pages.compare import equal_rows
+from absdb.pages.types import physical_type
 
 Bools = np.ndarray[Any, np.dtype[np.bool_]]
 
 _NUMBER = r"^\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*$"
 """Text that may be a number; what is not is found at once, rather than by trying."""
+
+
+def initial_as(column: Column, kind: pa.DataType) -> Any:
+    """The initial default of a column as a physical value of a wider type: 1 s is 1,000,000 µs."""
+    if column.initial_default is None or physical_type(column.type) == kind:
+        return column.initial_default
+    scalar = physical_scalar(column.initial_default, physical_type(column.type)).cast(kind)
+    return scalar.value if pt.is_temporal(kind) else scalar.as_py()
 
 
 def origin_of(schema: TableSchema, column: Column) -> ColumnId:

@@ -32,7 +32,7 @@ from absdb.pages.key import slice as slice_keys
 from absdb.pages.lookup import Found
 from absdb.pages.projection import OutputColumn, Projection
 from absdb.pages.types import can_widen, physical_type
-from absdb.versioning.retyped import changed_values, descends, origin_of
+from absdb.versioning.retyped import changed_values, descends, initial_as, origin_of
 
 SLICE_ROWS = 262_144
 SAMPLE_BLOCKS, SAMPLE_BLOCK_ROWS = 4, 16
@@ -227,7 +227,7 @@ class TableDiff:
     def _projection(self, side: str, columns: Sequence[Shared]) -> Projection:
         sides = [(shared, getattr(shared, side)) for shared in columns]
         return Projection(
-            OutputColumn(shared.name, column.page_name, kind, kind, column.initial_default)
+            OutputColumn(shared.name, column.page_name, kind, kind, initial_as(column, kind))
             for shared, column in sides
             for kind in [physical_type(column.type) if shared.kind is None else shared.kind]
         )

@@ -747,3 +747,49 @@ def test_a_branch_of_a_state_that_is_read_backwards_outlives_expiry():
     world.expire()
     assert world.rows(branch) == {1: 5, 2: 2, 5: 5}
     assert world.rows(world.main) == {1: 6, 2: 2, 5: 5, 6: 6}
+
+
+def test_a_reader_whose_refresh_failed_midway_does_not_apply_records_twice():
+    """It had dropped the branch already, and said that the log is damaged when it came to the record again."""
+    fs = MemoryFileSystem()
+    writer = start(fs)
+    with writer.begin(database(writer)) as tx:
+        create(tx, "t")
+    disks = [FaultyFileSystem(fs) for _ in range(30)]
+    readers = [open_engine(disk, read_only=True) for disk in disks]
+    drop_database(writer, create_branch(writer, "b", resolve(writer, writer.history.database("main"))))
+    for number in range(60):
+        put(writer, "t", range(number, number + 20), f"round {number} ")
+    failed = 0
+    for call, (disk, reading) in enumerate(zip(disks, readers, strict=True), 1):
+        disk.plan[:] = [Fault(op="pread", call=call, path="wal/*")]
+        disk._fitting = [0]
+        before = reading.published
+        try:
+            refresh(reading)
+        except (StorageError, CorruptLogError):
+            failed += 1
+            assert before <= reading.published < writer.published
+            disk.plan[:] = []
+            refresh(reading)
+        assert ids(reading, "t") == list(range(79))
+        assert reading.published == writer.published
+        reading.close()
+    assert failed > 5
+    writer.abandon()
+
+
+def test_a_diff_shows_defaults_from_before_a_column_was_widened_as_what_they_were():
+    """On the side whose column still counted seconds they were taken for microseconds."""
+    with absdb.connect(":memory:") as shop:
+        main = shop["main"]
+        main.create_table("t", pa.table({"id": [1, 2]}), key="id")
+        moment = dt.datetime(2024, 2, 29, 0, 0, 36)
+        main["t"].add_column("at", pa.timestamp("s"), default=moment)
+        narrow = main.branch("narrow")
+        main["t"].retype_column("at", pa.timestamp("us"))
+        main["t"].delete([1])
+        found = narrow.diff(main)["t"].to_arrow().to_pylist()
+        assert [(row["id"], row["to_at"]) for row in found] == [(1, moment)]
+        back = main.diff(narrow)["t"].to_arrow().to_pylist()
+        assert [(row["id"], row["from_at"]) for row in back] == [(1, moment)]
