@@ -94,7 +94,7 @@ class MergePage(Page):
     def load(self, job: Job) -> tuple[list[str], Merging | None, int]:
         databases, decisions = list(self.instance), self._decisions
         merging = self._wanted(databases)
-        if merging is not None and not self.instance.read_only:
+        if merging is not None:
             merging.attempt()
         return databases, merging, decisions
 
@@ -204,10 +204,10 @@ class MergePage(Page):
         merging = self.merging
         if merging is None:
             text = "Choose two different databases. With one only, make a branch first."
-        elif self.instance.read_only:
-            text = "Read-only: merge in the process that has the instance open for writing."
         else:
             text = merging.facts()
+        if self.instance.read_only:
+            text += " · read-only: merge where the instance is open for writing"
         self.said.value = f'<span role="status">{escape(text)}</span>'
         self.merge_button.disabled = self.instance.read_only or merging is None or not merging.ready
 

@@ -202,3 +202,22 @@ def test_a_decision_that_falls_into_a_try_is_not_lost(page):
     settle(page)
     assert [one[2] for one in decisions(page)] == ["theirs"] * 3
     assert not page.merge_button.disabled
+
+
+def test_a_reader_tries_a_merge_and_cannot_do_it(tmp_path):
+    with absdb.connect(tmp_path / "shop") as writer:
+        main = writer["main"]
+        main.create_table("orders", {"id": [1], "total": [1.0]}, key="id")
+        fix = main.branch("fix")
+        fix["orders"].update({"id": 1, "total": 2.0})
+        main["orders"].update({"id": 1, "total": 3.0})
+        with absdb.connect(tmp_path / "shop", read_only=True) as reader:
+            page = merge(reader)
+            settle(page)
+            assert "1 conflict, 1 undecided" in page.said.value
+            page.scope.value = "all"
+            press(page, "Take theirs")
+            assert "0 undecided" in page.said.value
+            assert "read-only" in page.said.value
+            assert page.merge_button.disabled
+            page.close()
