@@ -380,10 +380,10 @@ class Engine:
             self.closing.clear()
             if self._finalizer is not None:
                 self._finalizer.detach()
-            if self.lease is not None:
-                self.lease.release()
             self.pages.close()
             _let_go(None if self.read_only else getattr(self, "wal", None), self.watermark, self.lock)
+            if self.lease is not None:  # last, since the disk may refuse
+                self.lease.release()
 
     def let_go_when_collected(self) -> None:
         """See to it that an engine that nobody holds any more gives up its files and its lock."""

@@ -53,6 +53,7 @@ class Lease:
         self._claim, self._renewed_us = claim, now_us
 
     def release(self) -> None:
+        """Remove the file. Where the disk refuses, StorageError: the claim stands until this process ends."""
         if self._fs.exists(self._path):
             self._fs.unlink(self._path)
 

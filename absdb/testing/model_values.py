@@ -92,7 +92,7 @@ def _narrow(value: int) -> int:
 
 
 def _parsed(value: str) -> int:
-    if not re.fullmatch(r"-?[0-9]{1,15}", value):
+    if not re.fullmatch(r"-?[0-9]+", value) or not -(2**63) <= int(value) < 2**63:
         raise Misfit
     return int(value)
 

@@ -90,9 +90,9 @@ class WorkloadBase:
 
     def stop_following(self) -> None:
         """Close the reader that follows the log, if there is one."""
-        if self.follower is not None:
-            self.follower.close()
-            self.follower = None
+        follower, self.follower = self.follower, None
+        if follower is not None:
+            follower.close()
 
     def abandon(self) -> None:
         """Let go of everything without writing."""

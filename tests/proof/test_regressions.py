@@ -441,6 +441,25 @@ def test_a_reader_that_cannot_renew_its_lease_reads_no_more_until_it_can():
     writer.abandon()
 
 
+def test_a_reader_that_cannot_remove_its_lease_still_lets_go_of_its_files():
+    """It counted as closed, held every page file it had mapped, and closing again did nothing about it."""
+    disk = MemoryFileSystem()
+    writer = start(disk)
+    _load(writer, range(100))
+    checkpoint(writer)
+    failing = FaultyFileSystem(disk, [Fault("exists", path="readers/*.lease")])
+    reading = open_engine(failing, read_only=True)
+    table = reader(reading, "t")
+    with pytest.raises(StorageError, match=r"\.lease"):
+        reading.close()
+    assert failing.fired
+    assert reading.closed
+    with pytest.raises(StateError, match="page store is closed"):
+        table.to_table()
+    reading.close()
+    writer.abandon()
+
+
 def test_a_reader_opens_while_the_writer_removes_the_log_it_reads(monkeypatch):
     """The lease of a reader holds page files. Log segments go with each checkpoint of the writer."""
     fs = MemoryFileSystem()
