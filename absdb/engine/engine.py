@@ -77,6 +77,7 @@ class Engine:
         self.constraints = Constraints(self)
         self.pins = Pins()
         self.published = 0
+        self.replayed = 0  # LSN up to which a reader has applied the log, shown or not; -1 within a record
         self.newest: dict[DatabaseId, int] = {}
         self.control: Control
         self.torn: TornTail | None = None
@@ -88,8 +89,6 @@ class Engine:
         """Eras that nothing runs through any more, and since when (`time.monotonic`)."""
         self.idle_bytes = 0
         """Log after the last checkpoint that is only about the checkpoint itself."""
-        self.half_applied = False
-        """Of a reader: whether a record of the log could be applied only in part."""
         self.chores: list[Callable[[Engine], int]] = []
         """What upper floors want done at each upkeep; each returns how much it did."""
         self.closing: list[Callable[[], None]] = []
@@ -101,8 +100,7 @@ class Engine:
         self.turnstile = Turnstile()
         self._poison: BaseException | None = None
         self._heads: dict[DatabaseId, Head] = {}
-        self._last_time_us = -(2**62)
-        self._last_txid = 0
+        self._last_time_us, self._last_txid = -(2**62), 0
         self._group: GroupCommit[Commit] = GroupCommit(
             self._lead, batch_limit=settings.wal_group_commit, wait_s=settings.wal_group_wait
         )

@@ -57,6 +57,7 @@ from absdb.wal.reader import read_log
 from absdb.wal.writer import LogWriter
 
 LEASE_TRIES = 100
+HALFWAY = -1
 UNWRITABLE = (errno.EROFS, errno.EACCES, errno.EPERM)
 
 
@@ -255,31 +256,31 @@ def load(engine: Engine, manifest: Manifest) -> None:
     engine.log = CommitLog.open(engine.fs, chunks, instead_of=engine.log)
     engine.covers = Covers(cache_bytes=engine.settings.cache_bytes)
     read_covers(engine, parts["covers"])
-    engine.published = manifest.lsn
+    engine.published = engine.replayed = manifest.lsn
     engine.seen(manifest.time_us, parts["checkpoint"].get("txid", 0))
 
 
 def replay_upto(engine: Engine, start: int, end: int) -> None:
-    """Apply the log's records in (start, end] and show them; those before one that cannot be read or applied, too."""
+    """Apply the log's records in (start, end] and show them: all, or none if one cannot be read or applied.
+
+    Then `replayed` says how far they were applied, where who calls again goes on: none may be applied twice.
+    """
     control = engine.control
-    idle, reached = start == control.checkpoint_lsn, start
-    try:
-        for record in read_log(
-            engine.fs,
-            WAL_DIR,
-            from_lsn=start,
-            end_lsn=end,
-            **log_of(control),
-        ):
-            engine.half_applied = True
-            engine.seen(record.time_us, record.txid)
-            replay(engine, record)
-            engine.half_applied, reached = False, record.end_lsn
-            idle = idle and record.kind is RecordKind.CHECKPOINT
-    except BaseException:
-        engine.publish(reached)  # a reader that tries again must not apply them twice
-        raise
+    idle = start == control.checkpoint_lsn
+    for record in read_log(
+        engine.fs,
+        WAL_DIR,
+        from_lsn=start,
+        end_lsn=end,
+        **log_of(control),
+    ):
+        engine.seen(record.time_us, record.txid)
+        engine.replayed = HALFWAY
+        replay(engine, record)
+        engine.replayed = record.end_lsn
+        idle = idle and record.kind is RecordKind.CHECKPOINT
     engine.idle_bytes = end - start if idle else 0
+    engine.replayed = end
     engine.publish(end)
 
 
@@ -295,11 +296,11 @@ def refresh(engine: Engine) -> int:
     with engine.maintenance:
         engine.check_open()
         try:
-            if engine.half_applied:
+            if engine.replayed == HALFWAY:
                 _start_over(engine)
             end = readable_end(engine)
             if end > engine.published:
-                replay_upto(engine, engine.published, end)
+                replay_upto(engine, engine.replayed, end)
         except (HistoryExpiredError, StorageError, CorruptLogError):
             if read_control(engine.fs).checkpoint_lsn <= engine.published:
                 raise
@@ -345,6 +346,6 @@ def _start_over(engine: Engine) -> None:
     # Lineages name the same states before and after, so that it does no harm to see some of these only.
     engine.history, engine.log, engine.covers = fresh.history, fresh.log, fresh.covers
     engine.allocator, engine.control, engine.lease = fresh.allocator, fresh.control, fresh.lease
-    engine.idle_bytes, engine.half_applied = fresh.idle_bytes, False
+    engine.idle_bytes, engine.replayed = fresh.idle_bytes, fresh.replayed
     engine.seen(*fresh.last_seen)
     engine.publish(fresh.published)

@@ -788,13 +788,42 @@ def test_a_reader_whose_refresh_failed_midway_does_not_apply_records_twice():
             refresh(reading)
         except (StorageError, CorruptLogError):
             failed += 1
-            assert before <= reading.published < writer.published
+            assert reading.published == before
             disk.plan[:] = []
             refresh(reading)
         assert ids(reading, "t") == list(range(79))
         assert reading.published == writer.published
         reading.close()
     assert failed > 5
+    writer.abandon()
+
+
+def test_a_reader_whose_refresh_failed_midway_shows_nothing_that_it_does_not_hold():
+    """It showed what it had applied, of page files that its lease did not name and the writer removed."""
+    disk = MemoryFileSystem()
+    writer = start(disk, history_retention="0 s")
+    with writer.begin(database(writer)) as tx:
+        create(tx, "t")
+    failing = FaultyFileSystem(disk)
+    following = open_engine(failing, read_only=True)
+    for number in range(4):
+        _load(writer, range(1000 + number * 100, 1100 + number * 100))
+    for number in range(100):
+        put(writer, "t", [number])
+    failing.plan[:], failing._fitting = [Fault("pread", call=3, path="wal/*")], [0]
+    with pytest.raises(CorruptLogError, match="cannot be read"):
+        refresh(following)
+    pages = set(disk.list("pages"))
+    for number in range(4):
+        put(writer, "t", [1], f"again {number} ")
+        compact_table(writer, database(writer), reader(writer, "t").schema)
+        maintain(writer)
+        checkpoint(writer)
+    assert pages - set(disk.list("pages"))
+    assert ids(following, "t") == []
+    refresh(following)
+    assert ids(following, "t") == [*range(100), *range(1000, 1400)]
+    following.close()
     writer.abandon()
 
 
