@@ -29,7 +29,7 @@ from absdb.reprs import ROWS_SHOWN, Html, counted, grid, html, next_step, page, 
 from absdb.table_columns import TableColumns
 from absdb.versioning.blame import blame
 from absdb.versioning.row_read import first_rows, named, stream, table_history
-from absdb.versioning.scope import HeadScope, TransactionScope
+from absdb.versioning.scope import HeadScope, TransactionScope, last_name
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -274,9 +274,7 @@ class Table(TableColumns):
         lsn = scope.point().lsn if reader.lsn is None else reader.lsn
         facts = options(asked)
         name, uncommitted = reader.schema.full_name, reader.own is not None
-        return origin(
-            scope.engine, scope.info().name, lsn, kind, table=name, uncommitted=uncommitted, **facts
-        )
+        return origin(scope.engine, last_name(scope), lsn, kind, table=name, uncommitted=uncommitted, **facts)
 
     def _reader(self) -> TableReader:
         return self._scope.reader(self._definition())

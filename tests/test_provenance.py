@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import absdb
+from absdb.engine.reader import TableReader
 from absdb.frame_origin import QUERY_MAX, VALUES_MAX, given_values, kept_values
 
 
@@ -321,3 +322,19 @@ def test_the_lsn_is_that_of_the_rows_while_others_write(main):
         thread.join()
     for table in read:
         assert main.at(lsn=absdb.provenance(table).lsn)["orders"].to_arrow().equals(table)
+
+
+def test_rows_read_while_their_database_is_dropped_remember_its_last_name(monkeypatch):
+    with absdb.connect(":memory:") as shop:
+        shop["main"].create_table("t", {"id": [1]}, key="id")
+        branch = shop["main"].branch("b")
+        table = branch["t"]
+        read = TableReader.to_table
+
+        def read_then_dropped(self, *arguments, **options):
+            found = read(self, *arguments, **options)
+            branch.drop()
+            return found
+
+        monkeypatch.setattr(TableReader, "to_table", read_then_dropped)
+        assert absdb.provenance(table.to_arrow()).database == "b"

@@ -71,6 +71,8 @@ class Scope(Protocol):
 
     engine: Engine
     database: DatabaseId
+    name: str
+    """What the database was called when this was made."""
     writable: bool
 
     def info(self) -> DatabaseInfo: ...
@@ -109,6 +111,12 @@ def point_to_restore(
     return point_of(scope, lsn=lsn, time=time, snapshot=snapshot)
 
 
+def last_name(scope: Scope) -> str:
+    """What the database is called, or was when it was dropped: for what is told of rows that were read before."""
+    info = scope.engine.history.databases.get(scope.database)
+    return scope.name if info is None else info.name
+
+
 def database_info(engine: Engine, database: DatabaseId, name: str) -> DatabaseInfo:
     """The database as it is listed now; StateError if it was dropped."""
     engine.check_open()
@@ -128,12 +136,12 @@ class HeadScope:
     def __init__(self, engine: Engine, info: DatabaseInfo) -> None:
         self.engine = engine
         self.database = info.id
-        self._name = info.name
+        self.name = info.name
         self._state: State | None = None
 
     def info(self) -> DatabaseInfo:
         """The database as it is listed now; StateError if it was dropped."""
-        return database_info(self.engine, self.database, self._name)
+        return database_info(self.engine, self.database, self.name)
 
     current = info
 
@@ -212,6 +220,7 @@ class PastScope:
     def __init__(self, engine: Engine, point: Point) -> None:
         self.engine = engine
         self.database = point.database.id
+        self.name = point.database.name
         self._point = dataclasses.replace(point)  # a holder of its own: two scopes may share a point
         self._state = State(engine, point.lsn, point.lineage)
         engine.pins.enter(self._point, "reader")
@@ -263,6 +272,7 @@ class TransactionScope:
         self.tx = tx
         self.engine = tx.engine
         self.database = tx.database
+        self.name = ""  # nothing is read of a transaction whose database was dropped
         if owner:
             # A transaction that nobody can commit any more would keep history from expiring for ever.
             weakref.finalize(self, tx.rollback).atexit = False
