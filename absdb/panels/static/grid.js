@@ -1,6 +1,7 @@
 // A table of rows, one page of them at a time. Every text is set as text, so HTML in the data is shown and never run.
 // The kernel sends the rows of the page; this asks for another page, an order, or tells what was selected or typed.
 
+const DOUBLE_MS = 500; // two clicks on one cell within this are a double click
 const KINDS = { "+": "absdb-added", "~": "absdb-modified", "\u2212": "absdb-removed" };
 
 function element(tag, className, text) {
@@ -32,6 +33,7 @@ export default {
     const foot = element("div", "absdb-grid-foot");
     el.append(scroll, foot);
     let active = { row: 0, column: 0 }; // of the page shown
+    let clicked = { at: "", time: 0 }; // the cell that was clicked last
     let wanted = null; // where the focus goes when the next page has come
     let typing = false; // in a cell, which stays as it is until that ends
 
@@ -229,12 +231,12 @@ export default {
       const cell = event.target.closest("td[data-at]");
       if (!cell || cell.querySelector("input")) return;
       const [row, column] = cell.dataset.at.split(",").map(Number);
+      // Not the event dblclick: rows that are drawn anew between the two clicks would take it away.
+      const again = cell.dataset.at === clicked.at && event.timeStamp - clicked.time < DOUBLE_MS;
+      clicked = again ? { at: "", time: 0 } : { at: cell.dataset.at, time: event.timeStamp };
+      if (again && cell.classList.contains("absdb-editable")) return edit(cell, row, column);
       select(row, column);
       focus();
-    });
-    scroll.addEventListener("dblclick", (event) => {
-      const cell = event.target.closest("td.absdb-editable");
-      if (cell && !cell.querySelector("input")) edit(cell, ...cell.dataset.at.split(",").map(Number));
     });
     scroll.addEventListener("keydown", (event) => {
       const cell = event.target.closest("td[data-at]");
@@ -274,7 +276,11 @@ export default {
         if (!typing) draw();
       });
     };
-    for (const name of ["columns", "rows", "count", "offset", "selected", "sort", "note", "empty", "label"]) {
+    model.on("change:selected", () => {
+      const at = model.get("selected") - model.get("offset");
+      scroll.querySelectorAll("tbody tr").forEach((row, index) => row.classList.toggle("absdb-selected", index === at));
+    });
+    for (const name of ["columns", "rows", "count", "offset", "sort", "note", "empty", "label"]) {
       model.on(`change:${name}`, later);
     }
     draw();
