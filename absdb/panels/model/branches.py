@@ -11,10 +11,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-from absdb.diff_reprs import SIGNS
 from absdb.errors import HistoryExpiredError, InvalidInputError
 from absdb.ids import Lsn
 from absdb.instance import Instance
+from absdb.marks import SIGNS
 from absdb.panels.model.history import History
 from absdb.panels.model.moments import relative
 from absdb.panels.model.rows import GridColumn, GridRow, RowSource

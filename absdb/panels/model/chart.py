@@ -18,6 +18,7 @@ from typing import Any
 import pyarrow as pa
 
 from absdb.errors import InvalidInputError
+from absdb.panels.model.rows import is_number
 
 WIDTH, HEIGHT = 640, 240
 LEFT, RIGHT, TOP, BOTTOM = 70, 10, 10, 40
@@ -42,7 +43,7 @@ class Axes:
 def axes_of(schema: pa.Schema) -> Axes:
     """What can be chosen."""
     flat = [one.name for one in schema if not pa.types.is_nested(one.type)]
-    return Axes(flat, [one.name for one in schema if _numeric(one.type)])
+    return Axes(flat, [one.name for one in schema if is_number(one.type)])
 
 
 def chart(table: pa.Table, over: str, height: str) -> str:
@@ -53,11 +54,11 @@ def chart(table: pa.Table, over: str, height: str) -> str:
     for name in (over, height):
         if name not in table.column_names:
             raise InvalidInputError(f"there is no column {name!r} to draw")
-    if not _numeric(table.schema.field(height).type):
+    if not is_number(table.schema.field(height).type):
         raise InvalidInputError(
             f"{height!r} is {table.schema.field(height).type}, not a number", hint="draw a number as height"
         )
-    line = _numeric(table.schema.field(over).type) or pa.types.is_temporal(table.schema.field(over).type)
+    line = is_number(table.schema.field(over).type) or pa.types.is_temporal(table.schema.field(over).type)
     most = POINTS_MAX if line else BARS_MAX
     shown = table.slice(0, most)
     pairs = [
@@ -187,7 +188,3 @@ def _label(x: float, text: str, anchor: str = "middle") -> str:
 
 def _number(value: float) -> str:
     return f"{value:,.0f}" if value == int(value) and abs(value) < 1e15 else f"{value:,.4g}"
-
-
-def _numeric(kind: pa.DataType) -> bool:
-    return pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)

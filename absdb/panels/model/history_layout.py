@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from absdb.diff_reprs import SIGNS
 from absdb.ids import Lsn
+from absdb.marks import SIGNS
 from absdb.panels.model.history import History, Mark
 from absdb.panels.model.moments import relative
 from absdb.reprs import counted

@@ -122,7 +122,7 @@ class StreamRows:
         found = [column_of(one) for one in list(self.schema)[1:first]]
         for at, name in enumerate(self.compared):
             one = self.schema.field(first + 2 * at + 1)
-            found.append(GridColumn(name, str(one.type), _numeric(one.type)))
+            found.append(GridColumn(name, str(one.type), is_number(one.type)))
         return found
 
     @property
@@ -167,7 +167,7 @@ def _change(change: Change) -> Change:
 
 def column_of(one: pa.Field, *, editable: bool = False) -> GridColumn:
     """The column of an Arrow field."""
-    return GridColumn(one.name, str(one.type), _numeric(one.type), editable)
+    return GridColumn(one.name, str(one.type), is_number(one.type), editable)
 
 
 def cell_text(value: Any) -> str | None:
@@ -180,5 +180,6 @@ def cell_text(value: Any) -> str | None:
     return text if len(text) <= TEXT_CHARACTERS_MAX else text[: TEXT_CHARACTERS_MAX - 1] + "…"
 
 
-def _numeric(kind: pa.DataType) -> bool:
+def is_number(kind: pa.DataType) -> bool:
+    """Whether values of the type stand to the right, and can be drawn."""
     return pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
