@@ -12,8 +12,8 @@ A value is taken from the first place that has one: an argument of connect(), th
 ABSDB_<NAME>, absdb.conf, the default; `Settings.origin` says which it was. In Python sizes are ints in bytes
 and durations floats in seconds; an argument may also be a timedelta or text as in the file.
 
-`SETTINGS` is the one table of names, types, limits and meanings. This module opens no file: the engine reads
-and writes absdb.conf through its FileSystem and hands the text in.
+`setting_table.SETTINGS` is the one table of names, types, limits and meanings. This module opens no file: the engine
+reads and writes absdb.conf through its FileSystem and hands the text in.
 """
 
 from __future__ import annotations
@@ -28,113 +28,13 @@ from typing import Any
 
 from absdb.errors import InvalidInputError
 from absdb.paths import CONF
-from absdb.setting_kinds import DAY, GIB, KIB, MIB, TIB, Kind, Setting
+from absdb.setting_kinds import DAY, GIB, MIB, Kind, Setting
+from absdb.setting_table import SETTINGS
 
 ENVIRONMENT_PREFIX = "ABSDB_"
 DEFAULT_ORIGIN = "default"
 ARGUMENT_ORIGIN = "argument"
 CREATED_ORIGIN = "chosen at creation"
-
-SETTINGS: tuple[Setting, ...] = (
-    Setting(
-        "wal_segment_size",
-        Kind.SIZE,
-        16 * MIB,
-        "size of one segment file of the write-ahead log",
-        minimum=4 * KIB,
-        maximum=GIB,
-        multiple_of=4 * KIB,
-        creation_only=True,
-    ),
-    Setting(
-        "wal_sync_mode",
-        Kind.CHOICE,
-        "fsync",
-        "with fsync a commit returns once it is durable; with nosync a power loss may take the last ones",
-        choices=("fsync", "nosync"),
-    ),
-    Setting(
-        "wal_group_commit",
-        Kind.COUNT,
-        64,
-        "how many commits one sync may carry at most",
-        minimum=1,
-        maximum=4096,
-    ),
-    Setting(
-        "wal_group_wait",
-        Kind.DURATION,
-        0.004,
-        "how long a commit may wait at most for others to join its sync, while several threads commit",
-        minimum=0,
-        maximum=1,
-    ),
-    Setting(
-        "checkpoint_interval",
-        Kind.DURATION,
-        300.0,
-        "time after which a checkpoint is taken, if anything was written",
-        minimum=1,
-        maximum=30 * DAY,
-    ),
-    Setting(
-        "checkpoint_wal_volume",
-        Kind.SIZE,
-        256 * MIB,
-        "volume of log after which a checkpoint is taken",
-        minimum=4 * KIB,
-        maximum=TIB,
-    ),
-    Setting(
-        "history_retention",
-        Kind.DURATION,
-        30.0 * DAY,
-        "how far back every state can be read; snapshots and branches keep what they need for longer",
-        minimum=0,
-        maximum=36500 * DAY,
-    ),
-    Setting("page_rows", Kind.COUNT, 65536, "rows in one page at most", minimum=1, maximum=65536),
-    Setting(
-        "page_compression",
-        Kind.CHOICE,
-        None,
-        "compression of pages; pages without it are used in place",
-        choices=(None, "lz4", "zstd"),
-    ),
-    Setting(
-        "bulk_threshold",
-        Kind.SIZE,
-        4 * MIB,
-        "size of a commit from which on its rows go into page files rather than into the log",
-        minimum=0,
-        maximum=GIB,
-    ),
-    Setting(
-        "run_limit",
-        Kind.COUNT,
-        8,
-        "runs of one table that are kept before they are merged",
-        minimum=1,
-        maximum=64,
-    ),
-    Setting("author", Kind.TEXT, "", "who commits, if a commit does not say; empty for the system's user"),
-    Setting(
-        "cache_bytes",
-        Kind.SIZE,
-        256 * MIB,
-        "memory for pages that had to be decoded or rewritten",
-        minimum=0,
-        maximum=64 * TIB,
-    ),
-    Setting(
-        "sequence_block",
-        Kind.COUNT,
-        1024,
-        "how many numbers of a sequence or row id a branch takes at a time",
-        minimum=1,
-        maximum=1 << 20,
-    ),
-)
 
 _BY_NAME = {setting.name: setting for setting in SETTINGS}
 
@@ -161,6 +61,18 @@ class Settings:
     author: str = ""
     cache_bytes: int = 256 * MIB
     sequence_block: int = 1024
+    wal_archive_enabled: bool = False
+    wal_archive_target: str = ""
+    wal_archive_compress: str | None = "zstd"
+    wal_archive_interval: float = 15.0
+    wal_archive_wait_max: int = 8 * GIB
+    wal_retention_days: int = 30
+    backup_target: str = ""
+    backup_full_interval: float = 0.0
+    backup_incremental_interval: float = 0.0
+    backup_compress: str | None = "zstd"
+    backup_retention_days: int = 0
+    backup_key_file: str = ""
     origins: Mapping[str, str] = dataclasses.field(default_factory=dict, repr=False, compare=False)
 
     def __post_init__(self) -> None:

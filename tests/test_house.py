@@ -30,6 +30,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "clock",
         "settings",
         "setting_kinds",
+        "setting_table",
         "paths",
         "progress",
         "reprs",
@@ -80,6 +81,8 @@ DOORS = frozenset(FLOORS[-1])
 ACQUAINTED = {
     ("settings", "paths"),
     ("settings", "setting_kinds"),
+    ("settings", "setting_table"),
+    ("setting_table", "setting_kinds"),
     ("diff_reprs", "reprs"),
     ("diff_reprs", "marks"),
     ("frame_origin", "clock"),

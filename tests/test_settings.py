@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from absdb.errors import InvalidInputError
 from absdb.setting_kinds import GIB, KIB, MIB, TIB, Kind, Setting
-from absdb.settings import SETTINGS, Settings, load_settings, parse_conf, render_default
+from absdb.setting_table import SETTINGS
+from absdb.settings import Settings, load_settings, parse_conf, render_default
 
 BY_NAME = {setting.name: setting for setting in SETTINGS}
 

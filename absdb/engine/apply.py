@@ -18,6 +18,7 @@ from absdb.catalog.commit_entries import CommitEntry
 from absdb.catalog.database import Changes, changes_from_json
 from absdb.catalog.history import DatabaseInfo, Era, Snapshot
 from absdb.catalog.schema import TableSchema
+from absdb.engine.bulk import files_of
 from absdb.engine.changeset import TableChange, decode, decode_table
 from absdb.engine.cover import EraCover
 from absdb.engine.rowcodec import Row
@@ -53,6 +54,7 @@ def apply_changes(
             cover.append_batch(change.schema, change.batch, at.lsn)
         else:
             cover.append_run(change.schema, bind_run(change.run, at.lsn))
+            engine.logged_files.note(at.lsn, frozenset(files_of(change.run.newest)))
     if schema_changes:
         lineage = (*engine.history.eras[era].base, (era, at.lsn))
         engine.history.put_catalog(era, at.lsn, engine.history.catalog_at(lineage).apply(schema_changes))

@@ -32,6 +32,7 @@ from absdb.engine.constraints import Constraints
 from absdb.engine.covers import Covers
 from absdb.engine.expressions import Evaluator
 from absdb.engine.head import Head
+from absdb.engine.logged_files import LoggedFiles
 from absdb.engine.pins import Pins
 from absdb.engine.transaction import Transaction
 from absdb.engine.turnstile import Turnstile
@@ -75,7 +76,7 @@ class Engine:
         self.pages = PageStore(fs, PAGES_DIR, cache_bytes=settings.cache_bytes)
         self.bulk = Bulk(self.pages, page_rows=settings.page_rows)
         self.constraints = Constraints(self)
-        self.pins = Pins()
+        self.pins, self.logged_files = Pins(), LoggedFiles()
         self.published = 0
         self.replayed = 0  # LSN up to which a reader has applied the log, shown or not; -1 within a record
         self.newest: dict[DatabaseId, int] = {}
@@ -96,8 +97,7 @@ class Engine:
         self.closed = False
         self._pid = os.getpid()
         self._finalizer: weakref.finalize[..., Engine] | None = None
-        self.maintenance = threading.Lock()
-        self.turnstile = Turnstile()
+        self.maintenance, self.turnstile = threading.Lock(), Turnstile()
         self._poison: BaseException | None = None
         self._heads: dict[DatabaseId, Head] = {}
         self._last_time_us, self._last_txid = -(2**62), 0

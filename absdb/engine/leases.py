@@ -3,8 +3,8 @@
 A lease holds while its process lives on this host, and for LEASE_S after its last renewal on another; then
 garbage collection ignores it and removes the file. Each refresh renews it. When it cannot, the old lease stays in
 force, refresh() fails, and reads that begin after that are refused until one succeeds. A lease is JSON:
-{"manifest", "files", "pid", "host", "renewed_us"}; `files` are those in pages/ that the reader uses and its manifest
-need not name.
+{"manifest", "files", "wal_lsn", "pid", "host", "renewed_us"}; `files` are those in pages/ that the reader uses and its
+manifest need not name, `wal_lsn` is from where on a backup needs the log, and what the log names; null if it does not.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import os
 import secrets
 import socket
 from collections.abc import Collection
-from typing import Any
+from typing import Any, NamedTuple
 
 from absdb.clock import Clock
 from absdb.errors import StorageError
@@ -25,26 +25,35 @@ from absdb.paths import READERS_DIR, parse_reader_lease_name, reader_lease_name
 LEASE_S = 7 * 86_400
 
 
+class Leased(NamedTuple):
+    """What live readers hold: manifests, page files, and the lowest LSN from which on the log must stay, if any."""
+
+    manifests: set[str]
+    files: set[str]
+    wal_lsn: int | None
+
+
 class Lease:
     """This process's claim on a manifest, what it names, and more page files."""
 
-    def __init__(self, fs: FileSystem, clock: Clock, manifest: str) -> None:
+    def __init__(self, fs: FileSystem, clock: Clock, manifest: str, *, wal_lsn: int | None = None) -> None:
         self._fs = fs
         self._clock = clock
         self._path = f"{READERS_DIR}/{reader_lease_name(os.getpid(), secrets.token_hex(4))}"
-        self._claim = ("", frozenset[str]())
+        self._claim: tuple[str, frozenset[str], int | None] = ("", frozenset(), None)
         self._renewed_us = 0
-        self.renew(manifest)
+        self.renew(manifest, wal_lsn=wal_lsn)
 
-    def renew(self, manifest: str, files: Collection[str] = ()) -> None:
-        """Hold `manifest` and `files`, and nothing else, from now on. Costs nothing while that is so and fresh."""
+    def renew(self, manifest: str, files: Collection[str] = (), *, wal_lsn: int | None = None) -> None:
+        """Hold these and nothing else from now on. Costs nothing while that is so and fresh."""
         now_us = self._clock.now_us()
-        claim = manifest, frozenset(files)
+        claim = manifest, frozenset(files), wal_lsn
         if claim == self._claim and now_us - self._renewed_us < LEASE_S * 1_000_000 // 10:
             return
         body = {
             "manifest": manifest,
             "files": sorted(files),
+            "wal_lsn": wal_lsn,
             "pid": os.getpid(),
             "host": socket.gethostname(),
             "renewed_us": now_us,
@@ -58,16 +67,18 @@ class Lease:
             self._fs.unlink(self._path)
 
 
-def leased(fs: FileSystem, clock: Clock) -> tuple[set[str], set[str]]:
-    """Names of the manifests and of the page files that live readers hold; leases of dead ones are removed."""
-    manifests, files = set[str](), set[str]()
+def leased(fs: FileSystem, clock: Clock) -> Leased:
+    """What live readers hold; leases of dead ones are removed."""
+    manifests, files, lsns = set[str](), set[str](), list[int]()
     for name, body in leases(fs):
         if _is_dead(body, clock.now_us()):
             fs.unlink(f"{READERS_DIR}/{name}")
         else:
             manifests.add(str(body["manifest"]))
             files.update(body.get("files", ()))
-    return manifests, files
+            if body.get("wal_lsn") is not None:
+                lsns.append(int(body["wal_lsn"]))
+    return Leased(manifests, files, min(lsns, default=None))
 
 
 def leases(fs: FileSystem) -> list[tuple[str, dict[str, Any]]]:

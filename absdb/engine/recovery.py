@@ -256,6 +256,7 @@ def load(engine: Engine, manifest: Manifest) -> None:
     engine.log = CommitLog.open(engine.fs, chunks, instead_of=engine.log)
     engine.covers = Covers(cache_bytes=engine.settings.cache_bytes)
     read_covers(engine, parts["covers"])
+    engine.logged_files.begin(manifest.lsn)
     engine.published = engine.replayed = manifest.lsn
     engine.seen(manifest.time_us, parts["checkpoint"].get("txid", 0))
 

@@ -10,9 +10,10 @@ killed. What is durable is durable on return.
     list        by prefix, in the order of names as bytes, page by page
 
 Errors, the same for every store: NotFoundError for an object (or bucket) that is not there, AlreadyExistsError for
-`if_absent` that came second, ConflictError for `if_match` on something else, StateError for credentials that are missing
-or refused, StorageError for a store that cannot be reached or refuses after all retries; it names the URL, the request's
-id and what was last answered, and no secret. Implemented by local.py, s3.py, gcs.py and azure.py, opened by locate.py.
+`if_absent` that came second, ConflictError for `if_match` on something else, StateError for credentials that are
+missing or refused, StorageError for a store that cannot be reached or refuses after all retries; it names the URL, the
+request's id and what was last answered, and no secret. Implemented by local.py, s3.py, gcs.py and azure.py, opened by
+locate.py.
 """
 
 from __future__ import annotations
@@ -98,20 +99,20 @@ class ObjectStore(Protocol):
 
     def exists(self, name: str) -> bool: ...
 
-    def list(self, prefix: str = "", *, after: str = "") -> Iterator[ObjectInfo]:
-        """Objects whose names begin with `prefix` and are greater than `after`, in the order of names as bytes."""
-        ...
-
     def list_directories(self, prefix: str = "") -> list[str]:
         """The names before the next slash, each once, sorted: `list_directories("a/")` of a/b/c and a/d/e is [b, d]."""
         ...
 
-    def delete(self, name: str) -> None:
-        """Remove an object; one that is not there is fine."""
-        ...
-
     def pending_uploads(self) -> list[PendingUpload]:
         """Uploads that were begun and never finished, of anybody, oldest first."""
+        ...
+
+    def list(self, prefix: str = "", *, after: str = "") -> Iterator[ObjectInfo]:
+        """Objects whose names begin with `prefix` and are greater than `after`, in the order of names as bytes."""
+        ...
+
+    def delete(self, name: str) -> None:
+        """Remove an object; one that is not there is fine."""
         ...
 
     def abort_pending(self, upload: PendingUpload) -> None:

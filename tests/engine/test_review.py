@@ -585,7 +585,7 @@ def test_leases_of_other_hosts_run_out_and_strange_ones_hold_nothing(world: Worl
     paths = [f"readers/{reader_lease_name(7, tag * 8)}" for tag in "ab"]
     write_atomic(world.fs, paths[0], json.dumps(lease).encode())
     write_atomic(world.fs, paths[1], b"not a lease")
-    assert leased(world.fs, world.clock) == ({"m1"}, {"f"})
+    assert leased(world.fs, world.clock) == ({"m1"}, {"f"}, None)
     world.clock.advance(hours=24 * 8)
-    assert leased(world.fs, world.clock) == (set(), set())
+    assert leased(world.fs, world.clock) == (set(), set(), None)
     assert not world.fs.exists(paths[0])
