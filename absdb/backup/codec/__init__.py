@@ -1,0 +1,1 @@
+"""How files are stored in backups and archives: in parts, compressed, encrypted."""
