@@ -106,11 +106,13 @@ class Background:
             if expired:
                 checkpoint(engine)
             self._states = states
-        if _files(engine) != self._files:
+        # Taken before: what goes while files are looked at, such as the lease of a reader, is seen the next time.
+        files = _files(engine)
+        if files != self._files:
             with engine.maintenance:
                 engine.check_writable()
                 retire(engine)
-            self._files = _files(engine)
+            self._files = files
 
 
 def _after_writes(engine: Engine) -> None:

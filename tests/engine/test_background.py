@@ -126,6 +126,33 @@ def test_files_go_when_the_last_reader_has_gone() -> None:
     world.engine.close()
 
 
+def test_reader_that_goes_just_after_its_lease_was_read_leaves_nothing_behind(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = with_upkeep(MemoryFileSystem(), checkpoint_interval="1s", history_retention="0s")
+    world.create()
+    world.put(dict.fromkeys(range(100), (1, "x")))
+    checkpoint(world.engine)
+    reader = open_engine(world.fs, arguments=world.settings, read_only=True)
+    world.put(dict.fromkeys(range(100), (2, "y")))
+    info = world.info("main")
+    compact_table(world.engine, info.id, world.engine.history.catalog_at(world.point().lineage).table("t"))
+    checkpoint(world.engine)
+    real = background.retire
+
+    def and_goes(engine: Any) -> Any:
+        removed = real(engine)
+        if not reader.closed:
+            reader.close()
+            gc.collect()
+        return removed
+
+    monkeypatch.setattr(background, "retire", and_goes)
+    until(lambda: reader.closed)
+    until(lambda: gc.collect() >= 0 and page_files(world) == 1)
+    world.engine.close()
+
+
 def test_nothing_is_done_while_nothing_changes(monkeypatch: pytest.MonkeyPatch) -> None:
     done: list[str] = []
     for name in ("expire", "retire"):
