@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 from weakref import WeakValueDictionary
 
 from absdb.branch_colours import branch_html
-from absdb.clock import Clock, to_datetime
+from absdb.clock import Clock, peek_us, to_datetime
 from absdb.database import Database
 from absdb.engine import statistics
 from absdb.engine.check import check
@@ -124,7 +124,7 @@ class Instance:
     @property
     def now(self) -> dt.datetime:
         """The time by the instance's clock, aware, in UTC."""
-        return to_datetime(self._engine.clock.now_us())
+        return to_datetime(peek_us(self._engine.clock))
 
     # -- databases
 

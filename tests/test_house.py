@@ -34,6 +34,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "paths",
         "progress",
         "reprs",
+        "sizes",
         "diff_reprs",
         "marks",
         "branch_colours",

@@ -25,7 +25,7 @@ from absdb.cli.command import Call, Verb, When
 from absdb.cli.log import short_entry
 from absdb.cli.output import Facts, Listing, Output, Rows, items
 from absdb.cli.session import Session, is_instance, opened
-from absdb.cli.text import milliseconds, size
+from absdb.cli.text import milliseconds
 from absdb.clock import format_time, parse_time
 from absdb.errors import AlreadyExistsError, NotFoundError, StateError
 from absdb.ids import Lsn
@@ -33,6 +33,7 @@ from absdb.instance import connect
 from absdb.io.row_files import Source, reading
 from absdb.paths import PAGES_DIR
 from absdb.reprs import counted
+from absdb.sizes import size
 from absdb.versioning.diff import Diff
 from absdb.versioning.log import log
 from absdb.versioning.row_read import table_history

@@ -12,10 +12,11 @@ import pyarrow as pa
 from absdb.cli.command import Call, Verb, When, database_option, point_options
 from absdb.cli.output import Done
 from absdb.cli.session import opened
-from absdb.cli.text import milliseconds, size
+from absdb.cli.text import milliseconds
 from absdb.io.row_files import WRITABLE, format_of, write
 from absdb.progress import Report, reporting
 from absdb.reprs import counted
+from absdb.sizes import size
 
 
 @click.command(

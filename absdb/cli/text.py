@@ -14,6 +14,7 @@ from typing import Any
 
 from absdb.clock import EPOCH, MICROSECOND, format_time
 from absdb.ids import Lsn
+from absdb.sizes import size
 
 CELL_CHARACTERS_MAX = 60
 
@@ -77,18 +78,6 @@ def shown(value: Any) -> str:
         case list() | tuple():
             return ", ".join(shown(each) for each in value)
     return " ".join(str(value).split("\n"))
-
-
-def size(count: int) -> str:
-    """`512 bytes`, `4.8 MiB`."""
-    if abs(count) < 1024:
-        return f"{count} bytes"
-    value = float(count)
-    for unit in ("KiB", "MiB", "GiB"):
-        value /= 1024
-        if abs(value) < 1024:
-            return f"{value:.1f} {unit}"
-    return f"{value / 1024:.1f} TiB"
 
 
 def milliseconds(value: float) -> str:

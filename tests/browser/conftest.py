@@ -73,3 +73,11 @@ def lab(watched):
     """The same with nothing open."""
     yield watched
     watched.close_all()
+
+
+@pytest.fixture
+def bench(watched, notebook):
+    """The workbench in the second cell of what the module's `notebook` is."""
+    from tests.browser.workbench import Workbench
+
+    return Workbench(notebook, 1)

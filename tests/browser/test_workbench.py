@@ -8,7 +8,6 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.reading import faint, nameless
-from tests.browser.workbench import Workbench
 
 FLIGHTS = """
 import tempfile
@@ -63,11 +62,6 @@ def notebook(loaded, traffic):
     yield notebook
     notebook.ask("panel.close(); nyc.close(); directory.cleanup()")
     loaded.close_all()
-
-
-@pytest.fixture
-def bench(watched, notebook):
-    return Workbench(notebook, 1)
 
 
 def test_branch_is_made_in_the_panel_and_taken_back(bench, notebook):

@@ -5,8 +5,6 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.workbench import Workbench
-
 SHOP = """
 import pandas as pd
 
@@ -34,11 +32,6 @@ def notebook(loaded):
     yield notebook
     notebook.ask("panel.close(); shop.close()")
     loaded.close_all()
-
-
-@pytest.fixture
-def bench(watched, notebook):
-    return Workbench(notebook, 1)
 
 
 def conflicting(notebook, bench, name):

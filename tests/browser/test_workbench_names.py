@@ -49,11 +49,6 @@ def notebook(loaded):
     loaded.close_all()
 
 
-@pytest.fixture
-def bench(watched, notebook):
-    return Workbench(notebook, 1)
-
-
 def test_names_with_spaces_and_letters_of_any_language_work_everywhere(bench, notebook):
     bench.turn("Branches")
     bench.field("Name").fill(BRANCH + " neu")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterator
 from typing import Any
 
@@ -183,6 +184,6 @@ def test_what_is_told_of_a_mark_is_what_was_committed(empty_shop):
 
 
 def test_times_are_told_before_and_after_now(empty_shop):
-    now, later = empty_shop.now, empty_shop.now
+    now, later = empty_shop.now, empty_shop.now + dt.timedelta(minutes=1)
     assert relative(now, now) == "just now"
     assert (relative(now, later), relative(later, now)) == ("1 minute ago", "in 1 minute")

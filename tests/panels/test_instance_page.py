@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import absdb
 from absdb.panels import instance, workbench
-from absdb.panels.model.instance import size
 
 
 def test_figures_follow_the_instance(shop):
@@ -26,7 +25,3 @@ def test_a_workbench_opens_a_path_and_closes_what_it_opened(tmp_path):
     assert bench.instance.path == str(tmp_path / "shop")
     bench.close()
     assert bench.instance.closed
-
-
-def test_sizes_have_units():
-    assert [size(0), size(1023), size(1024), size(16 << 20)] == ["0 B", "1,023 B", "1.0 KiB", "16.0 MiB"]

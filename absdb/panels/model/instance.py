@@ -12,8 +12,7 @@ from typing import Any
 import pyarrow as pa
 
 from absdb.instance import Instance
-
-_BYTES = ("B", "KiB", "MiB", "GiB", "TiB")
+from absdb.sizes import size
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,15 +55,6 @@ def instance_facts(instance: Instance) -> InstanceFacts:
     if stats["last_failure"]:
         groups["Checkpoints"].append(("last failure", str(stats["last_failure"])))
     return InstanceFacts(groups, _texts(instance.pins()), _texts(instance.settings()))
-
-
-def size(number: float) -> str:
-    """Bytes with a unit: 16.0 MiB."""
-    for unit in _BYTES:
-        if abs(number) < 1024 or unit == _BYTES[-1]:
-            return f"{number:,.0f} {unit}" if unit == "B" else f"{number:,.1f} {unit}"
-        number /= 1024
-    raise AssertionError("the last unit takes everything")
 
 
 def _texts(frame: Any) -> pa.Table:
