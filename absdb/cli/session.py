@@ -7,9 +7,10 @@ come as Arrow tables from the rooms below, since pandas alone would take longer 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import click
 
@@ -50,13 +51,15 @@ class Session:
 
 
 @contextmanager
-def opened(call: Call, *, write: bool = False, author: str | None = None) -> Iterator[Session]:
+def opened(
+    call: Call, *, write: bool = False, author: str | None = None, settings: Mapping[str, Any] | None = None
+) -> Iterator[Session]:
     """The instance of this call; LockedError if it is to be written and another process does."""
     path = locate(call)
     try:
         engine = open_engine(
             file_system(path),
-            arguments={"author": author},
+            arguments={**(settings or {}), "author": author},
             evaluator=SqlEvaluator(),
             read_only=not write,
             create=False,

@@ -11,6 +11,7 @@ from absdb.cli.command import Call, Verb, database_option
 from absdb.cli.output import colours
 from absdb.cli.results import Printing, standard_output
 from absdb.cli.session import opened
+from absdb.cli.setting_options import setting_options
 from absdb.cli.shell_session import Left, Shell
 from absdb.cli.table_text import screen_of
 from absdb.errors import LockedError
@@ -22,19 +23,27 @@ ROWS_SHOWN = 40
 @click.command(
     "shell",
     cls=Verb,
-    examples=["absdb shell", "absdb shell -d staging --read-only", "cd project && absdb shell -i shop"],
+    examples=[
+        "absdb shell",
+        "absdb shell -d staging --read-only",
+        "absdb shell --wal-archive-enabled --wal-archive-target s3://bucket/wal-archive",
+    ],
 )
 @database_option
 @click.option("--read-only", is_flag=True, help="Change nothing; works beside a process that writes.")
+@setting_options()
 @click.pass_obj
-def command(call: Call, database: str, read_only: bool) -> None:
+def command(call: Call, database: str, read_only: bool, settings: dict[str, str]) -> None:
     """Open a session to type SQL into: .help lists the commands that begin with a dot.
 
     The history is kept in $ABSDB_HISTORY, or in absdb/history of your state directory.
     """
     interactive = sys.stdin.isatty() and sys.stdout.isatty()
     try:
-        with opened(call, write=not read_only) as instance, Session(instance.scope(database)) as session:
+        with (
+            opened(call, write=not read_only, settings=settings) as instance,
+            Session(instance.scope(database)) as session,
+        ):
             printing = Printing(
                 standard_output(),
                 lambda text: click.echo(_dim(text), err=True) if not call.quiet else None,

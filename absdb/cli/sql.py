@@ -16,6 +16,7 @@ from absdb.cli.results import Printing, gives_rows, print_rows, sentence, show, 
 from absdb.cli.row_formats import FORMATS
 from absdb.cli.script import in_script, only_reads, parameters, parameters_of, pieces
 from absdb.cli.session import opened
+from absdb.cli.setting_options import setting_options
 from absdb.cli.table_text import screen_of
 from absdb.cli.text import milliseconds
 from absdb.errors import AbsdbError, StateError
@@ -60,6 +61,7 @@ _OF_FILES = ("parquet", "csv", "arrow", "json", "jsonl", "table")
 @click.option("--all", "everything", is_flag=True, help="All rows, also at a terminal.")
 @click.option("--timing", is_flag=True, help="Say on stderr how long each statement took.")
 @click.option("--read-only", is_flag=True, help="Refuse statements that change something.")
+@setting_options()
 @click.pass_obj
 def command(
     call: Call,
@@ -75,6 +77,7 @@ def command(
     everything: bool,
     timing: bool,
     read_only: bool,
+    settings: dict[str, str],
 ) -> None:
     """Run SQL on a database, or on what it was at a point, and print the rows.
 
@@ -92,7 +95,7 @@ def command(
     if limit is None and screen is not None and not everything and kind in ("table", "line"):
         limit = ROWS_AT_TERMINAL_MAX
     printing = Printing(standard_output(), call.output.note, kind, limit, screen)
-    with opened(call, write=not (read_only or when or only_reads(found))) as instance:
+    with opened(call, write=not (read_only or when or only_reads(found)), settings=settings) as instance:
         scope = instance.scope(database, when)
         with Session(scope) as session, StoppedByCtrlC(lambda: session.backend.interrupt()):
             for number, (piece, bound) in enumerate(zip(found, values, strict=True)):
