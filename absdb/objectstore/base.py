@@ -11,7 +11,7 @@ killed. What is durable is durable on return.
 
 Errors, the same for every store: NotFoundError for an object (or bucket) that is not there, AlreadyExistsError for
 `if_absent` that came second, ConflictError for `if_match` on something else, StateError for credentials that are
-missing or refused, StorageError for a store that cannot be reached or refuses after all retries; it names the URL, the
+missing or refused, StorageError for a store that cannot be reached or refuses after all retries. They name the URL, the
 request's id and what was last answered, and no secret. Implemented by local.py, s3.py, gcs.py and azure.py, opened by
 locate.py.
 """
