@@ -6,8 +6,8 @@
     az://container/prefix?account=name                Azure Blob Storage; azure:// is the same
 
 What follows the bucket is taken as it is: `%20` are three characters of a name, except in file URLs. Options are text;
-those given as arguments win over those of the URL. Credentials have no place in a URL, which ends up in logs and process
-lists. Used by locate.py and by the stores, which say which options they know.
+those given as arguments win over those of the URL. Credentials have no place in a URL, which ends up in logs and lists
+of processes. Used by locate.py and by the stores, which say which options they know.
 """
 
 from __future__ import annotations
