@@ -23,7 +23,7 @@ from absdb.io.local_file import LocalFile
 from absdb.io.object_files import FileFacts, ObjectFiles
 from absdb.objectstore.base import Data, ObjectInfo, PendingUpload
 from absdb.objectstore.location import StoreLocation
-from absdb.objectstore.names import check_directory, check_object_name, is_object_name
+from absdb.objectstore.names import check_directory, check_object_name, check_small, is_object_name
 
 _CHUNK = 1 << 20
 _SMALL = 64 << 10
@@ -51,7 +51,8 @@ class LocalStore:
     def put(
         self, name: str, data: Data, *, if_absent: bool = False, if_match: str | None = None
     ) -> ObjectInfo:
-        """Write an object of any size from memory at once; see ObjectStore.put."""
+        """Write a small object at once; see ObjectStore.put."""
+        check_small(name, data)
         upload = LocalUpload(self._files, check_object_name(name), self._tag(name), if_absent, if_match)
         with upload:
             upload.write(data)

@@ -17,9 +17,11 @@ import difflib
 import os
 from collections.abc import Collection, Mapping
 from types import MappingProxyType
+from typing import Any
 from urllib.parse import parse_qsl, unquote
 
 from absdb.errors import InvalidInputError
+from absdb.setting_kinds import Kind, Setting
 
 SCHEMES: Mapping[str, str] = MappingProxyType(
     {"file": "file", "s3": "s3", "gs": "gs", "gcs": "gs", "az": "az", "azure": "az"}
@@ -28,8 +30,6 @@ SCHEMES: Mapping[str, str] = MappingProxyType(
 
 SECRET_OPTIONS = frozenset({"access_key", "secret_key", "session_token", "account_key", "sas_token"})
 """Options of all stores that only an argument may give."""
-
-_TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,38 +69,35 @@ class StoreLocation:
 
     def flag(self, name: str, default: bool = False) -> bool:
         """Yes or no."""
-        value = self.text(name).lower()
-        if value in _TRUE:
-            return True
-        if value in _FALSE:
-            return False
-        if not value:
-            return default
-        raise self._wrong(name, value, "true or false")
+        return bool(self._value(Setting(name, Kind.FLAG, default, "")))
 
     def count(self, name: str, default: int, *, minimum: int = 1, maximum: int = 1 << 50) -> int:
         """A whole number between the limits."""
-        value = self.text(name)
-        if not value:
-            return default
-        if not (value.isascii() and value.isdigit() and minimum <= int(value) <= maximum):
-            raise self._wrong(name, value, f"a number from {minimum} to {maximum}")
-        return int(value)
+        return int(self._value(Setting(name, Kind.COUNT, default, "", minimum=minimum, maximum=maximum)))
+
+    def size(self, name: str, default: int, *, minimum: int = 1, maximum: int = 1 << 50) -> int:
+        """A number of bytes between the limits, also given as `16 MiB`."""
+        return int(self._value(Setting(name, Kind.SIZE, default, "", minimum=minimum, maximum=maximum)))
 
     def seconds(self, name: str, default: float) -> float:
-        """A time in seconds, above 0."""
-        value = self.text(name)
-        try:
-            found = float(value) if value else default
-        except ValueError:
-            found = 0.0
-        if not 0 < found < 1e9:
-            raise self._wrong(name, value, "a number of seconds")
-        return found
+        """A time in seconds, also given as `2 min`."""
+        return float(self._value(Setting(name, Kind.DURATION, default, "", minimum=0)))
 
-    def _wrong(self, name: str, value: str, expected: str) -> InvalidInputError:
-        shown = "its value" if name in SECRET_OPTIONS else repr(value)
-        return InvalidInputError(f"{self.url}: option {name}: {shown} is not {expected}", option=name)
+    def _value(self, option: Setting) -> Any:
+        """The value of an option that is no secret."""
+        text = self.text(option.name)
+        if not text:
+            return option.default
+        try:
+            return option.accept(
+                text if option.kind is not Kind.DURATION or text[-1:].isalpha() else f"{text} s"
+            )
+        except ValueError as problem:
+            raise InvalidInputError(
+                f"{self.url}: option {option.name}: {text!r}: {problem}",
+                hint=f"expected {option.expected()}",
+                option=option.name,
+            ) from problem
 
 
 def parse_location(url: str | os.PathLike[str], options: Mapping[str, object] | None = None) -> StoreLocation:

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from absdb.errors import InvalidInputError
 from absdb.io.object_files import UPLOADS
+from absdb.objectstore.base import Data
 from absdb.paths import check_path
 
 NAME_BYTES_MAX = 900
+PUT_BYTES_MAX = 64 << 20
 
 
 def check_object_name(name: str) -> str:
@@ -36,6 +38,15 @@ def _fault(name: str) -> str:
     if UPLOADS in name.split("/"):
         return f"{UPLOADS} is where unfinished objects are kept"
     return ""
+
+
+def check_small(name: str, data: Data) -> None:
+    """InvalidInputError if the bytes are too many to be put at once."""
+    size = memoryview(data).nbytes
+    if size > PUT_BYTES_MAX:
+        raise InvalidInputError(
+            f"{name} has {size} bytes, and {PUT_BYTES_MAX} can be put at once", hint="upload it (upload)"
+        )
 
 
 def check_directory(prefix: str) -> str:

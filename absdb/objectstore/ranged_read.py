@@ -1,8 +1,8 @@
 """Reads an object, or a range of it, to the last byte: goes on where it was when a connection breaks.
 
-What comes after a break is asked for by Range and on the condition that it is still the same object (If-Match with its
-etag), so that two objects are never mixed. The length is checked against what the server said and what was asked for.
-Used by all stores that are reached by HTTP.
+What comes after a break, and every further range, is asked for on the condition that it is still the same object
+(If-Match with its etag), so that two objects are never mixed. Lengths are checked against what the server said and what
+was asked for. Large objects are read by ranges side by side (read_ahead.py). Used by all stores reached by HTTP.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator
 from typing import TypeAlias
 
 from absdb.errors import ConflictError, StorageError
+from absdb.objectstore.concurrency import Concurrency
+from absdb.objectstore.read_ahead import read_ahead
 from absdb.objectstore.refusal import unreachable
 from absdb.objectstore.request import Request, Response
 from absdb.objectstore.retry import Attempts
@@ -22,103 +24,132 @@ Pin: TypeAlias = Callable[[Request, Opened], Request]
 
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
 _ENOUGH_PROGRESS = 64 << 10
+_FIRST_RANGE = 8 << 20
 
 
-def stream(
+def read_object(
     transport: Transport,
     request: Request,
+    concurrency: Concurrency,
     *,
     offset: int = 0,
     length: int | None = None,
     pin: Pin | None = None,
 ) -> Iterator[bytes]:
-    """The bytes of the object from `offset` on, `length` of them or all, in pieces as they come.
+    """The bytes of an object from `offset` on, `length` of them or all, in chunks of at most 1 MiB.
 
-    StorageError if there are fewer, ConflictError if it is replaced meanwhile; NotFoundError when it is not there.
-    The request is sent at the first step of the iteration; a `length` of 0 sends none.
+    StorageError if there are fewer, ConflictError if it is replaced meanwhile, NotFoundError when it is not there. The
+    request, a GET, is sent at the first step of the iteration. `pin` is for stores where If-Match is not the way.
     """
-    if length == 0:
-        return
-    position, end = offset, None if length is None else offset + length
-    attempts = Attempts(transport.policy, transport.closing)
-    resumed_at = offset
-    pinned = request
-    while True:
-        opened = _open(transport, pinned, position, end)
-        if opened is None:
-            return
-        try:
-            if pinned is request:
-                pinned = (pin or _if_match)(request, opened)
-            last = _last(request, opened, position, end)
-            end = last
-            for piece in opened.pieces():
-                piece = piece[: last - position]
-                position += len(piece)
-                if piece:
-                    yield piece
+    source = ObjectSource(transport, request, pin or _if_match)
+    end = None if length is None else offset + length
+    first_end = offset + _FIRST_RANGE if end is None else min(end, offset + _FIRST_RANGE)
+    for piece in source.pieces(offset, max(first_end, offset + 1), exact=False):
+        if length != 0:  # of nothing, one byte is asked for to see that the object is there
+            yield piece
+    if source.size is None:
+        raise StorageError(f"the server does not say how long {request.url} is")
+    end = max(offset, source.size) if end is None else end
+    if offset > source.size or end > source.size:
+        raise too_short(request.url, offset, end, source.size)
+    if end > first_end:
+        yield from read_ahead(source.fetch, first_end, end, concurrency)
+
+
+class ObjectSource:
+    """One object on a server. `size` is known after the first answer. Safe for many threads after that."""
+
+    def __init__(self, transport: Transport, request: Request, pin: Pin) -> None:
+        self._transport = transport
+        self._request = request
+        self._pin = pin
+        self._pinned: Request | None = None
+        self.size: int | None = None
+
+    def fetch(self, start: int, length: int) -> bytes:
+        """A range that has to be there."""
+        return b"".join(self.pieces(start, start + length, exact=True))
+
+    def pieces(self, position: int, end: int, *, exact: bool) -> Iterator[bytes]:
+        """The bytes of a range as they come; unless `exact`, fewer where the object ends before."""
+        attempts = Attempts(self._transport.policy, self._transport.closing)
+        resumed_at = position
+        while True:
+            opened = self._open(position, end)
+            if opened is None:
+                if exact:
+                    raise too_short(self._request.url, position, end, self.size)
+                return
+            try:
+                last = self._last(opened, position, end)
+                if exact and last < end:
+                    raise too_short(self._request.url, position, end, self.size)
+                for piece in opened.pieces():
+                    piece = piece[: last - position]
+                    position += len(piece)
+                    if piece:
+                        yield piece
+                    if position == last:
+                        return
                 if position == last:
                     return
-            raise Broken(f"the answer ended {last - position} bytes early")
-        except Broken as error:
-            if position - resumed_at >= _ENOUGH_PROGRESS:
-                attempts, resumed_at = Attempts(transport.policy, transport.closing), position
-            attempts.count += 1
-            if not attempts.wait():
-                raise unreachable(request, error, attempts.count, attempts.seconds()) from error
-        finally:
-            opened.close()
+                raise Broken(f"the answer ended {last - position} bytes early")
+            except Broken as error:
+                if position - resumed_at >= _ENOUGH_PROGRESS:
+                    attempts, resumed_at = Attempts(self._transport.policy, self._transport.closing), position
+                attempts.count += 1
+                if not attempts.wait():
+                    raise unreachable(self._request, error, attempts.count, attempts.seconds()) from error
+            finally:
+                opened.close()
 
-
-def _open(transport: Transport, request: Request, position: int, end: int | None) -> Opened | None:
-    """The answer whose body starts at `position`; None if the object ends just there and no length was asked for."""
-    if position or end is not None:
-        until = "" if end is None else end - 1
-        request = request.with_headers({"Range": f"bytes={position}-{until}"})
-    answer = transport.open(request, also=(412, 416))
-    if isinstance(answer, Opened):
-        return answer
-    if answer.status == 412:
-        raise ConflictError(
-            f"{request.url} was replaced while it was read",
-            hint="read it again from the start",
-            url=request.url,
+    def _open(self, position: int, end: int) -> Opened | None:
+        """The answer whose body starts at `position`; None if the object ends at or before it."""
+        request = self._pinned or self._request
+        answer = self._transport.open(
+            request.with_headers({"Range": f"bytes={position}-{end - 1}"}), also=(412, 416)
         )
-    size = _size_of(answer)
-    if end is None and size == position:
-        return None
-    raise too_short(request.url, position, end, size)
-
-
-def _last(request: Request, opened: Opened, position: int, end: int | None) -> int:
-    """Where the body of an answer ends within the object, or what is wanted of it."""
-    if opened.status == 206:
-        found = _CONTENT_RANGE.fullmatch(opened.headers.get("content-range", ""))
-        if found is None or int(found[1]) != position:
-            said = opened.headers.get("content-range", "nothing")
-            raise StorageError(
-                f"{request.url} was asked for bytes from {position}, and the server sent {said}"
+        if isinstance(answer, Opened):
+            if self._pinned is None:
+                self._pinned = self._pin(self._request, answer)
+            return answer
+        if answer.status == 412:
+            raise ConflictError(
+                f"{request.url} was replaced while it was read",
+                hint="read it again from the start",
+                url=request.url,
             )
-        last = int(found[2]) + 1
-    elif position == 0:
-        last = int(opened.headers.get("content-length", -1))
-        if last < 0:
-            raise StorageError(f"the server does not say how long {request.url} is")
-    else:
+        self.size = _size_of(answer) if self.size is None else self.size
+        return None
+
+    def _last(self, opened: Opened, position: int, end: int) -> int:
+        """Where the body of an answer ends within the object, or what is wanted of it."""
+        if opened.status == 206:
+            said = opened.headers.get("content-range", "")
+            found = _CONTENT_RANGE.fullmatch(said)
+            if found is None or int(found[1]) != position:
+                raise StorageError(
+                    f"{self._request.url} was asked for bytes from {position}, and the server sent {said or 'no range'}"
+                )
+            if found[3] != "*":
+                self.size = int(found[3])
+            return min(end, int(found[2]) + 1)
+        length = opened.headers.get("content-length", "")
+        if position == 0 and length.isdigit():
+            self.size = int(length)
+            return min(end, self.size)
         raise StorageError(
-            f"{request.url} was asked for bytes from {position}, and the server sent all of it",
+            f"{self._request.url} was asked for bytes from {position}, and the server sent all of it",
             hint="the store, or a proxy before it, does not know the header Range",
         )
-    if end is not None and last < end:
-        raise too_short(request.url, position, end, last)
-    return last if end is None else end
 
 
-def too_short(url: str, position: int, end: int | None, size: int | None) -> StorageError:
+def too_short(url: str, position: int, end: int, size: int | None) -> StorageError:
     """The error for an object that does not reach as far as was asked for."""
-    wanted = f"bytes {position} to {end}" if end is not None else f"bytes from {position}"
     has = "fewer" if size is None else f"only {size}"
-    return StorageError(f"{wanted} of {url} were asked for, and it has {has}", url=url, size=size)
+    return StorageError(
+        f"bytes {position} to {end} of {url} were asked for, and it has {has}", url=url, size=size
+    )
 
 
 def _size_of(answer: Response) -> int | None:

@@ -81,6 +81,7 @@ class Action(enum.Enum):
     FAIL = "fail"
     RETRY = "retry"
     SLOW_DOWN = "retry, and with fewer requests at a time"
+    RESEND = "retry once"
     CORRECT_CLOCK = "take the server's time, and retry once"
     REFRESH = "get new credentials, and retry once"
 

@@ -197,9 +197,9 @@ class Transport:
             mended.add(Action.CORRECT_CLOCK)
             if self._take_time_of(answer, at_us):
                 return True
-        if action is Action.REFRESH and Action.REFRESH not in mended:
-            mended.add(Action.REFRESH)
-            return signer.refresh()
+        if action in (Action.REFRESH, Action.RESEND) and action not in mended:
+            mended.add(action)
+            return action is Action.RESEND or signer.refresh()
         return False
 
     def _take_time_of(self, answer: Response, at_us: int) -> bool:

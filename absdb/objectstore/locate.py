@@ -1,0 +1,36 @@
+"""Opens the store that a path or a URL names.
+
+    open_store("/backup/shop")                         a directory
+    open_store("s3://bucket/shop?region=eu-west-1")    S3; options are in s3_settings.py
+    open_store("gs://bucket/shop")                     Google Cloud Storage; in gcs.py
+    open_store("az://container/shop")                  Azure Blob Storage; in azure.py
+
+Nothing is sent or made until the store is used. Each kind is imported when it is asked for.
+"""
+
+from __future__ import annotations
+
+import os
+from importlib import import_module
+
+from absdb.clock import Clock, SystemClock
+from absdb.objectstore.base import ObjectStore
+from absdb.objectstore.location import StoreLocation, parse_location
+
+_KINDS = {
+    "file": ("absdb.objectstore.local", "LocalStore"),
+    "s3": ("absdb.objectstore.s3", "S3Store"),
+    "gs": ("absdb.objectstore.gcs", "GcsStore"),
+    "az": ("absdb.objectstore.azure", "AzureStore"),
+}
+
+
+def open_store(url: str | os.PathLike[str], *, clock: Clock | None = None, **options: object) -> ObjectStore:
+    """The store; `options` are added to those of the URL and win over them. Close it when done.
+
+    InvalidInputError for a URL, a scheme or an option that is not known, and for credentials in a URL.
+    """
+    location: StoreLocation = parse_location(url, options)
+    module, kind = _KINDS[location.scheme]
+    store: ObjectStore = getattr(import_module(module), kind).open(location, clock or SystemClock())
+    return store

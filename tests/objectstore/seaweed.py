@@ -1,0 +1,111 @@
+"""A real S3 server for the tests: SeaweedFS, on 127.0.0.1, with ports and a directory of its own.
+
+It checks signatures and keeps the promise of conditional writes. It is stopped by SIGKILL: asked nicely it takes 25
+seconds. What it writes is thrown away with its directory.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx
+
+ACCESS_KEY, SECRET_KEY = "AKIDTEST", "SECRETTEST0123456789"
+_GRPC = 10_000
+_START_S = 60
+
+
+def weed() -> str | None:
+    """The path of the program; None if it is not installed."""
+    beside = Path(sys.executable).with_name("weed")
+    return str(beside) if beside.exists() else shutil.which("weed")
+
+
+class Seaweed:
+    """A running server; `endpoint` is its URL."""
+
+    def __init__(self, directory: Path) -> None:
+        program = weed()
+        assert program is not None
+        self._log = (directory / "weed.log").open("wb")
+        for _ in range(5):
+            self._process = self._start(program, directory)
+            if self._is_ready():
+                return
+            self.stop()
+            self._log = (directory / "weed.log").open("ab")
+        raise RuntimeError(
+            f"weed does not start: {(directory / 'weed.log').read_text(errors='replace')[-2000:]}"
+        )
+
+    def _start(self, program: str, directory: Path) -> subprocess.Popen[bytes]:
+        s3, iceberg, master, volume, filer, admin = _free_ports(6)
+        self.endpoint = f"http://127.0.0.1:{s3}"
+        data = directory / f"data-{s3}"
+        data.mkdir()
+        return subprocess.Popen(
+            [
+                program,
+                "mini",
+                f"-dir={data}",
+                "-ip=127.0.0.1",
+                "-ip.bind=127.0.0.1",
+                "-master.telemetry=false",
+                f"-s3.port={s3}",
+                f"-s3.port.iceberg={iceberg}",
+                "-s3.autoCreateBucket=false",
+                f"-master.port={master}",
+                f"-volume.port={volume}",
+                f"-filer.port={filer}",
+                f"-admin.port={admin}",
+                "-webdav=false",
+                "-admin.ui=false",
+            ],
+            env={**os.environ, "AWS_ACCESS_KEY_ID": ACCESS_KEY, "AWS_SECRET_ACCESS_KEY": SECRET_KEY},
+            cwd=directory,
+            stdin=subprocess.DEVNULL,
+            stdout=self._log,
+            stderr=subprocess.STDOUT,
+        )
+
+    def _is_ready(self) -> bool:
+        """Whether it answers, and refuses who has no key: before it knows the keys, it lets everybody in."""
+        until = time.monotonic() + _START_S
+        while time.monotonic() < until and self._process.poll() is None:
+            try:
+                if httpx.get(self.endpoint, timeout=5, trust_env=False).status_code == 403:
+                    return True
+            except httpx.TransportError:
+                pass
+            time.sleep(0.05)
+        return False
+
+    def stop(self) -> None:
+        """End it at once."""
+        self._process.send_signal(signal.SIGKILL)
+        self._process.wait()
+        self._log.close()
+
+
+def _free_ports(count: int) -> list[int]:
+    """Ports that are free, and whose companions for gRPC are, below those that the system gives to clients."""
+    found: list[int] = []
+    while len(found) < count:
+        port = random.randrange(11_000, 22_000)
+        with socket.socket() as one, socket.socket() as companion:
+            try:
+                one.bind(("127.0.0.1", port))
+                companion.bind(("127.0.0.1", port + _GRPC))
+            except OSError:
+                continue
+        if port not in found:
+            found.append(port)
+    return found
