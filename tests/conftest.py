@@ -12,11 +12,16 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.browser.presence import REQUIRED, what_is_missing
+from tests.browser import presence as browser
+from tests.objectstore import presence as object_stores
 
 DEEP = os.environ.get("ABSDB_DEEP", "") not in ("", "0")
 
 BROWSER_SUITE = Path(__file__).parent / "browser"
+SUITES = (
+    ("the browser suite", BROWSER_SUITE, browser),
+    ("servers of object stores", Path(__file__).parent / "objectstore", object_stores),
+)
 
 # It needs a process of its own: test_sqlalchemy_suite.py starts it.
 collect_ignore = ["sqlalchemy_suite"]
@@ -77,10 +82,11 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Say it when a run that asked for the browser suite left it out."""
+    """Say it when a run that asked for a suite left it out, or a part of it."""
     asked = [(config.invocation_params.dir / argument.split("::")[0]).resolve() for argument in config.args]
-    wanted = any(path.is_relative_to(BROWSER_SUITE) or BROWSER_SUITE.is_relative_to(path) for path in asked)
-    why = what_is_missing()
-    if wanted and why and not REQUIRED:
-        terminalreporter.section("left out: the browser suite", sep="!", yellow=True, bold=True)
-        terminalreporter.write_line(f"because {why}")
+    for title, folder, suite in SUITES:
+        wanted = any(path.is_relative_to(folder) or folder.is_relative_to(path) for path in asked)
+        why = suite.what_is_missing()
+        if wanted and why and not suite.REQUIRED:
+            terminalreporter.section(f"left out: {title}", sep="!", yellow=True, bold=True)
+            terminalreporter.write_line(f"because {why}")

@@ -2,8 +2,8 @@
 
 Every request is signed with the SHA-256 of what it carries; small objects carry their CRC-32C as well. Conditional
 writes are only done where the provider is known, or was tried, to keep them (s3_conditions.py). Each write leaves a
-mark of its own on the object (x-amz-meta-absdb-mark): when an answer was lost and the next attempt is told that somebody
-was first, the mark says whether that was the lost one. Etags are those of S3 without their quotes.
+mark of its own on the object (x-amz-meta-absdb-mark): when an answer was lost and the next attempt is told that
+somebody was first, the mark says whether that was the lost one. Etags are those of S3 without their quotes.
 
 Opened by locate.py on s3://bucket/prefix; options are in s3_settings.py. Uploads are in s3_upload.py, lists in
 s3_listing.py.

@@ -2,7 +2,7 @@
 
 Names come percent-encoded, since XML cannot hold all characters. Pages that do not go on are an error instead of an
 endless loop, and so are objects out of order, on which whoever goes on "after" a name relies. SeaweedFS is known to
-have an order of its own, by directories. Used by s3.py.
+have an order of its own, as it keeps directories, which also outlive what was in them. Used by s3.py.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from absdb.objectstore.s3_client import S3Client
 from absdb.objectstore.s3_xml import Node, parse_answer
 
 _AT_ONCE = "1000"
-_UNORDERED = "SeaweedFS"
+_SEAWEED = "SeaweedFS"
 """It lists a directory `a` before a file `a-b`, though its objects are a/…."""
 
 
@@ -30,7 +30,7 @@ def list_objects(client: S3Client, prefix: str, after: str) -> Iterator[ObjectIn
     """
     query = {"prefix": client.settings.key(prefix)}
     first = _page(client, {**query, "start-after": client.settings.key(after)} if after else query)
-    if client.settings.ordered and not first.server.startswith(_UNORDERED):
+    if client.settings.ordered and not first.server.startswith(_SEAWEED):
         pages = _further_pages(client, first)
         yield from _in_order(client, (found for page in pages for found in _objects(client, page, after)))
     else:
@@ -59,7 +59,7 @@ def _in_order(client: S3Client, objects: Iterator[ObjectInfo]) -> Iterator[Objec
 
 
 def list_directories(client: S3Client, prefix: str) -> list[str]:
-    """The names before the next slash below a prefix."""
+    """The names before the next slash below a prefix; SeaweedFS is asked about each, as it names empty ones, too."""
     whole = client.settings.key(prefix)
     first = _page(client, {"prefix": whole, "delimiter": "/"})
     found = {
@@ -67,6 +67,8 @@ def list_directories(client: S3Client, prefix: str) -> list[str]:
         for page in _further_pages(client, first)
         for entry in page.root.all("CommonPrefixes")
     }
+    if first.server.startswith(_SEAWEED):
+        return sorted(name for name in found - {""} if _holds_objects(client, f"{whole}{name}/"))
     return sorted(found - {""})
 
 
@@ -87,6 +89,11 @@ def list_uploads(client: S3Client) -> list[PendingUpload]:
         markers = page.name(page.root.value("NextKeyMarker")), page.root.value("NextUploadIdMarker")
         _must_be_new(client, markers, seen)
         query |= {"key-marker": markers[0], "upload-id-marker": markers[1]}
+
+
+def _holds_objects(client: S3Client, prefix: str) -> bool:
+    page = _page(client, {"prefix": prefix, "max-keys": "1"})
+    return next(page.root.all("Contents"), None) is not None
 
 
 class _Page(NamedTuple):

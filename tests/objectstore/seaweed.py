@@ -8,29 +8,27 @@ from __future__ import annotations
 
 import os
 import random
-import shutil
 import signal
 import socket
 import subprocess
-import sys
 import time
 from pathlib import Path
+from typing import Any
 
+import boto3
 import httpx
+
+from tests.objectstore.presence import weed
 
 ACCESS_KEY, SECRET_KEY = "AKIDTEST", "SECRETTEST0123456789"
 _GRPC = 10_000
 _START_S = 60
 
 
-def weed() -> str | None:
-    """The path of the program; None if it is not installed."""
-    beside = Path(sys.executable).with_name("weed")
-    return str(beside) if beside.exists() else shutil.which("weed")
-
-
 class Seaweed:
     """A running server; `endpoint` is its URL."""
+
+    bucket = "shop.data"
 
     def __init__(self, directory: Path) -> None:
         program = weed()
@@ -87,6 +85,29 @@ class Seaweed:
                 pass
             time.sleep(0.05)
         return False
+
+    def options(self) -> dict[str, str]:
+        """What opens a store there."""
+        return {
+            "endpoint": self.endpoint,
+            "access_key": ACCESS_KEY,
+            "secret_key": SECRET_KEY,
+            "deadline": "20",
+        }
+
+    def make_bucket(self) -> None:
+        """The one bucket of the tests."""
+        self.client().create_bucket(Bucket=self.bucket)
+
+    def client(self) -> Any:
+        """Amazon's own client for it."""
+        return boto3.client(
+            "s3",
+            endpoint_url=self.endpoint,
+            region_name="us-east-1",
+            aws_access_key_id=ACCESS_KEY,
+            aws_secret_access_key=SECRET_KEY,
+        )
 
     def stop(self) -> None:
         """End it at once."""
