@@ -4,8 +4,10 @@
     lock                      held by the one writing process
     absdb.conf                settings
     watermark                 the durable LSN, for readers in other processes and for recovery
+    archive-gaps              log that was let go before it could be archived
     wal/TTTTTTTTSSSSSSSSSSSSSSSS                         8 hex digits of timeline, 16 of segment number
     wal/TTTTTTTTSSSSSSSSSSSSSSSS.LLLLLLLLLLLLLLLL.torn   bytes cut off a torn tail at LSN L, kept aside
+    wal/TTTTTTTT.history                                 how timeline T began, and those before it
     pages/NNNNNNNNNNNNNNNN-tag.arrow                     16 hex digits of a number, and a tag
     manifests/LLLLLLLLLLLLLLLL-CCCCCCCC.manifest         LSN of the checkpoint, and a counter
     readers/PPPPPPPPPP-tag.lease                         process id in decimal, and a tag
@@ -35,12 +37,14 @@ CONTROL = "control"
 LOCK = "lock"
 CONF = "absdb.conf"
 WATERMARK = "watermark"
+ARCHIVE_GAPS = "archive-gaps"
 TEMPORARY_SUFFIX = ".tmp"
 
 NAME_MAX = 255
 
 _SEGMENT = re.compile(r"([0-9A-F]{8})([0-9A-F]{16})")
 _TORN = re.compile(r"([0-9A-F]{8})([0-9A-F]{16})\.([0-9A-F]{16})\.torn")
+_HISTORY = re.compile(r"([0-9A-F]{8})\.history")
 _PAGE_FILE = re.compile(r"([0-9A-F]{16})-([0-9a-z]{1,32})\.arrow")
 _MANIFEST = re.compile(r"([0-9A-F]{16})-([0-9A-F]{8})\.manifest")
 _LEASE = re.compile(r"([0-9]{10})-([0-9a-z]{1,32})\.lease")
@@ -85,7 +89,7 @@ class LeaseName(NamedTuple):
 
 def wal_segment_name(timeline: int, segment: int) -> str:
     """`000000010000000000000000` for timeline 1, segment 0; InvalidInputError if a number does not fit."""
-    return f"{_hex(timeline, 8, 'timeline')}{_hex(segment, 16, 'segment')}"
+    return f"{hex_digits(timeline, 8, 'timeline')}{hex_digits(segment, 16, 'segment')}"
 
 
 def parse_wal_segment_name(name: str) -> SegmentName | None:
@@ -96,7 +100,7 @@ def parse_wal_segment_name(name: str) -> SegmentName | None:
 
 def torn_tail_name(timeline: int, segment: int, lsn: int) -> str:
     """The side file that keeps the bytes cut off at `lsn`, beside the segment they were in."""
-    return f"{wal_segment_name(timeline, segment)}.{_hex(lsn, 16, 'LSN')}.torn"
+    return f"{wal_segment_name(timeline, segment)}.{hex_digits(lsn, 16, 'LSN')}.torn"
 
 
 def parse_torn_tail_name(name: str) -> TornTailName | None:
@@ -105,9 +109,20 @@ def parse_torn_tail_name(name: str) -> TornTailName | None:
     return TornTailName(int(match[1], 16), int(match[2], 16), int(match[3], 16)) if match else None
 
 
+def timeline_history_name(timeline: int) -> str:
+    """`00000002.history`: the file that says where timeline 2 branched off, and the timelines before it."""
+    return f"{hex_digits(timeline, 8, 'timeline')}.history"
+
+
+def parse_timeline_history_name(name: str) -> int | None:
+    """The timeline of a history file's name; None for any other name."""
+    match = _HISTORY.fullmatch(name)
+    return int(match[1], 16) if match else None
+
+
 def page_file_name(number: int, tag: str) -> str:
     """A page file's name; the tag is 1 to 32 of 0-9 and a-z."""
-    return f"{_hex(number, 16, 'page file number')}-{_tag(tag)}.arrow"
+    return f"{hex_digits(number, 16, 'page file number')}-{_tag(tag)}.arrow"
 
 
 def parse_page_file_name(name: str) -> PageFileName | None:
@@ -118,7 +133,7 @@ def parse_page_file_name(name: str) -> PageFileName | None:
 
 def manifest_name(lsn: int, counter: int) -> str:
     """A manifest's name: the checkpoint's LSN, and a counter that tells two at one LSN apart."""
-    return f"{_hex(lsn, 16, 'LSN')}-{_hex(counter, 8, 'counter')}.manifest"
+    return f"{hex_digits(lsn, 16, 'LSN')}-{hex_digits(counter, 8, 'counter')}.manifest"
 
 
 def parse_manifest_name(name: str) -> ManifestName | None:
@@ -231,8 +246,8 @@ def normal_name(text: str) -> str:
     return text if text.isascii() else unicodedata.normalize("NFC", text)
 
 
-def _hex(number: int, digits: int, what: str) -> str:
-    """The number in upper-case hex of fixed width."""
+def hex_digits(number: int, digits: int, what: str) -> str:
+    """The number in upper-case hex of fixed width, as all names here have it. InvalidInputError if it does not fit."""
     if not 0 <= number < 16**digits:
         raise InvalidInputError(f"the {what} {number} does not fit into {digits} hex digits")
     return f"{number:0{digits}X}"

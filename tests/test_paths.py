@@ -18,6 +18,7 @@ tags = st.text("0123456789abcdefghijklmnopqrstuvwxyz", min_size=1, max_size=32)
 PARSERS = [
     paths.parse_wal_segment_name,
     paths.parse_torn_tail_name,
+    paths.parse_timeline_history_name,
     paths.parse_page_file_name,
     paths.parse_manifest_name,
     paths.parse_reader_lease_name,
@@ -29,6 +30,7 @@ def test_names_read_back(small, large, lsn, tag, pid):
     made = [
         (paths.wal_segment_name(small, large), (small, large)),
         (paths.torn_tail_name(small, large, lsn), (small, large, lsn)),
+        (paths.timeline_history_name(small), small),
         (paths.page_file_name(large, tag), (large, tag)),
         (paths.manifest_name(lsn, small), (lsn, small)),
         (paths.reader_lease_name(pid, tag), (pid, tag)),
@@ -37,7 +39,7 @@ def test_names_read_back(small, large, lsn, tag, pid):
         assert parse(name) == facts
         assert check_path(f"dir/{name}") == f"dir/{name}"
         others = [other(name) for other in PARSERS if other is not parse]
-        assert others == [None] * 4, "one name is of one kind only"
+        assert others == [None] * 5, "one name is of one kind only"
         assert not paths.is_temporary(name)
         assert parse(name + paths.TEMPORARY_SUFFIX) is None
         assert paths.is_temporary(name + paths.TEMPORARY_SUFFIX)
@@ -57,6 +59,7 @@ def test_examples():
     assert paths.wal_segment_name(1, 0) == "000000010000000000000000"
     assert paths.wal_segment_name(2, 255) == "0000000200000000000000FF"
     assert paths.torn_tail_name(1, 2, 3) == "000000010000000000000002.0000000000000003.torn"
+    assert paths.timeline_history_name(2) == "00000002.history"
     assert paths.page_file_name(10, "k3") == "000000000000000A-k3.arrow"
     assert paths.manifest_name(1_048_576, 1) == "0000000000100000-00000001.manifest"
     assert paths.reader_lease_name(4711, "a") == "0000004711-a.lease"
@@ -83,7 +86,7 @@ def test_examples():
     ],
 )
 def test_foreign_names(name):
-    assert [parse(name) for parse in PARSERS] == [None] * 5
+    assert [parse(name) for parse in PARSERS] == [None] * len(PARSERS)
 
 
 def test_numbers_and_tags_that_do_not_fit():

@@ -1,0 +1,80 @@
+"""Names of objects in the archive of the log. Paths are relative to the archive's URL.
+
+    archive.json                                whose archive it is
+    TTTTTTTTSSSSSSSSSSSSSSSS                    a closed segment, named as in the instance (paths.py)
+    TTTTTTTTSSSSSSSSSSSSSSSS.LLLLLLLLLLLLLLLL.partial    the first bytes of an open segment, those below LSN L
+    pages/<page file>                           a page file that a record of the log names
+    TTTTTTTT.history                            how a timeline began (paths.py)
+    gaps/TTTTTTTT-LLLLLLLLLLLLLLLL-LLLLLLLLLLLLLLLL.json      log from LSN to LSN that is missing for ever
+    gaps/TTTTTTTT-LLLLLLLLLLLLLLLL-LLLLLLLLLLLLLLLL.accepted  the same, and somebody has acknowledged it
+
+Segments, partial ones and page files are stored through a codec, which adds its suffix (`.zst.enc`) to these names.
+Numbers have a fixed width, so that sorting names sorts numbers. A parser gives None for a foreign name.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from absdb.paths import hex_digits, parse_page_file_name, wal_segment_name
+
+ARCHIVE_IDENTITY = "archive.json"
+ARCHIVED_PAGES = "pages/"
+ARCHIVE_GAPS = "gaps/"
+
+_PARTIAL = re.compile(r"([0-9A-F]{8})([0-9A-F]{16})\.([0-9A-F]{16})\.partial")
+_GAP = re.compile(r"gaps/([0-9A-F]{8})-([0-9A-F]{16})-([0-9A-F]{16})\.(json|accepted)")
+
+
+class PartialSegmentName(NamedTuple):
+    """What the name of an open segment's copy says: it has the bytes from the segment's start to `lsn`."""
+
+    timeline: int
+    segment: int
+    lsn: int
+
+
+class GapName(NamedTuple):
+    """What the name of a gap says: log of `timeline` in [from_lsn, to_lsn) is missing for ever."""
+
+    timeline: int
+    from_lsn: int
+    to_lsn: int
+    accepted: bool
+
+
+def partial_segment_name(timeline: int, segment: int, lsn: int) -> str:
+    """The copy of an open segment up to `lsn`, which lies in it or is its end."""
+    return f"{wal_segment_name(timeline, segment)}.{hex_digits(lsn, 16, 'LSN')}.partial"
+
+
+def parse_partial_segment_name(name: str) -> PartialSegmentName | None:
+    """Timeline, segment and LSN of a partial segment's name; None for any other name."""
+    match = _PARTIAL.fullmatch(name)
+    return PartialSegmentName(int(match[1], 16), int(match[2], 16), int(match[3], 16)) if match else None
+
+
+def archived_page_file_name(name: str) -> str:
+    """Where the archive has a page file that is called `name` in the instance."""
+    return ARCHIVED_PAGES + name
+
+
+def parse_archived_page_file_name(name: str) -> str | None:
+    """The name in the instance of a page file in the archive; None for any other name."""
+    bare = name.removeprefix(ARCHIVED_PAGES)
+    return bare if bare != name and parse_page_file_name(bare) is not None else None
+
+
+def gap_name(timeline: int, from_lsn: int, to_lsn: int, *, accepted: bool = False) -> str:
+    """The object that says that log of [from_lsn, to_lsn) is missing for ever, or that somebody knows of it."""
+    span = f"{hex_digits(from_lsn, 16, 'LSN')}-{hex_digits(to_lsn, 16, 'LSN')}"
+    return f"{ARCHIVE_GAPS}{hex_digits(timeline, 8, 'timeline')}-{span}.{'accepted' if accepted else 'json'}"
+
+
+def parse_gap_name(name: str) -> GapName | None:
+    """Timeline and LSNs of a gap's name; None for any other name."""
+    match = _GAP.fullmatch(name)
+    if match is None:
+        return None
+    return GapName(int(match[1], 16), int(match[2], 16), int(match[3], 16), match[4] == "accepted")
