@@ -31,7 +31,7 @@ LastCommit = Callable[[EraId, int], "int | None"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Era:
-    """One incarnation's stretch of a database's history. `reason` is created, branch or restore."""
+    """One incarnation's stretch of a database's history. `reason` is what began it: created, branch, restore, …"""
 
     id: EraId
     database: DatabaseId

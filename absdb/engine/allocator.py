@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 
 DRAWN_AHEAD = 32
+TIMELINE_IDS = 1 << 20
+IDS_MAX = (1 << 32) - 1
 
 
 class Allocator:
@@ -47,6 +49,12 @@ class Allocator:
         """An id that a record of the log uses."""
         with self._mutex:
             self._next_id = max(self._next_id, used + 1)
+
+    def reserve_for(self, timeline: int) -> None:
+        """Ids go on where no earlier timeline has any, up to timeline 4,094; from then on where they stopped."""
+        first = timeline * TIMELINE_IDS
+        if first + TIMELINE_IDS <= IDS_MAX:
+            self.seen(first - 1)
 
     def take(self, engine: Engine, space: str, database: DatabaseId, count: int) -> int:
         """The first of `count` adjacent new numbers, counted from 1."""

@@ -45,32 +45,7 @@ def checkpoint(engine: Engine) -> Lsn:
     """Take a checkpoint now; returns its LSN. One at a time; commits go on beside most of it."""
     with engine.maintenance:
         engine.check_writable()
-        with engine.exclusive():
-            lsn = engine.published
-            for cover in engine.covers.eras.values():
-                cover.seal()
-                cover.frozen_upto = cover.hi
-            exists = engine.history.to_json()
-            allocator = engine.allocator.to_json()
-            time_us = engine.next_time()
-            txid = engine.next_txid()
-        _store_tails(engine)
-        store_all_indexes(engine)
-        chunks, _ = engine.log.flush(engine.fs, upto=lsn)
-        covers, files = write_covers(engine.covers, lsn)
-        files.update({chunk.name: chunk.size for chunk in chunks})
-        parts = manifest_of(
-            history=exists,
-            allocator=allocator,
-            covers=covers,
-            chunks=[chunk.to_json() for chunk in chunks],
-            files=files,
-            lsn=lsn,
-            time_us=time_us,
-            settings=engine.settings,
-        )
-        parts["checkpoint"]["txid"] = txid
-        name = write_manifest(engine.fs, Manifest(parts))
+        name, lsn = store_state(engine)
         with engine.exclusive():
             engine.append(RecordKind.CHECKPOINT, 0, {"lsn": lsn, "manifest": name})
             engine.flush()
@@ -82,7 +57,47 @@ def checkpoint(engine: Engine) -> Lsn:
         return Lsn(lsn)
 
 
-def _store_tails(engine: Engine) -> None:
+def store_state(engine: Engine, instance: Mapping[str, Any] | None = None) -> tuple[str, int]:
+    """Put all that is published into page files and a new manifest; its name and LSN. Nothing names it yet.
+
+    `instance` is what the manifest's part of that name holds.
+    """
+    with engine.exclusive():
+        lsn = engine.published
+        freeze(engine)
+        exists = engine.history.to_json()
+        allocator = engine.allocator.to_json()
+        time_us = engine.next_time()
+        txid = engine.next_txid()
+    store_tails(engine)
+    store_all_indexes(engine)
+    chunks, _ = engine.log.flush(engine.fs, upto=lsn)
+    covers, files = write_covers(engine.covers, lsn)
+    files.update({chunk.name: chunk.size for chunk in chunks})
+    parts = manifest_of(
+        history=exists,
+        allocator=allocator,
+        covers=covers,
+        chunks=[chunk.to_json() for chunk in chunks],
+        files=files,
+        lsn=lsn,
+        time_us=time_us,
+        settings=engine.settings,
+    )
+    parts["checkpoint"]["txid"] = txid
+    parts["instance"] = dict(instance or {})
+    return write_manifest(engine.fs, Manifest(parts)), lsn
+
+
+def freeze(engine: Engine) -> None:
+    """Seal what is buffered, so that `store_tails` writes it. Inside `exclusive`."""
+    for cover in engine.covers.eras.values():
+        cover.seal()
+        cover.frozen_upto = cover.hi
+
+
+def store_tails(engine: Engine) -> None:
+    """Write the runs in memory that `freeze` has sealed to page files."""
     catalogs = live_catalogs(engine)
     for cover in list(engine.covers.eras.values()):
         memory = [run for run in cover.view[0] if not run.is_stored and run.hi <= cover.frozen_upto]

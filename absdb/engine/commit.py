@@ -150,6 +150,16 @@ def lead(engine: Engine, batch: list[Commit]) -> None:
     engine.publish(entries[-1].lsn)
 
 
+def check_unprotected(engine: Engine, tx: Transaction) -> None:
+    """StateError if the database takes no direct commits."""
+    info = engine.history.databases.get(tx.database)
+    if info is not None and info.protected and tx.kind not in ("merge", "undo"):
+        raise StateError(
+            f"database {info.name!r} is protected and accepts merges only",
+            hint=f"branch it and merge the branch, or unprotect it: db[{info.name!r}].unprotect()",
+        )
+
+
 class Undone(Exception):
     """The batch could not be written, and memory is what it was before; carries the error that says why."""
 
@@ -183,7 +193,7 @@ class Undo:
 
 def _check(engine: Engine, tx: Transaction, changes: list[TableChange]) -> None:
     engine.check_writable()
-    engine.check_unprotected(tx)
+    check_unprotected(engine, tx)
     info = engine.history.databases.get(tx.database)
     if info is None:
         raise StateError("the database was dropped while the transaction was open")

@@ -27,7 +27,7 @@ from absdb.engine.allocator import Allocator
 from absdb.engine.apply import Applied
 from absdb.engine.bulk import Bulk
 from absdb.engine.changeset import TableChange
-from absdb.engine.commit import Commit, CommitRequest, Undone, lead
+from absdb.engine.commit import Commit, CommitRequest, Undone, check_unprotected, lead
 from absdb.engine.constraints import Constraints
 from absdb.engine.covers import Covers
 from absdb.engine.expressions import Evaluator
@@ -52,6 +52,9 @@ if TYPE_CHECKING:
     from absdb.engine.background import Background
     from absdb.engine.leases import Lease
     from absdb.engine.watermark import Watermark
+
+
+PAUSED_HINT = "look around, then promote() it, or close it and move the target on in recovery.conf"
 
 
 class Engine:
@@ -94,6 +97,7 @@ class Engine:
         """What upper floors want done at each upkeep; each returns how much it did."""
         self.closing: list[Callable[[], None]] = []
         """What upper floors want done when the engine lets go of everything."""
+        self.at_target = False  # of a recovery that is not ended: nothing is written, nothing follows
         self.closed = False
         self._pid = os.getpid()
         self._finalizer: weakref.finalize[..., Engine] | None = None
@@ -173,9 +177,8 @@ class Engine:
     ) -> Transaction:
         """A transaction on the database's newest state.
 
-        With `scratch` it is one to try things in that is never committed, also where nothing can be written; given as a
-        Head it stands on that. It hands out no numbers. What outgrows memory goes into page files that nobody names,
-        unless the instance is open for reading only.
+        With `scratch` (a Head: on that) it is one to try things in that is never committed, also where nothing can be
+        written. It hands out no numbers; what outgrows memory goes into page files that nobody names, if it can write.
         """
         self.check_open()
         if author is None:
@@ -191,7 +194,7 @@ class Engine:
         if not changes and not tx.schema_changes:
             return None
         self.check_writable()
-        self.check_unprotected(tx)
+        check_unprotected(self, tx)
         if not tx.is_checked:
             self.constraints.check(tx, changes)
         commit = CommitRequest(tx, changes)
@@ -317,6 +320,8 @@ class Engine:
             return
         self.check_open()
         self.check_process()
+        if self.at_target:
+            raise StateError("the recovery of the instance has paused at its target", hint=PAUSED_HINT)
         if self.read_only:
             raise StateError(
                 "the instance is open for reading only", hint="connect without read_only=True to write"
@@ -326,15 +331,6 @@ class Engine:
                 f"an earlier write failed, so what is on disk is unknown: {self._poison}",
                 hint="close the instance and open it again; everything acknowledged is still there",
             ) from self._poison
-
-    def check_unprotected(self, tx: Transaction) -> None:
-        """StateError if the database takes no direct commits."""
-        info = self.history.databases.get(tx.database)
-        if info is not None and info.protected and tx.kind not in ("merge", "undo"):
-            raise StateError(
-                f"database {info.name!r} is protected and accepts merges only",
-                hint=f"branch it and merge the branch, or unprotect it: db[{info.name!r}].unprotect()",
-            )
 
     # the end
 
@@ -385,8 +381,9 @@ class Engine:
 
     def let_go_when_collected(self) -> None:
         """See to it that an engine that nobody holds any more gives up its files and its lock."""
-        if not self.read_only:
-            self._finalizer = weakref.finalize(self, _let_go, self.wal, self.watermark, self.lock)
+        if self.lock is not None:
+            wal = None if self.read_only else self.wal
+            self._finalizer = weakref.finalize(self, _let_go, wal, self.watermark, self.lock)
             self._finalizer.atexit = False
 
 

@@ -119,6 +119,33 @@ def open_engine(
         raise
 
 
+def open_for_replay(
+    fs: FileSystem,
+    *,
+    arguments: Mapping[str, Any] | None = None,
+    clock: Clock | None = None,
+    evaluator: Evaluator | None = None,
+    owner: Mapping[str, Any] | None = None,
+) -> Engine:
+    """An engine at the last checkpoint, for `recover_to.replay_to`: it has the writer's lock and does not write.
+
+    LockedError if another process has the instance open for writing.
+    """
+    clock = clock or SystemClock()
+    settings = _settings(fs, arguments)
+    lock = _lock(fs, {**(owner or {}), "since": format_time(clock.now_us())})
+    engine = Engine(fs, settings=settings, clock=clock, evaluator=evaluator or NoEvaluator(), read_only=True)
+    engine.lock = lock
+    try:
+        engine.control, manifest = _last_checkpoint(fs)
+        load(engine, manifest)
+    except BaseException:
+        engine.abandon()
+        raise
+    engine.let_go_when_collected()
+    return engine
+
+
 def _lock(fs: FileSystem, owner: Mapping[str, Any]) -> Lock:
     """The writer's lock. What this process holds for an engine that nobody uses any more is given up first."""
     try:
@@ -291,7 +318,7 @@ def refresh(engine: Engine) -> int:
     Costs the log written since. When the writer has removed that log already, the engine starts over from the
     newest checkpoint; what is open on it goes on reading what it saw.
     """
-    if not engine.read_only:
+    if not engine.read_only or engine.at_target:
         return engine.published
     engine.check_process()
     with engine.maintenance:

@@ -33,19 +33,29 @@ def read_log(
     HistoryExpiredError if the segment of `from_lsn` has been removed.
     """
     segments = SegmentFiles(fs, directory, LogIdentity(instance_id, timeline, segment_bytes))
+    return read_segments(segments, from_lsn, end_lsn=end_lsn)
+
+
+def read_segments(
+    segments: SegmentFiles, from_lsn: int, *, end_lsn: int | None = None, durable_lsn: int = 0
+) -> Iterator[Record]:
+    """`read_log` of segment files that the caller has, such as ones that are fetched when they are read.
+
+    Without `end_lsn`, a log that ends below `durable_lsn` is damaged.
+    """
     stream = LogStream(segments, from_lsn, end_lsn=end_lsn)
     if not stream.sizes and stream.beyond_gap:
-        first = stream.beyond_gap[0] * segment_bytes
+        first = stream.beyond_gap[0] * segments.log.segment_bytes
         raise HistoryExpiredError(
             f"the log at LSN {Lsn(from_lsn)} has been removed; it begins at {Lsn(first)}",
             hint="start from a snapshot of the data and go on from there",
             lsn=from_lsn,
             first_lsn=first,
         )
-    return _records(stream, end_lsn)
+    return _records(stream, end_lsn, durable_lsn)
 
 
-def _records(stream: LogStream, end_lsn: int | None) -> Iterator[Record]:
+def _records(stream: LogStream, end_lsn: int | None, durable_lsn: int) -> Iterator[Record]:
     with stream:
         walk = stream.walk()
         while True:
@@ -72,4 +82,4 @@ def _records(stream: LogStream, end_lsn: int | None) -> Iterator[Record]:
         if stop.fault and end_lsn is not None:
             raise corrupt(stream, stop, f"the log is known to reach LSN {Lsn(end_lsn)}", stream.files_end)
         if stop.fault:
-            judge(stream, stop, durable_lsn=0)
+            judge(stream, stop, durable_lsn=durable_lsn)

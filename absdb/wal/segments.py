@@ -70,6 +70,14 @@ class SegmentFiles:
         names = list_segments(self.fs, self.directory)
         return [name.segment for name in names if name.timeline == self.log.timeline]
 
+    def size(self, segment: int) -> int:
+        """Bytes of a segment's file."""
+        return self.fs.size(self.path(segment))
+
+    def open_unchecked(self, segment: int) -> File:
+        """A segment for reading, whatever its header says."""
+        return self.fs.open(self.path(segment))
+
     def create(self, segment: int, epoch: int) -> File:
         """Make a segment full of zeros, durable before it returns, open for writing.
 

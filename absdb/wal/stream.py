@@ -212,7 +212,7 @@ class LogStream:
     def _file(self, segment: int, *, checked: bool) -> File:
         file = self._open.get((segment, checked))
         if file is None:
-            file = self.segments.fs.open(self.segments.path(segment))
+            file = self.segments.open_unchecked(segment)
             for known in [key for key in self._open if key[0] < segment - 1]:
                 self._open.pop(known).close()
             self._open[segment, checked] = file
@@ -226,7 +226,7 @@ class LogStream:
 
     def _size(self, segment: int) -> int:
         try:
-            return self.segments.fs.size(self.segments.path(segment))
+            return self.segments.size(segment)
         except StorageError as error:
             raise self._unreadable(segment, 0, error) from error
 

@@ -291,7 +291,7 @@ def test_a_batch_without_room_takes_back_its_rows_and_not_what_a_checkpoint_stor
 
     def flush() -> int:
         monkeypatch.undo()
-        checkpoint_module._store_tails(engine)
+        checkpoint_module.store_tails(engine)
         engine.wal.discard_buffered()
         raise StorageError("no space left on device")
 

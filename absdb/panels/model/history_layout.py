@@ -154,7 +154,7 @@ def mark_texts(history: History, mark: Mark) -> list[str]:
     kind = "" if mark.kind == "commit" else _WORDS.get(mark.kind, mark.kind)
     if mark.origin:
         source = history.lanes[mark.origin_lane].name if mark.origin_lane >= 0 else ""
-        way = "to" if mark.kind in ("restore", "undo") else "from"
+        way = "to" if mark.kind in ("restore", "undo", "recovered") else "from"
         kind = " ".join(part for part in (kind, way, source, str(Lsn(mark.origin))) if part)
     message = mark.message.split("\n")[0][:MESSAGE_CHARACTERS_MAX]
     signs = zip(SIGNS.values(), mark.rows, strict=True)
