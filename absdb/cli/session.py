@@ -14,8 +14,10 @@ from typing import Any
 
 import click
 
+from absdb.catalog.history import DatabaseInfo
 from absdb.cli.command import INSTANCE_VARIABLE, Call, When
 from absdb.database import Database
+from absdb.engine.creation import FIRST_DATABASE
 from absdb.engine.engine import Engine
 from absdb.engine.location import MEMORY, file_system
 from absdb.engine.recovery import open_engine
@@ -36,10 +38,22 @@ class Session:
 
     def scope(self, database: str, when: When | None = None) -> Scope:
         """A database as it is, or was at a point."""
-        info = self.engine.history.database(database)
+        info = self._info(database)
         if when:
             return PastScope(self.engine, resolve(self.engine, info, **when.named))
         return HeadScope(self.engine, info)
+
+    def _info(self, name: str) -> DatabaseInfo:
+        """The database of that name. The default one is missing where another was restored alone."""
+        try:
+            return self.engine.history.database(name)
+        except NotFoundError as error:
+            if name == FIRST_DATABASE:
+                names = sorted(info.name for info in self.engine.history.databases.values())
+                error.hint = (
+                    f"name the one you mean, as in --database {names[0]}; there are {', '.join(names)}"
+                )
+            raise
 
     def database(self, name: str, when: When | None = None) -> Database:
         """The same, as users hold it."""
