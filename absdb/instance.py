@@ -26,6 +26,7 @@ from absdb.engine.frames import listing
 from absdb.engine.listing import findings, settings
 from absdb.engine.location import file_system
 from absdb.engine.recovery import open_engine, refresh
+from absdb.engine.restore_point import create_restore_point
 from absdb.engine.told import told
 from absdb.ids import Lsn
 from absdb.reprs import Html, counted, grid, next_step, page
@@ -186,6 +187,15 @@ class Instance:
         Happens by itself in time (`checkpoint_interval`, `checkpoint_wal_volume`), and when closing.
         """
         return checkpoint(self._engine)
+
+    def create_restore_point(self, name: str) -> Lsn:
+        """Name this place in the log, for a recovery to stop at (`target_name`); returns its LSN. Costs one sync.
+
+        It shows in `log()`, keeps nothing, and may be given again: a recovery stops at the first one of the name
+        after its backup.
+        """
+        self._engine.check_open()
+        return create_restore_point(self._engine, name)
 
     def maintain(self) -> int:
         """Merge runs, fold changes into images, let expired history go; returns how many pieces were replaced.

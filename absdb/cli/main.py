@@ -34,6 +34,7 @@ COMMANDS = {
     "check": ("absdb.cli.check", "Read everything there is, and report what does not fit."),
     "checkpoint": ("absdb.cli.checkpoint", "Put everything into page files now."),
     "stats": ("absdb.cli.stats", "Show sizes and counts of the instance and of its log."),
+    "admin": ("absdb.cli.admin", "Look after the instance, its log and its backups."),
     "config": ("absdb.cli.config", "Show settings, and where their values come from."),
 }
 

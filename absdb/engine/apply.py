@@ -32,6 +32,8 @@ from absdb.wal.format import Record, RecordKind
 if TYPE_CHECKING:
     from absdb.engine.engine import Engine
 
+RESTORE_POINT = "restore point"
+
 
 class Applied(NamedTuple):
     """Where a record stands in the log, for what it leaves in the commit log."""
@@ -126,7 +128,9 @@ def _replay(engine: Engine, record: Record) -> None:
             apply_snapshot(engine, at, json.loads(record.body))
         case RecordKind.ALLOCATE:
             engine.allocator.apply(json.loads(record.body))
-        case RecordKind.CHECKPOINT | RecordKind.NOTE:
+        case RecordKind.NOTE:
+            apply_note(engine, at, json.loads(record.body))
+        case RecordKind.CHECKPOINT:
             pass
 
 
@@ -190,8 +194,14 @@ def apply_snapshot(engine: Engine, at: Applied, body: dict[str, Any]) -> None:
         engine.history.snapshots[key] = snapshot
 
 
+def apply_note(engine: Engine, at: Applied, body: dict[str, Any]) -> None:
+    """Something was noted that changes no state: `{op, name}`. Restore points show in the instance's log."""
+    if body["op"] == RESTORE_POINT:
+        _log_event(engine, at, {**body, "message": body["name"]})
+
+
 def _log_event(engine: Engine, at: Applied, body: dict[str, Any]) -> None:
-    """Restores show in log(); they are entries of no era, so that no state is named after them."""
+    """What is no commit shows in log(), too, as an entry of no era, so that no state is named after it."""
     engine.log.append(
         CommitEntry(
             lsn=at.lsn,

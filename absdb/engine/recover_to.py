@@ -14,7 +14,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from absdb.engine.apply import replay
+from absdb.engine.apply import RESTORE_POINT, replay
 from absdb.engine.checkpoint import freeze, store_tails
 from absdb.engine.engine import Engine
 from absdb.engine.log_end import log_of
@@ -25,7 +25,6 @@ from absdb.paths import PAGES_DIR
 from absdb.wal.format import LogIdentity, Record, RecordKind
 from absdb.wal.timelines import Span, read_spans
 
-RESTORE_POINT = "restore point"
 REPORT_BYTES = 1 << 20
 Report = Callable[[int, int], None]
 """Told (LSN reached, time of the last record in µs)."""

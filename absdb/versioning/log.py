@@ -64,6 +64,7 @@ def instance_log(engine: Engine, *, limit: int | None = None) -> pa.Table:
 
     LOG_SCHEMA, newest first. `undone` is true for commits that the newest state of their database does not hold. A
     commit of a database that was dropped is listed as one of the oldest database that went on from it, if any did.
+    Restore points are of no database.
     """
     history = engine.history
     spans: dict[int, EraSpan] = {}
@@ -80,7 +81,9 @@ def instance_log(engine: Engine, *, limit: int | None = None) -> pa.Table:
             own = history.eras[era].database if era in history.eras else None
             if own == info.id or (era and own not in living and era not in owners):
                 owners[era], reached[era] = info.name, held.get(era, 0)
-    found = (e for e in engine.log.entries(spans.values()) if e.era != NO_ERA or e.database_id in living)
+    found = (
+        e for e in engine.log.entries(spans.values()) if e.era != NO_ERA or e.database_id in (0, *living)
+    )
     return _table(
         _row(engine, entry, owners.get(EraId(entry.era)) or _database(engine, entry), reached)
         for entry in _first(found, limit)

@@ -5,6 +5,7 @@
     current_database()           the session's database
     current_schema()             its schema
     getvariable('name')          what SET VARIABLE has set
+    absdb_create_restore_point('name')   see restore_points.py
     nextval('s'), currval('s')   see sequence_values.py
 
 Macros see macros.py. Called by rewrite.py.
@@ -16,7 +17,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from absdb.ids import Lsn
-from absdb.sql.query import macros, sequence_values
+from absdb.sql.query import macros, restore_points, sequence_values
 from absdb.sql.query.evaluate import evaluate
 from absdb.sql.text.calls import arguments_of
 from absdb.sql.text.edits import Edit
@@ -44,6 +45,9 @@ def edits(rewriter: Rewriter, query: Query) -> list[Edit]:
         name = call.path[-1].casefold()
         if name in sequence_values.NAMES and len(call.path) == 1:
             found += _on_sequence(rewriter, query, call)
+            continue
+        if name == restore_points.NAME and len(call.path) == 1:
+            found += restore_points.edits(rewriter, query, call)
             continue
         if name != "getvariable" and name not in _CONSTANTS:
             found += macros.edits(rewriter, query, call, table=False)
