@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 from weakref import WeakValueDictionary
 
+from absdb.backup.archive.start import keep_archive
 from absdb.branch_colours import branch_html
 from absdb.clock import Clock, peek_us, to_datetime
 from absdb.database import Database
@@ -73,6 +74,7 @@ def connect(
         create=create,
         upkeep=True,
     )
+    keep_archive(engine)
     engine.chores.append(drop_outlived)
     _engines[next(_numbers)] = engine
     return Instance(engine)

@@ -4,6 +4,7 @@
     TTTTTTTTSSSSSSSSSSSSSSSS                    a closed segment, named as in the instance (paths.py)
     TTTTTTTTSSSSSSSSSSSSSSSS.LLLLLLLLLLLLLLLL.partial    the first bytes of an open segment, those below LSN L
     pages/<page file>                           a page file that a record of the log names
+    files/TTTTTTTT-LLLLLLLLLLLLLLLL-LLLLLLLLLLLLLLLL.json     which page files the log from LSN to LSN names, if any
     TTTTTTTT.history                            how a timeline began (paths.py)
     gaps/TTTTTTTT-LLLLLLLLLLLLLLLL-LLLLLLLLLLLLLLLL.json      log from LSN to LSN that is missing for ever
     gaps/TTTTTTTT-LLLLLLLLLLLLLLLL-LLLLLLLLLLLLLLLL.accepted  the same, and somebody has acknowledged it
@@ -21,9 +22,11 @@ from absdb.paths import hex_digits, parse_page_file_name, wal_segment_name
 
 ARCHIVE_IDENTITY = "archive.json"
 ARCHIVED_PAGES = "pages/"
+ARCHIVED_FILE_LISTS = "files/"
 ARCHIVE_GAPS = "gaps/"
 
 _PARTIAL = re.compile(r"([0-9A-F]{8})([0-9A-F]{16})\.([0-9A-F]{16})\.partial")
+_FILE_LIST = re.compile(r"files/([0-9A-F]{8})-([0-9A-F]{16})-([0-9A-F]{16})\.json")
 _GAP = re.compile(r"gaps/([0-9A-F]{8})-([0-9A-F]{16})-([0-9A-F]{16})\.(json|accepted)")
 
 
@@ -33,6 +36,14 @@ class PartialSegmentName(NamedTuple):
     timeline: int
     segment: int
     lsn: int
+
+
+class FileListName(NamedTuple):
+    """What the name of a list of page files says: records of `timeline` that end in (from_lsn, to_lsn] name them."""
+
+    timeline: int
+    from_lsn: int
+    to_lsn: int
 
 
 class GapName(NamedTuple):
@@ -66,10 +77,20 @@ def parse_archived_page_file_name(name: str) -> str | None:
     return bare if bare != name and parse_page_file_name(bare) is not None else None
 
 
+def file_list_name(timeline: int, from_lsn: int, to_lsn: int) -> str:
+    """The object that lists the page files that records ending in (from_lsn, to_lsn] name."""
+    return f"{ARCHIVED_FILE_LISTS}{_span(timeline, from_lsn, to_lsn)}.json"
+
+
+def parse_file_list_name(name: str) -> FileListName | None:
+    """Timeline and LSNs of such a list's name; None for any other name."""
+    match = _FILE_LIST.fullmatch(name)
+    return FileListName(int(match[1], 16), int(match[2], 16), int(match[3], 16)) if match else None
+
+
 def gap_name(timeline: int, from_lsn: int, to_lsn: int, *, accepted: bool = False) -> str:
     """The object that says that log of [from_lsn, to_lsn) is missing for ever, or that somebody knows of it."""
-    span = f"{hex_digits(from_lsn, 16, 'LSN')}-{hex_digits(to_lsn, 16, 'LSN')}"
-    return f"{ARCHIVE_GAPS}{hex_digits(timeline, 8, 'timeline')}-{span}.{'accepted' if accepted else 'json'}"
+    return f"{ARCHIVE_GAPS}{_span(timeline, from_lsn, to_lsn)}.{'accepted' if accepted else 'json'}"
 
 
 def parse_gap_name(name: str) -> GapName | None:
@@ -78,3 +99,10 @@ def parse_gap_name(name: str) -> GapName | None:
     if match is None:
         return None
     return GapName(int(match[1], 16), int(match[2], 16), int(match[3], 16), match[4] == "accepted")
+
+
+def _span(timeline: int, from_lsn: int, to_lsn: int) -> str:
+    """A part of a timeline's log, in a name."""
+    return "-".join(
+        (hex_digits(timeline, 8, "timeline"), hex_digits(from_lsn, 16, "LSN"), hex_digits(to_lsn, 16, "LSN"))
+    )

@@ -4,7 +4,7 @@
     lock                      held by the one writing process
     absdb.conf                settings
     watermark                 the durable LSN, for readers in other processes and for recovery
-    archive-gaps              log that was let go before it could be archived
+    archive-status            how far the archive of the log is, and log that was let go before it was archived
     wal/TTTTTTTTSSSSSSSSSSSSSSSS                         8 hex digits of timeline, 16 of segment number
     wal/TTTTTTTTSSSSSSSSSSSSSSSS.LLLLLLLLLLLLLLLL.torn   bytes cut off a torn tail at LSN L, kept aside
     wal/TTTTTTTT.history                                 how timeline T began, and those before it
@@ -37,7 +37,7 @@ CONTROL = "control"
 LOCK = "lock"
 CONF = "absdb.conf"
 WATERMARK = "watermark"
-ARCHIVE_GAPS = "archive-gaps"
+ARCHIVE_STATUS = "archive-status"
 TEMPORARY_SUFFIX = ".tmp"
 
 NAME_MAX = 255

@@ -19,6 +19,7 @@ PARSERS = [
     names.parse_archived_page_file_name,
     paths.parse_timeline_history_name,
     names.parse_gap_name,
+    names.parse_file_list_name,
 ]
 
 
@@ -34,11 +35,12 @@ def test_names_read_back(timeline, segment, lsn, tag, accepted):
             names.gap_name(timeline, segment, lsn, accepted=accepted),
             (timeline, segment, lsn, accepted),
         ),
+        (names.file_list_name(timeline, segment, lsn), (timeline, segment, lsn)),
     ]
     for (name, facts), parse in zip(made, PARSERS, strict=True):
         assert parse(name) == facts
         assert paths.check_path(name) == name
-        assert [other(name) for other in PARSERS if other is not parse] == [None] * 4
+        assert [other(name) for other in PARSERS if other is not parse] == [None] * 5
         assert parse(name + ".zst") is None
 
 

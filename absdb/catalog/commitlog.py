@@ -165,6 +165,16 @@ class CommitLog:
             return chunk.ref.last_us
         return int(chunk.keys().times[np.searchsorted(chunk.keys().lsns, lsn, "right") - 1])
 
+    def first_time_after(self, lsn: int) -> int | None:
+        """When the first commit of the instance behind `lsn` was made; None if there is none."""
+        state = self._state
+        for chunk in state.chunks:
+            if chunk.ref.last_lsn > lsn:
+                keys = chunk.keys()
+                return int(keys.times[np.searchsorted(keys.lsns, lsn, "right")])
+        at = bisect_right(state.fresh, lsn, key=_LSN)
+        return state.fresh[at].time_us if at < len(state.fresh) else None
+
     def entries(
         self, eras: Iterable[EraSpan], *, newest_first: bool = True, limit: int | None = None
     ) -> Iterator[CommitEntry]:

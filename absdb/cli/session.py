@@ -15,6 +15,7 @@ from typing import Any
 import click
 
 from absdb.catalog.history import DatabaseInfo
+from absdb.backup.archive.start import keep_archive
 from absdb.cli.command import INSTANCE_VARIABLE, Call, When
 from absdb.database import Database
 from absdb.engine.creation import FIRST_DATABASE
@@ -84,6 +85,7 @@ def opened(
     except LockedError as error:
         error.hint = "try again when that process has closed it; commands that only read work meanwhile"
         raise
+    keep_archive(engine)
     with Instance(engine) as instance:
         yield Session(engine, instance)
 

@@ -24,7 +24,7 @@ class StoreOptions:
     key_file: str | None = None
 
     @property
-    def named(self) -> dict[str, str]:
+    def named(self) -> dict[str, Any]:
         """The options that `open_store` takes; without those that were not given."""
         given = {"region": self.s3_region, "endpoint": self.s3_endpoint}
         return {name: value for name, value in given.items() if value is not None}

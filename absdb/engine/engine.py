@@ -49,6 +49,7 @@ from absdb.wal.tail import TornTail
 from absdb.wal.writer import LogWriter
 
 if TYPE_CHECKING:
+    from absdb.engine.archive_status import ArchiveStatus
     from absdb.engine.background import Background
     from absdb.engine.leases import Lease
     from absdb.engine.watermark import Watermark
@@ -73,8 +74,7 @@ class Engine:
         self.read_only = read_only
         self.author = settings.author_name()
         self.history = History()
-        self.covers = Covers(cache_bytes=settings.cache_bytes)
-        self.log = CommitLog()
+        self.covers, self.log = Covers(cache_bytes=settings.cache_bytes), CommitLog()
         self.allocator = Allocator(settings.sequence_block)
         self.pages = PageStore(fs, PAGES_DIR, cache_bytes=settings.cache_bytes)
         self.bulk = Bulk(self.pages, page_rows=settings.page_rows)
@@ -91,13 +91,13 @@ class Engine:
         self.lease: Lease | None = None
         self.dying: dict[EraId, float] = {}
         """Eras that nothing runs through any more, and since when (`time.monotonic`)."""
-        self.idle_bytes = 0
-        """Log after the last checkpoint that is only about the checkpoint itself."""
+        self.idle_bytes = 0  # of log after the last checkpoint that is only about the checkpoint itself
         self.chores: list[Callable[[Engine], int]] = []
         """What upper floors want done at each upkeep; each returns how much it did."""
         self.closing: list[Callable[[], None]] = []
         """What upper floors want done when the engine lets go of everything."""
         self.at_target = False  # of a recovery that is not ended: nothing is written, nothing follows
+        self.archive_status: Callable[[], ArchiveStatus] | None = None  # asks who keeps the archive
         self.closed = False
         self._pid = os.getpid()
         self._finalizer: weakref.finalize[..., Engine] | None = None

@@ -17,9 +17,11 @@ from typing import TYPE_CHECKING, Any
 
 from absdb.engine.changeset import PAGES, decode
 from absdb.engine.log_end import log_of
+from absdb.ids import LSN_MAX
 from absdb.paths import WAL_DIR
 from absdb.wal.format import Record, RecordKind
 from absdb.wal.reader import read_log
+from absdb.wal.resync import first_record
 
 if TYPE_CHECKING:
     from absdb.engine.engine import Engine
@@ -75,13 +77,24 @@ class LoggedFiles:
 
     def since(self, engine: Engine, lsn: int) -> set[str]:
         """Names in the records behind `lsn`. Costs reading the log where that is older than what was noted."""
+        return {name for _, names in self.between(engine, lsn, LSN_MAX) for name in names}
+
+    def between(self, engine: Engine, from_lsn: int, upto: int) -> list[tuple[int, frozenset[str]]]:
+        """(LSN where it ends, names) of the records that end in (from_lsn, upto] and name any, in order.
+
+        `from_lsn` may lie within a record, which then counts only if it was noted. Costs as for `since`.
+        """
         with self._mutex:
             known_from, noted = self._known_from, list(self._noted)
-        names = {name for end, found in noted if end > lsn for name in found}
-        if lsn < known_from:
-            for _, files in named_in_log(engine, lsn, known_from):
-                names.update(file["name"] for file in files)
-        return names
+        found = [item for item in noted if from_lsn < item[0] <= upto]
+        if from_lsn >= min(known_from, upto):
+            return found
+        upto = min(known_from, upto)
+        first = first_record(engine.fs, WAL_DIR, from_lsn=from_lsn, upto=upto, **log_of(engine.control))
+        if first is None:
+            return found
+        older = named_in_log(engine, first, upto)
+        return [(lsn, frozenset(file["name"] for file in files)) for lsn, files in older] + found
 
 
 def named_in_log(engine: Engine, from_lsn: int, upto: int) -> Iterator[tuple[int, list[dict[str, Any]]]]:

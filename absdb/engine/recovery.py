@@ -23,6 +23,7 @@ from absdb.catalog.manifest import ChunkRef, Manifest, read_manifest
 from absdb.clock import Clock, SystemClock, format_time
 from absdb.engine.allocator import Allocator
 from absdb.engine.apply import replay
+from absdb.engine.archive_status import ARCHIVE_HOLD
 from absdb.engine.background import Background
 from absdb.engine.checkpoint import read_covers
 from absdb.engine.covers import Covers
@@ -107,6 +108,9 @@ def open_engine(
         engine.lock = lock
         if read_only:
             _hold_files(engine)
+        elif settings.wal_archive_enabled:
+            # Until who keeps the archive knows what is in it: all there is. Before upkeep removes anything.
+            engine.logged_files.holds.hold(ARCHIVE_HOLD, 0)
         if upkeep and not read_only:
             engine.background = Background(engine)
         engine.let_go_when_collected()

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from absdb.clock import peek_us
+from absdb.engine.archive_status import ArchiveStatus, status_of
 from absdb.engine.listing import field, listed
 from absdb.errors import StorageError
 from absdb.ids import Lsn
@@ -18,6 +20,8 @@ from absdb.wal.writer import LogStatistics
 if TYPE_CHECKING:
     from absdb.engine.engine import Engine
 
+DAY_US = 86_400 * 1_000_000
+
 WAL_STATS = pa.schema(
     [
         field("current_lsn", pa.string()),
@@ -26,7 +30,17 @@ WAL_STATS = pa.schema(
         field("wal_records_written", pa.int64()),
         field("group_commit_batches", pa.int64()),
         field("avg_records_per_fsync", pa.float64()),
+        field("last_archived_lsn", pa.string(), nullable=True),
+        field("last_archived_time", pa.timestamp("us", "UTC"), nullable=True),
+        field("archive_lag_seconds", pa.float64(), nullable=True),
+        field("archive_waiting_bytes", pa.int64()),
+        field("segments_archived_today", pa.int64()),
         field("wal_segment_size_bytes", pa.int64()),
+        field("failed_count", pa.int64()),
+        field("last_failed_time", pa.timestamp("us", "UTC"), nullable=True),
+        field("last_failed_segment", pa.string(), nullable=True),
+        field("last_archive_failure", pa.string(), nullable=True),
+        field("first_gap_lsn", pa.string(), nullable=True),
     ]
 )
 STATS = pa.schema(
@@ -47,8 +61,14 @@ STATS = pa.schema(
 
 
 def wal_stats(engine: Engine) -> pa.Table:
-    """One row about the log. `wal_bytes_written` and the counts are since the instance was opened."""
+    """One row about the log and its archive. `wal_bytes_written` and the counts are since the instance was opened.
+
+    `archive_lag_seconds` is the age of the oldest commit that is not in the archive, 0 if all are; what is said about
+    the archive is NULL where there is none.
+    """
     done = LogStatistics() if engine.read_only else engine.wal.statistics
+    archive = status_of(engine)
+    now_us = peek_us(engine.clock)
     row = (
         str(Lsn(engine.published)),
         str(Lsn(engine.control.checkpoint_lsn)),
@@ -56,9 +76,31 @@ def wal_stats(engine: Engine) -> pa.Table:
         done.records_written,
         done.batches,
         done.records_written / done.syncs if done.syncs else 0.0,
+        _lsn(archive.archived_lsn),
+        archive.archived_us,
+        _lag_s(engine, archive, now_us),
+        archive.waiting_bytes,
+        archive.archived_today if archive.day == now_us // DAY_US else 0,
         engine.control.segment_bytes,
+        archive.failed_count,
+        archive.failed_us,
+        archive.failed_segment,
+        archive.failure,
+        _lsn(archive.first_gap_lsn),
     )
     return listed(WAL_STATS, [row])
+
+
+def _lsn(lsn: int | None) -> str | None:
+    return None if lsn is None else str(Lsn(lsn))
+
+
+def _lag_s(engine: Engine, archive: ArchiveStatus, now_us: int) -> float | None:
+    """How old the oldest commit is that the archive does not have."""
+    if archive.archived_lsn is None:
+        return None
+    made_us = engine.log.first_time_after(archive.archived_lsn)
+    return 0.0 if made_us is None else max(0, now_us - made_us) / 1_000_000
 
 
 def stats(engine: Engine) -> pa.Table:

@@ -249,7 +249,7 @@ def _header_fault(stream: LogStream, segment: int) -> str:
 
 def _proof(stream: LogStream, lsn: int, length: int, start: int, epoch_min: int) -> RecordHeader | None:
     """A record header in these bytes that was written when `start` was durable, if there is one."""
-    for position in _positions(stream.read(lsn, length + 16, checked=False), lsn, length):
+    for position in record_positions(stream.read(lsn, length + 16, checked=False), lsn, length):
         raw = stream.read(position, RECORD_HEADER_BYTES, checked=False)
         if len(raw) < RECORD_HEADER_BYTES:
             break
@@ -261,7 +261,7 @@ def _proof(stream: LogStream, lsn: int, length: int, start: int, epoch_min: int)
     return None
 
 
-def _positions(raw: bytes, lsn: int, length: int) -> Iterator[int]:
+def record_positions(raw: bytes, lsn: int, length: int) -> Iterator[int]:
     """Where in the `length` bytes from `lsn` on a record may begin: where its LSN field says so.
 
     `raw` reaches 16 bytes further, into the next segment if need be, since a header may be cut by its end.

@@ -139,6 +139,7 @@ class Model:
                 assert log.last_at_or_below(era, lsn) == expected
             assert log.time_of(lsn) == next((e.time_us for e in known if e.lsn == lsn), None)
             assert log.lsn_at_time(lsn) == max((e.lsn for e in known if e.time_us <= lsn), default=0)
+            assert log.first_time_after(lsn) == next((e.time_us for e in known if e.lsn > lsn), None)
         for newest_first in (True, False):
             chosen = [e for e in known if any(e.era == era and a < e.lsn <= b for era, a, b in spans)]
             chosen = (chosen[::-1] if newest_first else chosen)[:limit]
@@ -222,6 +223,7 @@ def test_an_empty_log() -> None:
     assert (len(log), log.last_lsn, log.lsn_at_time(2**62)) == (0, 0, 0)
     assert log.last_at_or_below(1, 2**62) is None
     assert log.time_of(0) is None
+    assert log.first_time_after(0) is None
     assert log.flush(MemoryFileSystem()) == ([], [])
     assert log.truncate_before(100) == []
     assert list(log.entries(EVERYTHING)) == []
@@ -411,6 +413,7 @@ QUESTIONS = {
     "last": lambda log: log.last_at_or_below(3, 450),
     "time": lambda log: log.time_of(300),
     "at": lambda log: log.lsn_at_time(YEAR_2026 + 3000),
+    "after": lambda log: log.first_time_after(300),
     "entries": lambda log: list(log.entries(EVERYTHING)),
     "frame": lambda log: log.frame_columns(EVERYTHING),
     "truncate": lambda log: log.truncate_before(300),

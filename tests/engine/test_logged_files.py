@@ -96,3 +96,27 @@ def test_hold_below_the_first_segment_holds_what_there_is(stage):
     stage.engine.logged_files.holds.hold("archive", 0)
     work_until_the_log_moves_on(stage)
     assert segments(stage)[0] == before[0]
+
+
+def test_files_between_two_places_are_the_same_from_memory_and_from_the_log(stage):
+    start = stage.engine.published
+    for first in range(0, 5000, 1000):
+        fill(stage, first)
+        for number in range(200):
+            stage.upsert("t", [{"id": number, "v": "x" * 500}])
+    end = stage.engine.published
+    noted = stage.engine.logged_files.between(stage.engine, start, end)
+    assert len(noted) == 5
+    middle = noted[2][0]
+    stage.engine.logged_files.holds.hold("test", 0)
+    stage.checkpoint()
+    stage.crash()
+    again = stage.engine.logged_files
+    assert again.between(stage.engine, start, end) == noted
+    assert again.between(stage.engine, middle, end) == noted[3:]
+    assert again.between(stage.engine, start, middle) == noted[:3]
+    size = stage.engine.control.segment_bytes
+    for boundary in range(size, end, size):
+        found = again.between(stage.engine, boundary, end)
+        assert found == noted[len(noted) - len(found) :]
+        assert {lsn for lsn, _ in noted if lsn - 4096 > boundary} <= {lsn for lsn, _ in found}
