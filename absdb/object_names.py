@@ -1,4 +1,4 @@
-"""Names of objects in the archive of the log. Paths are relative to the archive's URL.
+"""Names of objects in the archive of the log, and in a repository of backups. Paths are relative to its URL.
 
     archive.json                                whose archive it is
     TTTTTTTTSSSSSSSSSSSSSSSS                    a closed segment, named as in the instance (paths.py)
@@ -9,6 +9,15 @@
     gaps/TTTTTTTT-LLLLLLLLLLLLLLLL-LLLLLLLLLLLLLLLL.json      log from LSN to LSN that is missing for ever
     gaps/TTTTTTTT-LLLLLLLLLLLLLLLL-LLLLLLLLLLLLLLLL.accepted  the same, and somebody has acknowledged it
 
+    <label>/begin.json                  a backup under this label was begun: by whom, of what, how
+    <label>/resume-N.json               it was gone on with for the Nth time
+    <label>/progress-N-M.json           what the Nth run has stored so far; gone once the backup is complete
+    <label>/pages/ wal/ files/          stored files; those of the Nth resumed run in pages.N/ and so on
+    <label>/manifest.json               written last: the backup is complete
+    <label>/pin.json                    it is not to be removed
+    <label>/readers/<id>.json           somebody restores from it
+    <label>/dependents/<id>.json        a backup in another repository needs it
+
 Segments, partial ones and page files are stored through a codec, which adds its suffix (`.zst.enc`) to these names.
 Numbers have a fixed width, so that sorting names sorts numbers. A parser gives None for a foreign name.
 """
@@ -18,6 +27,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+from absdb.errors import InvalidInputError
 from absdb.paths import hex_digits, parse_page_file_name, wal_segment_name
 
 ARCHIVE_IDENTITY = "archive.json"
@@ -25,8 +35,20 @@ ARCHIVED_PAGES = "pages/"
 ARCHIVED_FILE_LISTS = "files/"
 ARCHIVE_GAPS = "gaps/"
 
+BACKUP_BEGIN = "begin.json"
+BACKUP_MANIFEST = "manifest.json"
+BACKUP_PIN = "pin.json"
+BACKUP_READERS = "readers/"
+BACKUP_DEPENDENTS = "dependents/"
+BACKUP_DIRECTORIES = {"page": "pages", "log": "pages", "wal": "wal"}
+"""Kinds of files and where a backup has them; all others lie in `files`."""
+
 _PARTIAL = re.compile(r"([0-9A-F]{8})([0-9A-F]{16})\.([0-9A-F]{16})\.partial")
 _FILE_LIST = re.compile(r"files/([0-9A-F]{8})-([0-9A-F]{16})-([0-9A-F]{16})\.json")
+_LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,127}")
+_PLACE = re.compile(r"(pages|wal|files)(\.[1-9][0-9]{0,5})?/[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
+_RESUME = re.compile(r"resume-([1-9][0-9]{0,5})\.json")
+_PROGRESS = re.compile(r"progress-([0-9]{1,6})-([0-9]{1,6})\.json")
 _GAP = re.compile(r"gaps/([0-9A-F]{8})-([0-9A-F]{16})-([0-9A-F]{16})\.(json|accepted)")
 
 
@@ -106,3 +128,51 @@ def _span(timeline: int, from_lsn: int, to_lsn: int) -> str:
     return "-".join(
         (hex_digits(timeline, 8, "timeline"), hex_digits(from_lsn, 16, "LSN"), hex_digits(to_lsn, 16, "LSN"))
     )
+
+
+def check_label(label: str) -> str:
+    """The label itself, if a backup may be called so; InvalidInputError otherwise."""
+    if not isinstance(label, str) or not _LABEL.fullmatch(label):
+        raise InvalidInputError(
+            f"{label!r} cannot be the label of a backup",
+            hint="use 1 to 128 of A-Z, a-z, 0-9 and . _ + -, with a letter or digit in front",
+        )
+    return label
+
+
+def is_label(name: str) -> bool:
+    """Whether a directory in a repository may be a backup."""
+    return _LABEL.fullmatch(name) is not None
+
+
+def backup_place(kind: str, name: str, run: int) -> str:
+    """Where the run with this number stores a file, below the label and without the codec's suffix."""
+    directory = BACKUP_DIRECTORIES.get(kind, "files")
+    return f"{directory}.{run}/{name}" if run else f"{directory}/{name}"
+
+
+def is_backup_place(place: str) -> bool:
+    """Whether `backup_place` may have made it."""
+    return _PLACE.fullmatch(place) is not None
+
+
+def resume_name(run: int) -> str:
+    """What claims the right to go on with a backup for the Nth time."""
+    return f"resume-{run}.json"
+
+
+def parse_resume_name(name: str) -> int | None:
+    """The number of a resumed run; None for any other name."""
+    match = _RESUME.fullmatch(name)
+    return int(match[1]) if match else None
+
+
+def progress_name(run: int, number: int) -> str:
+    """A run's account of what it has stored, counted from 0."""
+    return f"progress-{run}-{number}.json"
+
+
+def parse_progress_name(name: str) -> tuple[int, int] | None:
+    """The run and the number of its account; None for any other name."""
+    match = _PROGRESS.fullmatch(name)
+    return (int(match[1]), int(match[2])) if match else None

@@ -10,6 +10,8 @@
     wal/TTTTTTTT.history                                 how timeline T began, and those before it
     pages/NNNNNNNNNNNNNNNN-tag.arrow                     16 hex digits of a number, and a tag
     manifests/LLLLLLLLLLLLLLLL-CCCCCCCC.manifest         LSN of the checkpoint, and a counter
+    restoring                 a backup is being restored here and is not whole yet
+    labels                    where backups of this instance lie, for incremental ones that follow
     readers/PPPPPPPPPP-tag.lease                         process id in decimal, and a tag
 
 Numbers have a fixed width, so that sorting names sorts numbers. A parser gives None for a foreign name: other
@@ -38,6 +40,8 @@ LOCK = "lock"
 CONF = "absdb.conf"
 WATERMARK = "watermark"
 ARCHIVE_STATUS = "archive-status"
+RESTORING = "restoring"
+LABELS = "labels"
 TEMPORARY_SUFFIX = ".tmp"
 
 NAME_MAX = 255

@@ -45,8 +45,8 @@ class _Bar:
     def __enter__(self) -> Report:
         from tqdm.auto import tqdm
 
-        rows = self._unit == "rows"
-        self._bar = tqdm(desc=self._what, total=self._total, unit=f" {self._unit}", unit_scale=rows)
+        large = self._unit in ("rows", "B")
+        self._bar = tqdm(desc=self._what, total=self._total, unit=f" {self._unit}", unit_scale=large)
         return self._show
 
     def _show(self, rows: int) -> None:

@@ -14,8 +14,8 @@ from typing import Any
 
 import click
 
-from absdb.catalog.history import DatabaseInfo
 from absdb.backup.archive.start import keep_archive
+from absdb.catalog.history import DatabaseInfo
 from absdb.cli.command import INSTANCE_VARIABLE, Call, When
 from absdb.database import Database
 from absdb.engine.creation import FIRST_DATABASE

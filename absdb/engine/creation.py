@@ -22,6 +22,7 @@ from absdb.paths import (
     DIRECTORIES,
     LOCK,
     PAGES_DIR,
+    RESTORING,
     WAL_DIR,
     WATERMARK,
     is_temporary,
@@ -30,6 +31,15 @@ from absdb.paths import (
 from absdb.settings import Settings, render_default
 
 FIRST_DATABASE = "main"
+
+
+def check_restored(fs: FileSystem) -> None:
+    """StateError where a backup was being restored and that was interrupted: what is there is not whole."""
+    if fs.exists(RESTORING):
+        raise StateError(
+            f"a backup was being restored into {fs.root}, and that is not finished",
+            hint="run the same restore again: it goes on where it was",
+        )
 
 
 def check_control_is_not_lost(fs: FileSystem) -> None:

@@ -27,7 +27,12 @@ from absdb.engine.archive_status import ARCHIVE_HOLD
 from absdb.engine.background import Background
 from absdb.engine.checkpoint import read_covers
 from absdb.engine.covers import Covers
-from absdb.engine.creation import check_control_is_not_lost, check_vacant, create_instance
+from absdb.engine.creation import (
+    check_control_is_not_lost,
+    check_restored,
+    check_vacant,
+    create_instance,
+)
 from absdb.engine.engine import Engine
 from absdb.engine.expressions import Evaluator, NoEvaluator
 from absdb.engine.leases import Lease
@@ -73,14 +78,17 @@ def open_engine(
     owner: Mapping[str, Any] | None = None,
     upkeep: bool = False,
     instance_id: bytes | None = None,
+    unfinished: bool = False,
 ) -> Engine:
     """Open the instance at the root of `fs`, making it when it is not there and `create` is set.
 
     LockedError if another process has it open for writing; CorruptionError and its kin if what is on disk
     cannot be; NotFoundError if there is none to open. `upkeep` starts the thread that takes checkpoints and keeps
-    covers short. `instance_id` is for reproducible instances in tests.
+    covers short. `instance_id` is for reproducible instances in tests, `unfinished` for who finishes a restore.
     """
     clock = clock or SystemClock()
+    if not unfinished:
+        check_restored(fs)
     if not fs.exists(CONTROL):
         check_control_is_not_lost(fs)
         if read_only or not create:

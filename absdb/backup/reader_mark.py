@@ -1,0 +1,62 @@
+"""Marks beside a backup that somebody reads it, so that retention leaves it: `<label>/readers/<id>.json`.
+
+A mark holds for an hour after it was last written; who works longer writes it anew. A repository that cannot be written
+to cannot be marked, which a restore reports and lives with.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import socket
+import threading
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+
+from absdb.errors import AbsdbError, StateError, StorageError
+from absdb.object_names import BACKUP_READERS
+from absdb.objectstore.base import ObjectStore
+
+HOLDS_S = 3600.0
+RENEW_S = 600.0
+
+
+@contextmanager
+def reading(backups: Iterable[tuple[ObjectStore, str]], what: str) -> Iterator[None]:
+    """Mark these (store, label) as read while the context lasts; `what` says who reads."""
+    marks = [(store, f"{label}/{BACKUP_READERS}{secrets.token_hex(8)}.json") for store, label in backups]
+    data = json.dumps({"host": socket.gethostname(), "pid": os.getpid(), "what": what}).encode()
+    marks = [mark for mark in marks if _marked(*mark, data)]
+    done = threading.Event()
+    thread = threading.Thread(target=_renew, args=(marks, data, done), name="absdb-reader-mark", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+        for store, name in marks:
+            with suppress(AbsdbError):  # it ends by itself within the hour
+                store.delete(name)
+
+
+def _marked(store: ObjectStore, name: str, data: bytes) -> bool:
+    try:
+        store.put(name, data)
+    except (StorageError, StateError) as error:
+        warnings.warn(
+            f"{store.url} cannot be written to ({error.message}): a purge that runs now would not know that "
+            "this backup is being read",
+            stacklevel=3,
+        )
+        return False
+    return True
+
+
+def _renew(marks: list[tuple[ObjectStore, str]], data: bytes, done: threading.Event) -> None:
+    while not done.wait(RENEW_S):
+        for store, name in marks:
+            with suppress(AbsdbError):  # the next one is tried in time
+                store.put(name, data)
