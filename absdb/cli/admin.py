@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from absdb.cli.admin_archive import accept, wal_cleanup
 from absdb.cli.command import Call, Noun, Verb, author_option
 from absdb.cli.output import Done
 from absdb.cli.session import opened
@@ -24,3 +25,7 @@ def restore_point(call: Call, name: str, author: str | None) -> None:
     with opened(call, write=True, author=author) as session:
         lsn = create_restore_point(session.engine, name, author=author)
     call.output.show(Done(f"restore point {name} @ {lsn}", {"name": name, "lsn": lsn}))
+
+
+command.add_command(wal_cleanup)
+command.add_command(accept)

@@ -35,6 +35,8 @@ COMMANDS = {
     "checkpoint": ("absdb.cli.checkpoint", "Put everything into page files now."),
     "stats": ("absdb.cli.stats", "Show sizes and counts of the instance and of its log."),
     "admin": ("absdb.cli.admin", "Look after the instance, its log and its backups."),
+    "wal-list": ("absdb.cli.wal_list", "List what an archive of the log has, and what it has not."),
+    "wal-fetch": ("absdb.cli.wal_fetch", "Fetch one segment from an archive of the log."),
     "config": ("absdb.cli.config", "Show settings, and where their values come from."),
 }
 

@@ -151,8 +151,9 @@ WRITES = [
     ["cherry-pick", "staging", "0/1024"],
     ["rebase", "staging"],
     ["rehearse", "migration.sql"],
+    ["admin", "restore-point", "here"],
 ]
-ELSEWHERE = {"demo", "init", "import", "export", "shell"}
+ELSEWHERE = {"demo", "init", "import", "export", "shell", "wal-list", "wal-fetch"}
 
 
 def test_both_lists_together_have_every_command():

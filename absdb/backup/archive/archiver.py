@@ -150,7 +150,7 @@ class Archiver:
                 self._shipper = Shipper(self._own, self._waiting, self._journal, sender)
             self._shipper.ship(engine, self._own.durable_lsn(engine), send_open=send_open, stop=stop)
             self._journal.update(lambda status: dataclasses.replace(status, failure=None))
-            self._journal.save()
+            self._journal.save(self._waiting.bytes(engine.published))
 
     def _failed(self, engine: Engine, error: Exception) -> None:
         self._pauses += 1
@@ -167,7 +167,7 @@ class Archiver:
         else:
             LOG.error("%s, next try in %.0f s: %s", where, pause, error)
         try:
-            self._journal.save()
+            self._journal.save(self._waiting.bytes(engine.published))
         except AbsdbError as refusal:
             LOG.error("%s, and the disk refuses its status: %s", where, refusal.message)
 

@@ -45,11 +45,12 @@ class Journal:
         with self._mutex:
             self._status = change(self._status)
 
-    def save(self) -> None:
-        """Write the file if anything but waiting bytes has changed. StorageError if the disk refuses."""
+    def save(self, waiting_bytes: int | None = None) -> None:
+        """Write the file if anything has changed. StorageError if the disk refuses."""
         with self._mutex:
-            same = dataclasses.replace(self._status, waiting_bytes=self._saved.waiting_bytes) == self._saved
-            if not same and not self._closed:
+            if waiting_bytes is not None:
+                self._status = dataclasses.replace(self._status, waiting_bytes=waiting_bytes)
+            if self._status != self._saved and not self._closed:
                 write_status(self._fs, self._status)
                 self._saved = self._status
 

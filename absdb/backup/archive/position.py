@@ -17,11 +17,14 @@ from typing import TYPE_CHECKING
 
 from absdb.backup.archive.contents import ArchivedSegment, Contents, read_contents
 from absdb.backup.archive.identity import ArchiveIdentity
-from absdb.backup.archive.own_log import OwnLog
+from absdb.backup.archive.own_log import OwnLog, history_files
 from absdb.backup.archive.sending import Sender
 from absdb.engine.archive_status import Gap
 from absdb.errors import ConflictError, CorruptionError, StateError
 from absdb.ids import Lsn
+from absdb.io.base import read_file
+from absdb.paths import WAL_DIR, timeline_history_name
+from absdb.wal.timelines import parse_history
 
 if TYPE_CHECKING:
     from absdb.engine.engine import Engine
@@ -44,7 +47,7 @@ def learn(engine: Engine, own: OwnLog, sender: Sender, identity: ArchiveIdentity
     contents = read_contents(sender.store, own.segment_bytes)
     there = contents.of(own.timeline)
     _check_not_ahead(sender.store.url, there, upto)
-    archived = _end(own, identity, there, upto)
+    archived = there[-1].end_lsn if there else min(_begin(engine, own, identity), upto)
     position = _first_missing(own, there, archived, upto)
     known = _known_gaps_end(contents, own.timeline, archived)
     _check_same(own, sender, there)
@@ -65,13 +68,19 @@ def _check_not_ahead(url: str, there: list[ArchivedSegment], upto: int) -> None:
         )
 
 
-def _end(own: OwnLog, identity: ArchiveIdentity, there: list[ArchivedSegment], upto: int) -> int:
-    """Up to where the archive has this timeline; where it begins if it has nothing of it."""
-    if there:
-        return there[-1].end_lsn
+def _begin(engine: Engine, own: OwnLog, identity: ArchiveIdentity) -> int:
+    """Where the archive of this timeline begins: where the archive does, or where the timeline left another one."""
     if identity.begins_timeline == own.timeline:
-        return min(identity.begins_lsn, upto)
-    return min(own.start(), upto)
+        return identity.begins_lsn
+    name = timeline_history_name(own.timeline)
+    if name not in history_files(engine):
+        return own.start()
+    history = parse_history(
+        read_file(engine.fs, f"{WAL_DIR}/{name}"),
+        path=f"{WAL_DIR}/{name}",
+        instance_id=engine.control.instance_id,
+    )
+    return history.switches[-1].lsn
 
 
 def _first_missing(own: OwnLog, there: list[ArchivedSegment], archived: int, upto: int) -> int:

@@ -52,9 +52,26 @@ def instance_facts(instance: Instance) -> InstanceFacts:
             ("bytes in page files", size(stats["page_bytes"])),
         ],
     }
+    if wal["last_archived_lsn"] or wal["failed_count"]:
+        groups["Archive of the log"] = _archive(wal)
     if stats["last_failure"]:
         groups["Checkpoints"].append(("last failure", str(stats["last_failure"])))
     return InstanceFacts(groups, _texts(instance.pins()), _texts(instance.settings()))
+
+
+def _archive(wal: Any) -> list[tuple[str, str]]:
+    """What is known of the archive; what is not, or does not matter, is left out."""
+    lag_s = wal["archive_lag_seconds"]
+    figures = [
+        ("archived up to", wal["last_archived_lsn"]),
+        ("behind", f"{lag_s:,.1f} s" if lag_s == lag_s else None),  # NaN where it is not known
+        ("waiting", size(wal["archive_waiting_bytes"])),
+        ("segments today", f"{wal['segments_archived_today']:,}"),
+        ("failures", f"{wal['failed_count']:,}"),
+        ("last failure", wal["last_archive_failure"]),
+        ("first gap", wal["first_gap_lsn"]),
+    ]
+    return [(what, str(value)) for what, value in figures if value]
 
 
 def _texts(frame: Any) -> pa.Table:
