@@ -20,7 +20,7 @@ from absdb.backup.archive.identity import ArchiveIdentity
 from absdb.backup.archive.own_log import OwnLog, history_files
 from absdb.backup.archive.sending import Sender
 from absdb.engine.archive_status import Gap
-from absdb.errors import ConflictError, CorruptionError, StateError
+from absdb.errors import ConflictError, StateError
 from absdb.ids import Lsn
 from absdb.io.base import read_file
 from absdb.paths import WAL_DIR, timeline_history_name
@@ -120,5 +120,3 @@ def _check_same(own: OwnLog, sender: Sender, there: list[ArchivedSegment]) -> No
             LOG.warning(
                 "the archive's %s cannot be compared with the log: %s", segment.stored_name, error.message
             )
-        except CorruptionError as error:
-            raise ConflictError(f"{error.message}; the archive is damaged or another's") from error

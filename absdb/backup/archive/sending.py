@@ -12,7 +12,7 @@ from typing import Any
 
 from absdb.backup.codec.codec import PART_BYTES, Codec, Encoder, Stored, decoded, parse_stored
 from absdb.backup.codec.pipeline import in_order
-from absdb.errors import AlreadyExistsError, ConflictError
+from absdb.errors import AlreadyExistsError, ConflictError, CorruptionError
 from absdb.objectstore.base import ObjectStore
 
 ONE_PUT_BYTES_MAX = 32 * 1024 * 1024
@@ -66,10 +66,13 @@ class Sender:
 
     def _compare(self, stored_name: str, size: int, read: Read) -> None:
         at = 0
-        for chunk in self._stored(parse_stored(stored_name), stored_name, size):
-            if chunk != read(at, len(chunk)):
-                raise self._conflict(stored_name)
-            at += len(chunk)
+        try:
+            for chunk in self._stored(parse_stored(stored_name), stored_name, size):
+                if chunk != read(at, len(chunk)):
+                    raise self._conflict(stored_name)
+                at += len(chunk)
+        except CorruptionError as error:  # it is damaged, or longer
+            raise self._conflict(stored_name) from error
         if at != size:
             raise self._conflict(stored_name)
 

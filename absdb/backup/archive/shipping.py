@@ -46,7 +46,7 @@ class Shipper:
         """Whether the archive has told what is in it."""
         self._last_closed: int | None = None
         self._put: set[str] = set()
-        """Copies of the open segment that this process has put."""
+        """Copies of the open segment that this process has put, or has compared with the log."""
         self._sent: set[str] = set()
         self.current = ""
         """What is being sent, for messages."""
@@ -89,9 +89,13 @@ class Shipper:
             self.current = name
             self._sender.send_plain(name, read_file(engine.fs, f"{WAL_DIR}/{name}"))
         found = learn(engine, self._own, self._sender, identity, upto)
+        for copy in found.contents.outdated:
+            if copy.timeline == self._own.timeline:
+                store.delete(copy.stored_name)
         self._take_over(found)
         self._waiting.begin(found.position)
         self._hold(engine)
+        self._put = {each.stored_name for each in found.contents.of(self._own.timeline) if each.partial}
         self._last_closed, self.learned = None, True
 
     def _take_over(self, found: Learned) -> None:

@@ -16,12 +16,13 @@ import pyarrow as pa
 
 from absdb.backup.archive.archiver import Archiver
 from absdb.backup.archive.reader import ArchiveReader
-from absdb.backup.archive.start import start_archiver
-from absdb.backup.codec.key import Key
+from absdb.backup.codec.codec import Codec
+from absdb.backup.codec.key import Key, find_key
 from absdb.engine.checkpoint import checkpoint
 from absdb.engine.compaction import compact_table, maintain
 from absdb.engine.recovery import open_engine
 from absdb.io.local import LocalFileSystem
+from absdb.objectstore.base import ObjectStore
 from absdb.objectstore.locate import open_store
 from tests.engine.stage import Stage
 
@@ -38,7 +39,8 @@ class Scene(Stage):
         self.base = root / "base"
         self.at_close = False
         self.archiver: Archiver
-        self.open_store: Callable[[], Any] | None = None
+        self.wrap: Callable[[ObjectStore], ObjectStore] = lambda store: store
+        """What stands between the archiver and its store."""
         self._settings = {
             "wal_segment_size": SEGMENT,
             "bulk_threshold": 4096,
@@ -56,9 +58,16 @@ class Scene(Stage):
         self.engine = open_engine(self.fs, arguments=self.settings, evaluator=self.sql, upkeep=False)
         if fresh:
             shutil.copytree(self.root / "instance", self.base)
-        found = start_archiver(self.engine, ship_at_close=self.at_close)
-        if found is not None:
-            self.archiver = found
+        settings = self.engine.settings
+        if settings.wal_archive_enabled:
+            self.archiver = Archiver(
+                self.engine,
+                lambda: self.wrap(open_store(self.target)),
+                Codec(settings.wal_archive_compress, find_key()),
+                ship_at_close=self.at_close,
+            )
+            self.engine.archive_status = self.archiver.status
+            self.engine.closing.append(self.archiver.close)
 
     def without_archive(self) -> None:
         """Open the instance again with archiving switched off."""
@@ -100,9 +109,6 @@ class Scene(Stage):
         return sorted(name for name in self.fs.list("wal") if "." not in name)
 
     # the archive
-
-    def reader(self, *where: Any, **more: Any) -> Any:
-        return super().reader(*where, **more)
 
     def archive(self, key: Key | None = None) -> ArchiveReader:
         return ArchiveReader(open_store(self.target), key)

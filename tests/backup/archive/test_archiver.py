@@ -3,29 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from typing import Any
 
-import pyarrow as pa
 import pytest
 
 from absdb.backup.codec.key import Key
 from absdb.engine.statistics import wal_stats
 from absdb.errors import StateError, StorageError
 from tests.backup.archive.scene import SEGMENT, Scene
-
-
-@pytest.fixture
-def scene(tmp_path) -> Iterator[Scene]:
-    scene = made(tmp_path)
-    yield scene
-    scene.close()
-
-
-def made(path: Any, **settings: Any) -> Scene:
-    scene = Scene(path, **settings)
-    scene.create("t", {"id": pa.int64(), "v": pa.string()})
-    return scene
 
 
 def stats(scene: Scene) -> dict[str, Any]:
@@ -67,11 +52,11 @@ def test_closed_segments_are_sent_at_once_and_nothing_is_twice_there(scene):
 
 @pytest.mark.parametrize("compression", [None, "lz4", "zstd"])
 @pytest.mark.parametrize("encrypted", [False, True])
-def test_every_compression_with_and_without_encryption(tmp_path, monkeypatch, compression, encrypted):
+def test_every_compression_with_and_without_encryption(make, monkeypatch, compression, encrypted):
     key = Key(bytes(range(32)))
     if encrypted:
         monkeypatch.setenv("ABSDB_BACKUP_KEY", key.secret().hex())
-    scene = made(tmp_path, wal_archive_compress=compression)
+    scene = make(wal_archive_compress=compression or "none")
     scene.work(2)
     scene.fill(1000)
     scene.archiver.ship()
@@ -81,7 +66,6 @@ def test_every_compression_with_and_without_encryption(tmp_path, monkeypatch, co
         assert all(b"ABSDBWAL" not in path.read_bytes() for path in (scene.mount / "archive").glob("0*"))
         with pytest.raises(StateError, match="there is no key"):
             scene.archive().fetch_segment(scene.archive().segments()[0].name)
-    scene.close()
 
 
 def test_outage_keeps_the_log_and_catches_up_afterwards(scene):
@@ -144,8 +128,8 @@ def test_what_was_written_while_the_archive_was_out_of_reach_survives_a_restart(
     assert stats(scene)["first_gap_lsn"] is None
 
 
-def test_closing_sends_the_rest(tmp_path):
-    scene = made(tmp_path)
+def test_closing_sends_the_rest(make):
+    scene = make()
     scene.at_close = True
     scene.reopen()
     scene.work(2)
@@ -154,5 +138,5 @@ def test_closing_sends_the_rest(tmp_path):
     assert scene.archive().end()[1] > end
     scene.open()
     rows = scene.rows("t")
-    scene.close()
+
     assert scene.rebuilt() == rows
