@@ -89,7 +89,7 @@ def create_backup(
         )
         base = None
         if incremental_from is not None:
-            base = _base(engine, repository, incremental_from, base_url, held, store_options)
+            base = _base(engine, repository, incremental_from, base_url, held)
             held.enter_context(reading([(repository.store_of(o), o.label) for o in base.origins], "backup"))
         source = held.enter_context(_source(engine, database))
         if base is not None:
@@ -130,7 +130,6 @@ def _base(
     label: str,
     base_url: str | None,
     held: ExitStack,
-    options: Options,
 ) -> _Base:
     """The base, where it is found: at its URL, in this repository, or where the instance remembers it."""
     check_label(label)
@@ -143,7 +142,9 @@ def _base(
             if base_url is None:
                 error.hint = f"{error.hint}; --from-url says where else it may be"
                 raise
-    other = held.enter_context(Repository(base_url, key=repository.key, options=options, clock=engine.clock))
+    other = held.enter_context(
+        Repository(base_url, key=repository.key, options=repository.options_for(base_url), clock=engine.clock)
+    )
     manifest = other.manifest(label)
     if other.url == repository.url:
         return _Base(manifest, "", manifest.origins)
@@ -311,6 +312,7 @@ class _Running:
             version=importlib.metadata.version("absdb"),
             wal_archive_target=settings.wal_archive_target.partition("?")[0],
             begin_sha256=self._claim.begin_sha256,
+            needs=tuple((origin.label, origin.url) for origin in self._origins[1:]),
             databases=source.databases,
             comment=self._comment,
         )

@@ -133,6 +133,8 @@ class Backup:
     version: str
     wal_archive_target: str
     begin_sha256: str
+    needs: tuple[tuple[str, str], ...] = ()
+    """(label, URL) of the backups whose objects it names; URL "" for its own repository."""
     databases: tuple[str, ...] = ()
     comment: str = ""
 
@@ -245,6 +247,7 @@ def _header(first: bytes, where: str) -> Backup:
                 known=FORMAT,
             )
         named = {name: header[name] for name in _HEADER_NAMES if name in header}
+        named["needs"] = tuple((label, url) for label, url in named["needs"])
         backup = Backup(**{**named, "databases": tuple(named.get("databases", ()))})
         _check_header(backup)
     except (ValueError, TypeError, KeyError) as error:
@@ -254,7 +257,8 @@ def _header(first: bytes, where: str) -> Backup:
 
 def _check_header(backup: Backup) -> None:
     """ValueError for what no backup can say of itself."""
-    check_label(backup.label)
+    for label in (backup.label, *(label for label, _ in backup.needs)):
+        check_label(label)
     if backup.kind not in KINDS or backup.compression not in COMPRESSIONS:
         raise ValueError(f"kind {backup.kind!r}, compression {backup.compression!r}")
     if len(bytes.fromhex(backup.instance_id)) != 16 or len(bytes.fromhex(backup.id)) != 16:
@@ -272,6 +276,8 @@ def _check_origins(backup: Backup, origins: tuple[Origin, ...], where: str) -> N
     own = Origin(backup.label, "", backup.id, backup.compression, backup.encrypted)
     if not origins or origins[0] != own:
         raise damaged(where, "its first origin is not the backup itself")
+    if backup.needs != tuple((origin.label, origin.url) for origin in origins[1:]):
+        raise damaged(where, "it does not say of all backups that it needs them")
     for origin in origins:
         try:
             check_label(origin.label)

@@ -1,7 +1,8 @@
 """Marks beside a backup that somebody reads it, so that retention leaves it: `<label>/readers/<id>.json`.
 
-A mark holds for an hour after it was last written; who works longer writes it anew. A repository that cannot be written
-to cannot be marked, which a restore reports and lives with.
+Who marks looks once more whether the backup is there, and who removes looks for marks once more when the manifest is
+gone: one of the two sees the other. A mark holds for an hour after it was last written; who works longer writes it
+anew. A repository that cannot be written to cannot be marked, which a restore reports and lives with.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 
-from absdb.errors import AbsdbError, StateError, StorageError
-from absdb.object_names import BACKUP_READERS
+from absdb.errors import AbsdbError, NotFoundError, StateError, StorageError
+from absdb.object_names import BACKUP_MANIFEST, BACKUP_READERS
 from absdb.objectstore.base import ObjectStore
 
 HOLDS_S = 3600.0
@@ -25,7 +26,11 @@ RENEW_S = 600.0
 
 @contextmanager
 def reading(backups: Iterable[tuple[ObjectStore, str]], what: str) -> Iterator[None]:
-    """Mark these (store, label) as read while the context lasts; `what` says who reads."""
+    """Mark these (store, label) as read while the context lasts; `what` says who reads.
+
+    NotFoundError if one of them is being removed.
+    """
+    backups = list(backups)
     marks = [(store, f"{label}/{BACKUP_READERS}{secrets.token_hex(8)}.json") for store, label in backups]
     data = json.dumps({"host": socket.gethostname(), "pid": os.getpid(), "what": what}).encode()
     marks = [mark for mark in marks if _marked(*mark, data)]
@@ -33,6 +38,11 @@ def reading(backups: Iterable[tuple[ObjectStore, str]], what: str) -> Iterator[N
     thread = threading.Thread(target=_renew, args=(marks, data, done), name="absdb-reader-mark", daemon=True)
     thread.start()
     try:
+        for store, label in backups:
+            if not store.exists(f"{label}/{BACKUP_MANIFEST}"):
+                raise NotFoundError(
+                    f"the backup {label!r} in {store.url} is being removed, or was", label=label
+                )
         yield
     finally:
         done.set()

@@ -31,6 +31,7 @@ from absdb.errors import InvalidInputError, NotFoundError
 from absdb.object_names import BACKUP_MANIFEST, check_label, is_label
 from absdb.objectstore.base import ObjectStore
 from absdb.objectstore.locate import open_store
+from absdb.objectstore.location import parse_location
 
 Options = Mapping[str, Any] | None
 
@@ -91,8 +92,14 @@ class Repository:
             return self.store
         with self._mutex:
             if origin.url not in self._others:
-                self._others[origin.url] = open_store(origin.url, clock=self._clock, **self.options)
+                options = self.options_for(origin.url)
+                self._others[origin.url] = open_store(origin.url, clock=self._clock, **options)
             return self._others[origin.url]
+
+    def options_for(self, url: str) -> dict[str, Any]:
+        """The options with which another store is opened: the same, for one of the same kind."""
+        same = parse_location(url).scheme == parse_location(self.given).scheme
+        return self.options if same else {}
 
     def newest(self) -> str:
         """The label of the backup that was finished last; NotFoundError if there is none."""

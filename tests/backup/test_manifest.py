@@ -43,6 +43,7 @@ BACKUP = Backup(
     version="0.1.0",
     wal_archive_target="s3://bucket/wal",
     begin_sha256="ab" * 32,
+    needs=(("full", "s3://bucket/other"),),
     databases=("main", "Prüfung"),
     comment="before the sale",
 )

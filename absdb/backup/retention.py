@@ -1,0 +1,264 @@
+"""Removing backups that are old and that nothing needs.
+
+Kept are, whatever their age: the newest backup that is whole, the newest `keep`, pinned ones, those that somebody
+reads, and all that a kept one builds on, also from another repository. Nothing is guessed: a backup whose manifest
+cannot be read is left alone.
+
+The manifest goes first, so that what is half removed is no backup. Somebody who has marked a backup as read in the very
+moment before keeps its objects; the next purge finds them without a manifest and takes them as what they are:
+leftovers, like those of backups that were interrupted and never gone on with.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from absdb.backup.manifest import Backup
+from absdb.backup.reader_mark import HOLDS_S
+from absdb.backup.repository import Options, Repository
+from absdb.clock import Clock, SystemClock, to_datetime
+from absdb.errors import AbsdbError, CorruptionError, InvalidInputError, NotFoundError
+from absdb.object_names import BACKUP_BEGIN, BACKUP_DEPENDENTS, BACKUP_MANIFEST, BACKUP_PIN, BACKUP_READERS
+from absdb.objectstore.base import ObjectInfo
+from absdb.objectstore.janitor import remove_abandoned
+from absdb.objectstore.location import parse_location
+
+LEFTOVER_S = 86_400.0
+ABANDONED_S = 7 * 86_400.0
+THREADS = 8
+SCHEMA = pa.schema(
+    [
+        ("label", pa.string()),
+        ("kind", pa.string()),
+        ("finished_at", pa.timestamp("us", "UTC")),
+        ("stored", pa.int64()),
+        ("removed", pa.bool_()),
+        ("reason", pa.string()),
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Fate:
+    """What becomes of one backup, and why. `kind` is leftover for what is none; `stored` counts bytes."""
+
+    label: str
+    kind: str
+    finished_at: dt.datetime | None
+    stored: int
+    removed: bool
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Purged:
+    """What a purge has removed and kept; with `dry_run`, what it would."""
+
+    url: str
+    dry_run: bool
+    fates: tuple[Fate, ...]
+    abandoned_uploads: int
+
+    @property
+    def removed(self) -> list[str]:
+        """Labels of what went."""
+        return [fate.label for fate in self.fates if fate.removed]
+
+    def table(self) -> pa.Table:
+        """One row a backup: label, kind, finished_at, stored, removed, reason."""
+        rows = [{name: getattr(fate, name) for name in SCHEMA.names} for fate in self.fates]
+        return pa.Table.from_pylist(rows, schema=SCHEMA)
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """One label as it is listed. `backup` is None for what has no manifest, or a damaged one."""
+
+    label: str
+    backup: Backup | None
+    damaged: bool
+    objects: tuple[ObjectInfo, ...]
+
+    @property
+    def stored(self) -> int:
+        return sum(each.size for each in self.objects)
+
+    def names(self, prefix: str) -> list[ObjectInfo]:
+        return [each for each in self.objects if each.name.startswith(f"{self.label}/{prefix}")]
+
+
+def purge(
+    url: str | os.PathLike[str],
+    older_than: float | dt.timedelta,
+    *,
+    keep: int = 1,
+    dry_run: bool = False,
+    options: Options = None,
+    clock: Clock | None = None,
+) -> Purged:
+    """Remove backups that were finished more than `older_than` (seconds) ago and that nothing needs.
+
+    `keep` is how many of the newest stay in any case, one at least. Needs no key. Costs a listing of everything, and a
+    request for each object that goes.
+    """
+    seconds = older_than.total_seconds() if isinstance(older_than, dt.timedelta) else float(older_than)
+    if seconds < 0 or keep < 0:
+        raise InvalidInputError("ages and counts of what is to be kept are not negative")
+    clock = clock or SystemClock()
+    with Repository(url, options=options, clock=clock) as repository:
+        return _Purge(repository, clock.now_us(), seconds, max(keep, 1), clock).run(dry_run)
+
+
+def protected_log(
+    url: str | os.PathLike[str], *, options: Options = None, clock: Clock | None = None
+) -> list[tuple[int, int, int]]:
+    """(timeline, from LSN, to LSN) of the log that the backups of a repository must not lose, whatever its age.
+
+    CorruptionError if a manifest cannot be read: what it needs is not known then.
+    """
+    with Repository(url, options=options, clock=clock) as repository:
+        found = list[tuple[int, int, int]]()
+        for label in repository.labels():
+            if repository.store.exists(f"{label}/{BACKUP_MANIFEST}"):
+                backup = repository.header(label)
+                found.append((backup.timeline, backup.start_lsn, backup.end_lsn))
+        return sorted(found)
+
+
+class _Purge:
+    """One purge."""
+
+    def __init__(self, repository: Repository, now_us: int, seconds: float, keep: int, clock: Clock) -> None:
+        self._repository = repository
+        self._now_us = now_us
+        self._seconds = seconds
+        self._keep = keep
+        self._clock = clock
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="absdb-purge")
+
+    def run(self, dry_run: bool) -> Purged:
+        with self._threads:
+            found = {each.label: each for each in self._threads.map(self._find, self._repository.labels())}
+            reasons = self._reasons(found)
+            fates = [self._fate(each, reasons, dry_run) for each in found.values() if each.objects]
+            abandoned = remove_abandoned(self._repository.store, ABANDONED_S, self._clock, dry_run=dry_run)
+        fates.sort(key=lambda fate: (fate.finished_at or to_datetime(0), fate.label))
+        return Purged(self._repository.url, dry_run, tuple(fates), len(abandoned))
+
+    def _find(self, label: str) -> _Found:
+        objects = tuple(self._repository.store.list(f"{label}/"))
+        if not any(each.name == f"{label}/{BACKUP_MANIFEST}" for each in objects):
+            return _Found(label, None, False, objects)
+        try:
+            return _Found(label, self._repository.header(label), False, objects)
+        except NotFoundError:
+            return _Found(label, None, False, ())  # somebody else is removing it
+        except CorruptionError:
+            return _Found(label, None, True, objects)
+
+    def _reasons(self, found: dict[str, _Found]) -> dict[str, str]:
+        """Label → why it is kept, of all that are."""
+        whole = [each for each in found.values() if each.backup is not None]
+        whole.sort(key=lambda each: (-_finished(each), each.label))
+        reasons = {each.label: "its manifest cannot be read" for each in found.values() if each.damaged}
+        for number, each in enumerate(whole):
+            if self._age(_finished(each)) <= self._seconds:
+                reasons[each.label] = "not old enough"
+            elif number < self._keep:
+                reasons[each.label] = "one of the newest"
+        newest = next((each for each in whole if self._is_there(each, found)), None)
+        if newest is not None:
+            reasons.setdefault(newest.label, "the newest that is whole")
+        for each in found.values():
+            for reason in self._claims(each):
+                reasons.setdefault(each.label, reason)
+        todo = [label for label in reasons if found[label].backup is not None]
+        while todo:
+            label = todo.pop()
+            for needed in self._needs(found[label]):
+                if needed in found and needed not in reasons:
+                    reasons[needed] = f"{label} builds on it"
+                    todo.append(needed)
+        return reasons
+
+    def _claims(self, each: _Found) -> list[str]:
+        """Why somebody else wants it kept."""
+        claims = ["pinned"] if each.names(BACKUP_PIN) else []
+        if any(self._age(mark.modified_us) < HOLDS_S for mark in each.names(BACKUP_READERS)):
+            claims.append("somebody reads it")
+        if each.backup is not None:
+            claims += [
+                reason for note in each.names(BACKUP_DEPENDENTS) if (reason := self._depends(note.name))
+            ]
+        return claims
+
+    def _depends(self, name: str) -> str:
+        """Which backup in another repository builds on it; "" if that is no more."""
+        try:
+            note = json.loads(self._repository.store.get(name))
+            where = f"{note['label']} in {note['url']} builds on it"
+            with Repository(note["url"], options=self._repository.options_for(note["url"])) as other:
+                there = other.store.exists(f"{note['label']}/{BACKUP_MANIFEST}")
+                return where if there or other.store.exists(f"{note['label']}/{BACKUP_BEGIN}") else ""
+        except NotFoundError:
+            return ""
+        except (AbsdbError, ValueError, KeyError, TypeError) as error:
+            return f"whether {name} still holds cannot be found out: {error}"
+
+    def _needs(self, each: _Found) -> list[str]:
+        """Labels in this repository that a backup builds on."""
+        assert each.backup is not None
+        here = self._repository.url
+        return [label for label, url in each.backup.needs if not url or parse_location(url).url == here]
+
+    def _is_there(self, each: _Found, found: dict[str, _Found]) -> bool:
+        """Whether what a backup has stored, and what it builds on, is there, by number and size."""
+        assert each.backup is not None
+        held = [info for kind in ("pages", "wal", "files") for info in each.names(kind)]
+        needed = [found.get(label) for label in self._needs(each)]
+        return (
+            sum(info.size for info in held) >= each.backup.stored_bytes
+            and len(held) >= each.backup.stored_files
+            and all(other is not None and other.backup is not None for other in needed)
+        )
+
+    def _fate(self, each: _Found, reasons: dict[str, str], dry_run: bool) -> Fate:
+        backup = each.backup
+        kind = backup.kind if backup is not None else "damaged" if each.damaged else "leftover"
+        finished = to_datetime(backup.finished_us) if backup is not None else None
+        reason = reasons.get(each.label)
+        if reason is None and backup is None:
+            touched = max(info.modified_us for info in each.objects)
+            if self._age(touched) <= max(LEFTOVER_S, self._seconds):
+                reason = "begun and not finished, and not old enough"
+        removed = reason is None
+        if removed and not dry_run:
+            removed = self._remove(each)
+            reason = None if removed else "somebody has just begun to read it"
+        return Fate(each.label, kind, finished, each.stored, removed, reason or "old, and nothing needs it")
+
+    def _remove(self, each: _Found) -> bool:
+        """The manifest first; the rest only if nobody has begun to read it by then."""
+        store = self._repository.store
+        store.delete(f"{each.label}/{BACKUP_MANIFEST}")
+        marks = store.list(f"{each.label}/{BACKUP_READERS}")
+        if any(self._age(mark.modified_us) < HOLDS_S for mark in marks):
+            return False
+        names = [info.name for info in store.list(f"{each.label}/")]
+        last = f"{each.label}/{BACKUP_BEGIN}"  # until then nobody else can claim the label
+        list(self._threads.map(store.delete, [name for name in names if name != last]))
+        store.delete(last)
+        return True
+
+    def _age(self, time_us: int) -> float:
+        return (self._now_us - time_us) / 1e6
+
+
+def _finished(each: _Found) -> int:
+    return each.backup.finished_us if each.backup is not None else 0
