@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from absdb.instance import Instance, connect, open_instances
     from absdb.merge_result import MergeResult
     from absdb.panels import workbench
+    from absdb.stored_backups import backups, purge_backups, verify
     from absdb.table import Table
     from absdb.transaction import TransactionHandle
     from absdb.versioning.policies import register as register_merge_policy
@@ -75,6 +76,9 @@ _LAZY: dict[str, tuple[str, str]] = {
     "TableDiff": ("absdb.diff", "TableDiff"),
     "TransactionHandle": ("absdb.transaction", "TransactionHandle"),
     "Unique": ("absdb.engine.constraint_definition", "Unique"),
+    "backups": ("absdb.stored_backups", "backups"),
+    "purge_backups": ("absdb.stored_backups", "purge_backups"),
+    "verify": ("absdb.stored_backups", "verify"),
     "MergeResult": ("absdb.merge_result", "MergeResult"),
     "connect": ("absdb.instance", "connect"),
     "digest": ("absdb.frame_digest", "digest"),
@@ -126,13 +130,16 @@ __all__ = [
     "UnknownNameError",
     "WriteConflictError",
     "__version__",
+    "backups",
     "connect",
     "digest",
     "open_instances",
     "panels",
     "provenance",
+    "purge_backups",
     "refresh",
     "register_merge_policy",
+    "verify",
     "workbench",
 ]
 

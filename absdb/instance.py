@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, Self
 from weakref import WeakValueDictionary
 
 from absdb.backup.archive.start import keep_archive
+from absdb.backup.codec.key import find_key
+from absdb.backup.codec.compression import AS_SET
 from absdb.branch_colours import branch_html
 from absdb.clock import Clock, peek_us, to_datetime
 from absdb.database import Database
@@ -39,6 +41,8 @@ from absdb.versioning.retention import drop_outlived
 from absdb.versioning.scope import HeadScope
 
 if TYPE_CHECKING:
+    from absdb.backup.info import BackupInfo
+    from absdb.backup.meter import Report as BackupReport
     import pandas as pd
 
 _engines: WeakValueDictionary[int, Engine] = WeakValueDictionary()
@@ -220,6 +224,57 @@ class Instance:
         """
         self._engine.check_open()
         return Lsn(refresh(self._engine))
+
+    # -- backups
+
+    def backup(
+        self,
+        url: str | os.PathLike[str],
+        *,
+        label: str | None = None,
+        incremental_from: str | None = None,
+        from_url: str | None = None,
+        database: str | None = None,
+        compress: str | None = AS_SET,
+        key_file: str = "",
+        jobs: int | None = None,
+        progress: BackupReport = None,
+        comment: str = "",
+        pin: bool = False,
+        **store_options: Any,
+    ) -> BackupInfo:
+        """Back up what is committed now to a repository: a directory, or an s3://, gcs:// or azure:// URL.
+
+        Commits go on meanwhile. `label` names the backup (its kind and the time if not given); `incremental_from` is
+        the label of an earlier one, of which only what it lacks is stored, wherever it lies: here, at `from_url`, or
+        where this instance remembers it. `database` backs up that one alone. `compress` is none, lz4 or zstd, and as
+        the setting backup_compress says if not given. The key in `key_file`, the setting backup_key_file or
+        ABSDB_BACKUP_KEY encrypts, if there is one. `jobs` files and parts are worked on at a time; `progress` is True
+        for a bar, or a function that is told a `Progress`. `pin` keeps it from being purged.
+
+        Interrupted, the same call goes on with it. AlreadyExistsError for a label that is taken; CorruptionError where
+        the instance is damaged, and then there is no backup. Costs reading what the base lacks, once.
+
+            shop.backup("/backup/shop", label="base")
+            shop.backup("/backup/shop", incremental_from="base")
+        """
+        from absdb.backup.create import create_backup
+
+        return create_backup(
+            self._open(),
+            url,
+            label=label,
+            incremental_from=incremental_from,
+            base_url=from_url,
+            database=database,
+            compress=compress,
+            key=find_key(key_file) if key_file else None,
+            jobs=jobs,
+            progress=progress,
+            comment=comment,
+            pin=pin,
+            store_options=store_options,
+        )
 
     # -- looking into it
 

@@ -50,6 +50,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("rehearsal", "backup", "tenants", "cdc", "replication"),
     (
         "instance",
+        "stored_backups",
         "frame_refresh",
         "frame_digest",
         "database",

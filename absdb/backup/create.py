@@ -21,6 +21,7 @@ from typing import Any
 
 from absdb.backup.claim import Account, Claim, claim
 from absdb.backup.codec.codec import Codec
+from absdb.backup.codec.compression import AS_SET
 from absdb.backup.codec.key import Key, find_key
 from absdb.backup.codec.pipeline import pool, workers
 from absdb.backup.info import BackupInfo, info_of
@@ -38,7 +39,6 @@ from absdb.errors import AbsdbError, AlreadyExistsError, InvalidInputError, NotF
 from absdb.object_names import BACKUP_DEPENDENTS, BACKUP_MANIFEST, check_label
 from absdb.paths import check_text
 
-AS_SET = "as set"
 REUSED = ("page", "log")
 LABEL_TRIES = 100
 

@@ -10,11 +10,12 @@ from absdb.backup.manifest import Backup
 from absdb.clock import to_datetime
 from absdb.ids import Lsn
 from absdb.reprs import page
+from absdb.sizes import size
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BackupInfo:
-    """One backup. Sizes in bytes: `size` is what a restore brings back, `stored` what the backup has added.
+    """One backup. Sizes in bytes: `size` is what a restore brings back, `stored_bytes` what the backup has added.
 
     `end_lsn` and `end_time` say as of when it is. `base` is the label of the backup that an incremental one builds on,
     with its URL in front if it lies elsewhere. `databases` is empty where names are encrypted.
@@ -31,7 +32,7 @@ class BackupInfo:
     files: int
     size: int
     stored_files: int
-    stored: int
+    stored_bytes: int
     compression: str | None
     encrypted: bool
     pinned: bool
@@ -58,7 +59,7 @@ class BackupInfo:
         facts = [
             self.kind,
             f"@ {self.end_lsn}",
-            f"{self.size / 1e6:,.1f} MB ({self.stored / 1e6:,.1f} stored)",
+            f"{size(self.size)}, {size(self.stored_bytes)} stored",
         ]
         facts += [f"from {self.base}"] if self.base else []
         facts += ["encrypted"] if self.encrypted else []
@@ -80,7 +81,7 @@ def info_of(backup: Backup, url: str, *, pinned: bool = False) -> BackupInfo:
         files=backup.files,
         size=backup.raw_bytes,
         stored_files=backup.stored_files,
-        stored=backup.stored_bytes,
+        stored_bytes=backup.stored_bytes,
         compression=backup.compression,
         encrypted=backup.encrypted,
         pinned=pinned,

@@ -28,7 +28,7 @@ SCHEMA = pa.schema(
         ("end_time", TIME),
         ("finished_at", TIME),
         ("size", pa.int64()),
-        ("stored", pa.int64()),
+        ("stored_bytes", pa.int64()),
         ("base", pa.string()),
         ("encrypted", pa.bool_()),
         ("pinned", pa.bool_()),
@@ -44,7 +44,7 @@ def list_backups(
     options: Options = None,
     clock: Clock | None = None,
 ) -> pa.Table:
-    """One row a backup, oldest first: label, kind, state, end_lsn, end_time, finished_at, size, stored, base, …
+    """One row a backup, oldest first: label, kind, state, end_lsn, end_time, finished_at, size, stored_bytes, base, …
 
     `state` is complete, unfinished (begun, and interrupted or under way) or damaged. Costs reading each manifest.
     """

@@ -44,7 +44,8 @@ from absdb.paths import (
     is_temporary,
     parse_torn_tail_name,
 )
-from absdb.reprs import page
+from absdb.reprs import counted, page
+from absdb.sizes import size
 from absdb.wal.position import SEGMENT_HEADER_BYTES
 from absdb.wal.segments import zeros
 
@@ -70,7 +71,7 @@ class RestoredFiles:
     def _repr_html_(self) -> str:
         facts = [
             f"from {self.label} @ {self.end_lsn}",
-            f"{self.raw_bytes / 1e6:,.1f} MB in {self.files} files",
+            f"{size(self.raw_bytes)} in {counted(self.files, 'file')}",
         ]
         return page("Restored", self.path, facts)
 

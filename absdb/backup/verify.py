@@ -15,7 +15,7 @@ import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
@@ -31,9 +31,15 @@ from absdb.backup.span_check import SpanCheck
 from absdb.catalog.control import Control
 from absdb.catalog.manifest import Manifest
 from absdb.clock import Clock
+from absdb.engine.frames import listing
 from absdb.errors import AbsdbError, NotFoundError, StateError
 from absdb.object_names import BACKUP_BEGIN, BACKUP_MANIFEST
 from absdb.paths import CONTROL, MANIFESTS_DIR, PAGES_DIR
+from absdb.reprs import counted, grid, page
+from absdb.sizes import size
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SCHEMA = pa.schema([(name, pa.string()) for name in ("label", "severity", "where", "problem")])
 
@@ -66,6 +72,27 @@ class Verified:
         """The findings: label, severity, where, problem."""
         rows = [{name: getattr(finding, name) for name in SCHEMA.names} for finding in self.findings]
         return pa.Table.from_pylist(rows, schema=SCHEMA)
+
+    def to_pandas(self) -> pd.DataFrame:
+        """The findings as a frame; no row means that all is well."""
+        return listing(self.table())
+
+    def __bool__(self) -> bool:
+        return self.well
+
+    def __repr__(self) -> str:
+        return f"<Verified {self.url}, {', '.join(self._facts())}>"
+
+    def _repr_html_(self) -> str:
+        rows = [
+            [finding.label, finding.severity, finding.where, finding.problem] for finding in self.findings
+        ]
+        return page("Verified", self.url, self._facts(), grid(SCHEMA.names, rows))
+
+    def _facts(self) -> list[str]:
+        errors = sum(finding.severity == "error" for finding in self.findings)
+        read = f"{counted(self.backups, 'backup')}, {counted(self.files, 'file')}, {size(self.bytes)}"
+        return [read, counted(errors, "error") if errors else "all is well"]
 
 
 def verify(
@@ -188,8 +215,8 @@ class _Verifying:
         backup = manifest.backup
         if (control.checkpoint_lsn, control.durable_lsn) != (backup.checkpoint_lsn, backup.end_lsn):
             raise StateError(f"{CONTROL} is that of another checkpoint or end than the backup's")
-        for name, size in inner.files.items():
-            if files[f"{PAGES_DIR}/{name}"].raw_bytes != size:
+        for name, length in inner.files.items():
+            if files[f"{PAGES_DIR}/{name}"].raw_bytes != length:
                 raise StateError(f"{PAGES_DIR}/{name} is not as long as the instance's manifest says")
         for described in page_files(inner, []):
             check = described.check()

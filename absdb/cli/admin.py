@@ -7,6 +7,7 @@ import click
 from absdb.cli.admin_archive import accept, wal_cleanup
 from absdb.cli.command import Call, Noun, Verb, author_option
 from absdb.cli.output import Done
+from absdb.cli.purge_backups import new_key, pin_backup, purge_old_backups, unpin_backup
 from absdb.cli.session import opened
 from absdb.engine.restore_point import create_restore_point
 
@@ -29,3 +30,7 @@ def restore_point(call: Call, name: str, author: str | None) -> None:
 
 command.add_command(wal_cleanup)
 command.add_command(accept)
+command.add_command(purge_old_backups)
+command.add_command(pin_backup)
+command.add_command(unpin_backup)
+command.add_command(new_key)

@@ -31,6 +31,7 @@ COMMANDS = {
     "rehearse": ("absdb.cli.rehearse", "Try a migration on a branch before it is run."),
     "blame": ("absdb.cli.blame", "Show which commit last wrote each row of a table."),
     "bisect": ("absdb.cli.bisect", "Find the commit after which a query is no longer true."),
+    "backup": ("absdb.cli.backup", "Back up the instance; list, show and verify backups."),
     "check": ("absdb.cli.check", "Read everything there is, and report what does not fit."),
     "checkpoint": ("absdb.cli.checkpoint", "Put everything into page files now."),
     "stats": ("absdb.cli.stats", "Show sizes and counts of the instance and of its log."),

@@ -49,7 +49,7 @@ def parse(args: list[str]) -> click.Context:
 
 
 def test_the_walk_finds_them_all():
-    assert len(LEAVES) == 40
+    assert len(LEAVES) == 45
     assert {path[0] for path, _ in LEAVES} == set(COMMANDS)
 
 
@@ -84,7 +84,7 @@ def test_points_and_dangers_look_the_same_everywhere(path, command):
     # A merge and its like are commits that are taken back by another one: nobody is asked.
     takes_over = path[-1] in ("merge", "revert", "cherry-pick")
     assert ("--dry-run" in names) == ("--yes" in names or takes_over)
-    assert ("--yes" in names) == (path[-1] in ("drop", "restore", "wal-cleanup"))
+    assert ("--yes" in names) == (path[-1] in ("drop", "restore", "wal-cleanup", "purge-old-backups"))
 
 
 def test_readme_mentions_every_command():

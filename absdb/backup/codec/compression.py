@@ -13,6 +13,8 @@ from typing import Any
 from absdb.errors import CorruptionError
 
 ZSTD_LEVEL = 1
+AS_SET = "as set"
+"""In place of a compression: the one that a setting says."""
 SUFFIXES = {None: "", "lz4": ".lz4", "zstd": ".zst"}
 _local = threading.local()
 
