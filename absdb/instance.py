@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from itertools import count
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -44,6 +44,8 @@ if TYPE_CHECKING:
     from absdb.backup.info import BackupInfo
     from absdb.backup.meter import Report as BackupReport
     import pandas as pd
+
+    from absdb.backup.codec.key import Key
 
 _engines: WeakValueDictionary[int, Engine] = WeakValueDictionary()
 _numbers = count()
@@ -177,6 +179,46 @@ class Instance:
     def create_database(self, name: str) -> Database:
         """Make an empty database. AlreadyExistsError if the name is taken."""
         return Database(HeadScope(self._engine, branch.create_database(self._engine, name)))
+
+    def restore_branch(
+        self,
+        url: str | os.PathLike[str],
+        label: str | None = None,
+        *,
+        database: str | None = None,
+        name: str | None = None,
+        key: Key | None = None,
+        jobs: int | None = None,
+        progress: bool | Callable[[Any], None] | None = None,
+        store_options: Mapping[str, Any] | None = None,
+    ) -> Database:
+        """Make a database of a backup a branch of this instance: what was there then, beside what is here now.
+
+        `url` is where backups lie, or names one as URL#label; without a label it is the newest. `database` is the one
+        of the backup, `main` if it is not said; `name` what it is called here: without it as there, if that is free.
+
+        Of a backup of this instance it is a branch of that point of its history, also where the history has expired, so
+        that diffs and merges know what was changed since. A database of another instance comes in as a new one. Costs
+        fetching what the database needs, and writing what cannot be read here any more. AlreadyExistsError if the name
+        is taken; a failure leaves nothing behind.
+
+            lost = shop.restore_branch("/backups/shop", name="lost")
+            shop["main"].diff(lost).summary()
+        """
+        from absdb.backup.restore_branch import restore_branch
+
+        made = restore_branch(
+            self._open(),
+            url,
+            label,
+            database=database,
+            name=name,
+            key=key,
+            jobs=jobs,
+            progress=progress,
+            store_options=store_options,
+        )
+        return Database(HeadScope(self._engine, made))
 
     def drop_database(self, name: str) -> None:
         """Remove a database or branch and its snapshots; branches made from it stay whole.

@@ -13,6 +13,7 @@
     restoring                 a backup is being restored here and is not whole yet
     labels                    where backups of this instance lie, for incremental ones that follow
     readers/PPPPPPPPPP-tag.lease                         process id in decimal, and a tag
+    scratch/                  what the writing process has in work and nobody else looks at
 
 Numbers have a fixed width, so that sorting names sorts numbers. A parser gives None for a foreign name: other
 files in these directories are left alone. Names of the user are brought into Unicode's NFC form, so that
@@ -33,6 +34,7 @@ WAL_DIR = "wal"
 PAGES_DIR = "pages"
 MANIFESTS_DIR = "manifests"
 READERS_DIR = "readers"
+SCRATCH_DIR = "scratch"
 DIRECTORIES = (WAL_DIR, PAGES_DIR, MANIFESTS_DIR, READERS_DIR)
 
 CONTROL = "control"

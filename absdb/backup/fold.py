@@ -41,11 +41,11 @@ from absdb.engine.log_end import log_of
 from absdb.engine.reader import TableReader
 from absdb.errors import StateError
 from absdb.ids import EraId, Lsn
-from absdb.io.base import FileSystem, write_atomic
+from absdb.io.base import FileSystem, read_file, write_atomic
 from absdb.pages.fold import fold_pages
 from absdb.pages.section import Section
 from absdb.pages.store import PageStore
-from absdb.paths import CONF, CONTROL, DIRECTORIES, PAGES_DIR, WAL_DIR
+from absdb.paths import CONF, CONTROL, DIRECTORIES, PAGES_DIR, WAL_DIR, timeline_history_name
 from absdb.progress import Report
 from absdb.settings import render_default
 from absdb.versioning.as_of import Point
@@ -143,6 +143,9 @@ class _Fold:
         source, lsn = self.engine.control, self.state.lsn
         segments = SegmentFiles(self.target, WAL_DIR, LogIdentity(**log_of(source)))
         segments.create(lsn // source.segment_bytes, source.epoch).close()
+        history = f"{WAL_DIR}/{timeline_history_name(source.timeline)}"
+        if self.engine.fs.exists(history):
+            write_atomic(self.target, history, read_file(self.engine.fs, history))
         control = dataclasses.replace(source, checkpoint_lsn=lsn, durable_lsn=lsn, manifest=manifest)
         write_control(self.target, control)
 

@@ -11,6 +11,7 @@ import pytest
 
 import absdb
 from absdb.backup.branch import attach_branch
+from absdb.backup.create import create_backup
 from absdb.backup.fold import fold_database
 from absdb.catalog.history import DatabaseInfo
 from absdb.engine.compaction import compact_table
@@ -345,3 +346,64 @@ def test_a_name_that_is_taken_or_unknown_is_refused(shop: Shop) -> None:
         shop.attach(backup, "main")
     with pytest.raises(NotFoundError, match="stagin"):
         shop.attach(backup, "new", "stagin")
+
+
+# ---------------------------------------------------------------- from a URL
+
+
+@pytest.fixture
+def saved(shop: Shop) -> Path:
+    """A repository with a full backup `full-1` and one of `staging` alone; afterwards rows are deleted on main."""
+    main, url = shop.instance["main"], shop.place / "repository"
+    main.create_table("t", rows_of(500), key="id")
+    main.branch("staging")["t"].update({"id": 7, "s": "staging"})
+    create_backup(shop.instance._engine, url, label="full-1")
+    create_backup(shop.instance._engine, url, label="staging-1", database="staging")
+    main.sql("DELETE FROM t WHERE id >= 100")
+    return url
+
+
+def test_a_branch_comes_from_a_url(shop: Shop, saved: Path) -> None:
+    lost = shop.instance.restore_branch(saved, "full-1", name="lost")
+    assert lost["t"].count() == 500
+    assert shop.instance["main"].diff(lost)["t"].to_arrow().num_rows == 400
+    again = shop.instance.restore_branch(f"{saved}#full-1", database="staging", name="again")
+    assert again["t"].get(7)["s"] == "staging"
+    assert not (Path(shop.instance.path) / "scratch").exists()
+    assert shop.instance.check().empty
+
+
+def test_a_backup_of_one_database_is_a_branch_under_its_own_name(shop: Shop, saved: Path) -> None:
+    other = shop.instance.restore_branch(f"{saved}/staging-1")
+    assert other.name == "staging-staging-1"
+    shop.instance.drop_database("staging")
+    assert shop.instance.restore_branch(saved, "staging-1").name == "staging"
+    assert shop.instance["main"].merge(other).kind == "merge"
+    assert shop.instance["main"]["t"].count() == 100
+    assert shop.instance["main"]["t"].get(7)["s"] == "staging"
+
+
+def test_an_instance_in_memory_takes_branches_too(shop: Shop, saved: Path) -> None:
+    with absdb.connect(":memory:") as other:
+        assert other.restore_branch(saved, "full-1", name="theirs")["t"].count() == 500
+        assert list(other) == ["main", "theirs"]
+
+
+def test_what_is_refused_leaves_nothing_behind(shop: Shop, saved: Path) -> None:
+    for wrong, error in [
+        ({"label": "full-2"}, NotFoundError),
+        ({"label": "full-1", "name": "main"}, AlreadyExistsError),
+        ({"label": "full-1", "database": "nope", "name": "x"}, NotFoundError),
+    ]:
+        with pytest.raises(error):
+            shop.instance.restore_branch(saved, **wrong)
+    assert list(shop.instance) == ["main", "staging"]
+    assert not (Path(shop.instance.path) / "scratch").exists()
+
+
+def test_what_a_crash_has_left_goes_at_the_next_call(shop: Shop, saved: Path) -> None:
+    left = Path(shop.instance.path) / "scratch" / "1-abc" / "pages"
+    left.mkdir(parents=True)
+    (left / "1.arrow").write_bytes(b"left")
+    shop.instance.restore_branch(saved, "full-1", name="lost")
+    assert not left.exists()
