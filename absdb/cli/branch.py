@@ -9,6 +9,8 @@ import click
 from absdb.cli.command import Call, Noun, When, confirm, dry_run_option, point_options, yes_option
 from absdb.cli.output import Done, Listing, items
 from absdb.cli.session import Session, opened
+from absdb.cli.store_options import StoreOptions, store_options
+from absdb.engine.creation import FIRST_DATABASE
 from absdb.errors import StateError
 from absdb.reprs import counted
 from absdb.versioning.listing import branches, snapshots
@@ -29,24 +31,50 @@ def command() -> None:
         "absdb branch create staging",
         'absdb branch create audit --time "2026-04-04 02:00Z" --retain "7 days"',
         "absdb branch create retry --from staging --snapshot before",
+        "absdb branch create lost --from-backup /backups/shop#nightly",
     ],
 )
 @click.argument("name")
-@click.option(
-    "--from", "source", default="main", show_default=True, metavar="DATABASE", help="What it starts as."
-)
+@click.option("--from", "source", metavar="DATABASE", help="What it starts as. [default: main]")
 @point_options()
+@click.option(
+    "--from-backup",
+    "backup",
+    metavar="URL[#LABEL]",
+    help="A backup it starts as; without a label the newest.",
+)
+@click.option(
+    "--database", metavar="DATABASE", help="Which database of the backup. [default: main, or its only one]"
+)
 @click.option("--protected", is_flag=True, help="Accept merges only.")
 @click.option("--retain", metavar="DURATION", help='How long it should live, such as "7 days".')
 @click.option("--comment", default="", help="What it is for.")
+@store_options
 @click.pass_obj
 def create_branch(
-    call: Call, name: str, source: str, when: When, protected: bool, retain: str | None, comment: str
+    call: Call,
+    name: str,
+    source: str | None,
+    when: When,
+    backup: str | None,
+    database: str | None,
+    protected: bool,
+    retain: str | None,
+    comment: str,
+    options: StoreOptions,
 ) -> None:
     """Make a database that starts as another one is, or was at a point, and goes its own way.
 
-    Takes one sync of the disk, whatever the size.
+    Takes one sync of the disk, whatever the size. From a backup it is what was there then, beside what is here now, and
+    takes fetching what the database needs.
     """
+    if backup is not None:
+        if source is not None or when or protected or retain or comment:
+            raise click.UsageError("--from-backup goes with --database and options of stores only")
+        return _from_backup(call, name, backup, database, options)
+    if database is not None:
+        raise click.UsageError("--database is one of a backup; --from names one that is here")
+    source = source or FIRST_DATABASE
     with opened(call, write=True) as session:
         point = session.point(source, when)
         session.database(source).branch(
@@ -54,6 +82,23 @@ def create_branch(
         )
         facts = {"branch": name, "created_from": source, "created_lsn": point.lsn, "protected": protected}
     call.output.show(Done(f"made branch {name} from {source} @ {point.lsn}", facts))
+
+
+def _from_backup(call: Call, name: str, url: str, database: str | None, options: StoreOptions) -> None:
+    with opened(call, write=True) as session:
+        made = session.instance.restore_branch(
+            url,
+            database=database,
+            name=name,
+            key=options.key(),
+            progress=call.output.bars,
+            store_options=options.named,
+        )
+        listed = next(item for item in items(branches(session.engine)) if item["name"] == made.name)
+        tables = len(session.scope(name).catalog().tables)
+    facts = {"branch": name, "backup": url, "created_from": listed["created_from"], "tables": tables}
+    how = f"a branch of {listed['created_from']}" if listed["created_from"] else "a database of its own"
+    call.output.show(Done(f"made {name} from {url} with {counted(tables, 'table')}: {how}", facts))
 
 
 @command.command("list", examples=["absdb branch list", "absdb branch list --json"])

@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from click.testing import CliRunner, Result
 
 import absdb
 from absdb.backup.branch import attach_branch
 from absdb.backup.create import create_backup
 from absdb.backup.fold import fold_database
 from absdb.catalog.history import DatabaseInfo
+from absdb.cli.main import program
 from absdb.engine.compaction import compact_table
 from absdb.errors import AlreadyExistsError, ConstraintError, HistoryExpiredError, NotFoundError, StorageError
 from absdb.io.local import LocalFileSystem
@@ -399,6 +401,25 @@ def test_what_is_refused_leaves_nothing_behind(shop: Shop, saved: Path) -> None:
             shop.instance.restore_branch(saved, **wrong)
     assert list(shop.instance) == ["main", "staging"]
     assert not (Path(shop.instance.path) / "scratch").exists()
+
+
+def test_the_command_line_makes_a_branch_from_a_backup(shop: Shop, saved: Path) -> None:
+    place = shop.instance.path
+    shop.instance.close()
+
+    def create(*words: str) -> Result:
+        return CliRunner().invoke(program, ["-i", place, "branch", "create", *words])
+
+    made = create("lost", "--from-backup", f"{saved}#full-1")
+    assert made.exit_code == 0, made.output
+    assert made.output == f"made lost from {saved}#full-1 with 1 table: a branch of main\n"
+    assert create("old", "--from-backup", str(saved), "--database", "staging").exit_code == 0
+    assert create("lost", "--from-backup", str(saved)).exit_code == 1
+    assert create("x", "--from-backup", str(saved), "--from", "main").exit_code == 2
+    assert create("x", "--database", "main").exit_code == 2
+    shop.instance = shop.open()
+    assert shop.instance["lost"]["t"].count() == 500
+    assert list(shop.instance) == ["main", "staging", "lost", "old"]
 
 
 def test_what_a_crash_has_left_goes_at_the_next_call(shop: Shop, saved: Path) -> None:
