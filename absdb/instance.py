@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from itertools import count
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -44,8 +44,6 @@ if TYPE_CHECKING:
     from absdb.backup.info import BackupInfo
     from absdb.backup.meter import Report as BackupReport
     import pandas as pd
-
-    from absdb.backup.codec.key import Key
 
 _engines: WeakValueDictionary[int, Engine] = WeakValueDictionary()
 _numbers = count()
@@ -187,10 +185,10 @@ class Instance:
         *,
         database: str | None = None,
         name: str | None = None,
-        key: Key | None = None,
+        key_file: str = "",
         jobs: int | None = None,
         progress: bool | Callable[[Any], None] | None = None,
-        store_options: Mapping[str, Any] | None = None,
+        **store_options: Any,
     ) -> Database:
         """Make a database of a backup a branch of this instance: what was there then, beside what is here now.
 
@@ -198,13 +196,15 @@ class Instance:
         of the backup, `main` if it is not said; `name` what it is called here: without it as there, if that is free.
 
         Of a backup of this instance it is a branch of that point of its history, also where the history has expired, so
-        that diffs and merges know what was changed since. A database of another instance comes in as a new one. Costs
-        fetching what the database needs, and writing what cannot be read here any more. AlreadyExistsError if the name
-        is taken; a failure leaves nothing behind.
+        that diffs and merges know what was changed since. A database of another instance comes in as a new one. The
+        key in `key_file` or ABSDB_BACKUP_KEY decrypts; `store_options` are those of the store. Costs fetching what
+        the database needs, and writing what cannot be read here any more. AlreadyExistsError if the name is taken;
+        a failure leaves nothing behind.
 
             lost = shop.restore_branch("/backups/shop", name="lost")
             shop["main"].diff(lost).summary()
         """
+        from absdb.backup.codec.key import find_key
         from absdb.backup.restore_branch import restore_branch
 
         made = restore_branch(
@@ -213,7 +213,7 @@ class Instance:
             label,
             database=database,
             name=name,
-            key=key,
+            key=find_key(key_file),
             jobs=jobs,
             progress=progress,
             store_options=store_options,

@@ -90,9 +90,9 @@ def _from_backup(call: Call, name: str, url: str, database: str | None, options:
             url,
             database=database,
             name=name,
-            key=options.key(),
+            key_file=options.key_file or "",
             progress=call.output.bars,
-            store_options=options.named,
+            **options.named,
         )
         listed = next(item for item in items(branches(session.engine)) if item["name"] == made.name)
         tables = len(session.scope(name).catalog().tables)
