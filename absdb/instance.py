@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Self
 from weakref import WeakValueDictionary
 
 from absdb.backup.archive.start import keep_archive
-from absdb.backup.codec.key import find_key
 from absdb.backup.codec.compression import AS_SET
+from absdb.backup.codec.key import find_key
 from absdb.branch_colours import branch_html
 from absdb.clock import Clock, peek_us, to_datetime
 from absdb.database import Database
@@ -41,9 +41,10 @@ from absdb.versioning.retention import drop_outlived
 from absdb.versioning.scope import HeadScope
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from absdb.backup.info import BackupInfo
     from absdb.backup.meter import Report as BackupReport
-    import pandas as pd
 
 _engines: WeakValueDictionary[int, Engine] = WeakValueDictionary()
 _numbers = count()

@@ -1,8 +1,8 @@
 """A database of a backup as a branch of the running instance.
 
     the history here has the backup's lineage    a branch of that state. What of it has expired here is read from the
-                                                 backup into images under that lineage, so that it is that state: diffs
-                                                 and merges with its relatives have their true bases
+    (known.py)                                   backup into images under that lineage, so that it is that state, and so
+                                                 are its merge bases with databases here, as far as the backup has them
     else, or another instance                    a new database with the same definitions and rows (adopt.py)
 
 Images are durable in a checkpoint before the record of the branch that needs them is written; until then the state is
@@ -11,9 +11,14 @@ held against expiry. Called by the facade.
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Sequence
+from contextlib import ExitStack
+
 from absdb.backup.adopt import adopt
-from absdb.backup.fold import without_ancestry, write_image
-from absdb.catalog.database import changes_to_json
+from absdb.backup.fold import write_image
+from absdb.backup.known import remember
+from absdb.catalog.ancestry import merge_bases
 from absdb.catalog.history import DatabaseInfo
 from absdb.catalog.lineage import Lineage, common_prefix, position
 from absdb.catalog.schema import TableSchema
@@ -22,8 +27,7 @@ from absdb.engine.covers import Image
 from absdb.engine.engine import Engine
 from absdb.engine.reader import TableReader
 from absdb.errors import AlreadyExistsError, HistoryExpiredError
-from absdb.ids import EraId, Lsn
-from absdb.pages.section import Section
+from absdb.ids import Lsn
 from absdb.paths import check_name
 from absdb.progress import Report
 from absdb.versioning.as_of import Point
@@ -47,44 +51,29 @@ def attach_branch(
         )
     info = backup.history.database(database)
     lineage = backup.head(info.id)[1]
-    source = Point(info, Lsn(position(lineage)), lineage)
-    if not is_known(engine, backup, lineage):
-        return adopt(engine, backup, source, name, progress=progress)
-    state = Point(_relative(engine, info, lineage), source.lsn, lineage)
-    with engine.maintenance:  # an expiry that has not seen it has ended
-        engine.pins.enter(state, "reader")
-    try:
-        if bring_back(engine, backup, lineage, progress=progress):
+    state = Point(info, Lsn(position(lineage)), lineage)
+    with ExitStack() as held:
+        states = _held(engine, backup, state, held)
+        if not states:
+            return adopt(engine, backup, state, name, progress=progress)
+        if bring_back(engine, backup, states, progress=progress):
             checkpoint(engine)
-        return create_branch(engine, name, state)
-    finally:
-        engine.pins.leave(state)
+        return create_branch(
+            engine, name, dataclasses.replace(state, database=_relative(engine, info, lineage))
+        )
 
 
-def is_known(engine: Engine, backup: Engine, lineage: Lineage) -> bool:
-    """Whether a lineage of a backup names the same state in this instance.
-
-    It does if this is the instance, the eras are those that go by these ids here, the commits that it names were made
-    then, and the definitions are the same.
-    """
-    if not lineage or backup.control.instance_id != engine.control.instance_id:
-        return False
-    ours, theirs = engine.history, backup.history
-    for era, lsn in lineage:
-        if era not in ours.eras or ours.eras[era] != theirs.eras[era] or not _is_commit(engine, era, lsn):
-            return False
-        made = backup.log.time_of(lsn)
-        if made is not None and made != engine.log.time_of(lsn):
-            return False
-    here, there = (changes_to_json(without_ancestry(h.catalog_at(lineage)).entities) for h in (ours, theirs))
-    return here == there
-
-
-def _is_commit(engine: Engine, era: EraId, lsn: int) -> bool:
-    """Whether a state of the era is named by this LSN here."""
-    return engine.history.reached(engine.history.eras[era], lsn, engine.log.last_at_or_below)[-1:] == (
-        (era, lsn),
-    )
+def _held(engine: Engine, backup: Engine, state: Point, held: ExitStack) -> list[Lineage]:
+    """The state of a backup and its merge bases, held against expiry; none if it is no state of this history."""
+    with engine.maintenance:  # no expiry forgets it in between
+        if not remember(engine, backup, state.lineage):
+            return []
+        states = [state.lineage, *_bases(engine, state.lineage)]
+        for lineage in states:
+            holder = dataclasses.replace(state, lineage=lineage)
+            engine.pins.enter(holder, "reader")
+            held.callback(engine.pins.leave, holder)
+        return states
 
 
 def _relative(engine: Engine, info: DatabaseInfo, lineage: Lineage) -> DatabaseInfo:
@@ -97,36 +86,58 @@ def _relative(engine: Engine, info: DatabaseInfo, lineage: Lineage) -> DatabaseI
 
 
 def bring_back(
-    engine: Engine, backup: Engine, lineage: Lineage, *, progress: Report | None = None
-) -> list[TableSchema]:
-    """Read from a backup what of a state has expired here; returns the tables that this was done for.
+    engine: Engine, backup: Engine, states: Sequence[Lineage], *, progress: Report | None = None
+) -> list[Image]:
+    """Read from a backup what of some states has expired here; of all but the first, as far as it is there.
 
-    Their images are in memory and page files; the next checkpoint makes them part of the instance.
+    The images are in memory and page files; the next checkpoint makes them part of the instance. Whoever calls holds
+    the states against expiry.
     """
-    made: list[tuple[TableSchema, Section]] = []
-    done = 0
-    for schema in engine.history.catalog_at(lineage).tables.values():
-        if _is_readable(engine, schema, lineage):
-            continue
-        rows = TableReader(schema, backup.covers.resolve(backup.history, schema, lineage))
-        token = engine.bulk.begin_file()
-        try:
-            made.append((schema, write_image(engine.pages, rows, page_rows=engine.settings.page_rows)))
-        finally:
-            engine.bulk.end_file(token)
-        done += made[-1][1].rows
-        if progress is not None:
-            progress(done)
+    made: list[Image] = []
+    for state in states:
+        for schema in engine.history.catalog_at(state).tables.values():
+            if _reader(engine, schema, state) is not None:
+                continue
+            rows = _reader(backup, schema, state)
+            if rows is not None:
+                made.append(_image(engine, rows, engine.history.table_lineage(state, schema.id)))
+            elif state == states[0]:
+                backup.covers.resolve(backup.history, schema, state)  # says why it cannot be read
+            if progress is not None:
+                progress(sum(image.section.rows for image in made))
     with engine.maintenance:
-        for schema, section in made:
-            own = engine.history.table_lineage(lineage, schema.id)
-            engine.covers.add_image(Image(schema.id, own, section), None)
-    return [schema for schema, _ in made]
+        for image in made:
+            engine.covers.add_image(image, None)
+    return made
 
 
-def _is_readable(engine: Engine, schema: TableSchema, lineage: Lineage) -> bool:
+def _bases(engine: Engine, lineage: Lineage) -> list[Lineage]:
+    """The states that merges with databases that are here start from."""
+    last, found = engine.log.last_at_or_below, list[Lineage]()
+    for _, head in engine.heads():
+        if head[:1] and head[0][0] == lineage[0][0]:
+            found += [base for base in merge_bases(engine.history, last, head, lineage) if base]
+    return [base for base in dict.fromkeys(found) if base != lineage]
+
+
+def _reader(engine: Engine, schema: TableSchema, lineage: Lineage) -> TableReader | None:
+    """A table at a state, None if that has expired or is not known."""
+    if any(era not in engine.history.eras for era, _ in lineage):
+        return None
     try:
-        engine.covers.resolve(engine.history, schema, lineage)
+        return TableReader(schema, engine.covers.resolve(engine.history, schema, lineage))
     except HistoryExpiredError:
-        return False
-    return True
+        return None
+
+
+def _image(engine: Engine, rows: TableReader, lineage: Lineage) -> Image:
+    """The rows in a page file of the instance."""
+    token = engine.bulk.begin_file()
+    try:
+        section = write_image(engine.pages, rows, page_rows=engine.settings.page_rows)
+    finally:
+        engine.bulk.end_file(token)
+    with engine.exclusive():
+        cover = engine.covers.era(lineage[-1][0], rows.schema)
+        cover.schema = cover.schema or rows.schema  # by which the next opening reads the image
+    return Image(rows.schema.id, lineage, section)

@@ -102,7 +102,7 @@ class _Fold:
         self.state = state
         self.target = target
         self.progress = progress
-        self.catalog = without_ancestry(engine.history.catalog_at(state.lineage))
+        self.catalog = engine.history.catalog_at(state.lineage)
         self.numbers = engine.allocator.to_json()  # after the state was read: all that it uses is counted
 
     def run(self) -> FoldedDatabase:
@@ -186,7 +186,7 @@ class _Fold:
         source, state = self.engine.history, self.state
         current = source.current_era(state.database.id)
         folded = History()
-        for era in _eras_under(source, current, state.lineage):
+        for era in eras_under(source, (*state.lineage, (current.id, 0))):
             folded.put_era(era)
         first = state.lineage[0][0] if state.lineage else current.id
         if self.catalog.entities:
@@ -224,14 +224,9 @@ def write_image(store: PageStore, reader: TableReader, *, page_rows: int) -> Sec
     return store.section(file, schema.key_spec)
 
 
-def without_ancestry(catalog: DatabaseCatalog) -> DatabaseCatalog:
-    """A catalog that says nothing of what was merged in: it speaks of databases that are not there."""
-    return DatabaseCatalog({key: value for key, value in catalog.entities.items() if key[0] != "ancestry"})
-
-
-def _eras_under(history: History, current: Era, lineage: Lineage) -> list[Era]:
-    """The eras that a lineage names, and those that their tables were put back to, oldest first."""
-    todo, found = [current.id, *(era for era, _ in lineage)], dict[EraId, Era]()
+def eras_under(history: History, lineage: Lineage) -> list[Era]:
+    """The eras that a lineage names, and those that their tables were put back to; each after those it starts from."""
+    todo, found = [era for era, _ in lineage], dict[EraId, Era]()
     while todo:
         era = history.eras.get(todo.pop())
         if era is not None and era.id not in found:

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
 
 from absdb.catalog.commit_entries import CommitEntry
-from absdb.catalog.database import Changes, changes_from_json
+from absdb.catalog.database import Changes, DatabaseCatalog, changes_from_json
 from absdb.catalog.history import DatabaseInfo, Era, Snapshot
 from absdb.catalog.schema import TableSchema
 from absdb.engine.bulk import files_of
@@ -24,7 +24,7 @@ from absdb.engine.cover import EraCover
 from absdb.engine.rowcodec import Row
 from absdb.engine.rows import key_positions
 from absdb.errors import CorruptionError, CorruptLogError
-from absdb.ids import DatabaseId, EraId
+from absdb.ids import DatabaseId, EraId, TableId
 from absdb.pages.run import Run
 from absdb.pages.section import DELETE, UPSERT
 from absdb.wal.format import Record, RecordKind
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from absdb.engine.engine import Engine
 
 RESTORE_POINT = "restore point"
+REMEMBERED = "remembered"
 
 
 class Applied(NamedTuple):
@@ -164,7 +165,13 @@ def ids_in(changes: Changes) -> Iterator[int]:
 
 
 def apply_database(engine: Engine, at: Applied, body: dict[str, Any]) -> None:
-    """A database was created, branched, restored, altered or dropped: `{op, database, era, catalog, …}`."""
+    """A database was created, branched, restored, altered or dropped: `{op, database, era, catalog, …}`.
+
+    Or eras that had been forgotten are known again: `{op, eras, catalog, expired}`.
+    """
+    if body["op"] == REMEMBERED:
+        _remember(engine, body)
+        return
     history = engine.history
     if "era" in body:
         era = Era.from_json({**body["era"], "start_lsn": at.lsn})
@@ -182,6 +189,20 @@ def apply_database(engine: Engine, at: Applied, body: dict[str, Any]) -> None:
         history.put_database(info)
         engine.allocator.seen(info.id)
     _log_event(engine, at, body)
+
+
+def _remember(engine: Engine, body: Mapping[str, Any]) -> None:
+    """The catalog is that of the last of the eras; `expired` are (era, table, LSN up to which it changed the table)."""
+    history = engine.history
+    eras = [Era.from_json(each) for each in body["eras"]]
+    if eras[-1].id in history.eras:
+        return
+    for era in eras:
+        if era.id not in history.eras:
+            history.put_era(era)
+    history.put_catalog(eras[-1].id, 0, DatabaseCatalog(changes_from_json(body["catalog"])))
+    for number, table, lsn in body["expired"]:
+        engine.covers.expired[EraId(number), TableId(table)] = ((0, lsn),)
 
 
 def apply_snapshot(engine: Engine, at: Applied, body: dict[str, Any]) -> None:

@@ -226,6 +226,42 @@ def test_a_branch_that_was_dropped_comes_back_related_while_something_runs_throu
     assert child.merge(found).kind == "nothing"
 
 
+@pytest.mark.parametrize("form", FORMS)
+def test_a_branch_whose_history_was_forgotten_comes_back_related(shop: Shop, form: str) -> None:
+    main = shop.instance["main"]
+    main.create_table("t", rows_of(300), key="id")
+    staging = main.branch("staging")
+    staging.sql("UPDATE t SET s = 'staging' WHERE id < 5")
+    main.sql("UPDATE t SET s = 'merged' WHERE id = 100")
+    staging.merge(main)
+    staging.create_table("made", rows_of(50), key="id")
+    backup = shop.backup(form, "staging")
+    main.sql("UPDATE t SET s = 'main' WHERE id = 100")
+    shop.instance.drop_database("staging")
+    shop.instance._engine.dying = dict.fromkeys(shop.instance._engine.history.eras, -1e9)
+    shop.expire()
+    assert len(shop.instance._engine.history.eras) == 1
+    found = shop.attach(backup, "staging", "staging")
+    assert found["t"].get(3)["s"] == "staging"
+    assert shop.instance.branches().set_index("name").loc["staging", "created_from"] == "main"
+    shop.crash()
+    main = shop.instance["main"]
+    assert main.diff(shop.instance["staging"])["t"].to_arrow().num_rows == 6
+    if form == "single":  # it has nothing of the merge base, which has expired
+        with pytest.raises(HistoryExpiredError):
+            main.merge(shop.instance["staging"])
+        return
+    assert main.merge(shop.instance["staging"]).kind == "merge"
+    assert main["made"].count() == 50
+    assert main["t"].get(3)["s"] == "staging"
+    assert main["t"].get(100)["s"] == "main"
+    shop.expire()
+    shop.reopen()
+    assert shop.instance["main"]["made"].count() == 50
+    assert shop.instance["staging"]["t"].count() == 300
+    assert shop.instance.check().empty
+
+
 def test_tables_put_back_alone_and_changed_definitions_come_back(shop: Shop) -> None:
     main = shop.instance["main"]
     main.create_table("t", rows_of(300), key="id")
