@@ -110,14 +110,10 @@ class ObjectFiles:
 
     def remove(self, path: str) -> None:
         """Remove a finished file, durably; one that is not there is fine. Its directory stays."""
-        check_path(path)
-        with self._reporting("remove", path), self._exclusive():
-            try:
-                with self._parent(path) as (directory, name):
-                    os.unlink(name, dir_fd=directory)
-                    full_sync(directory)
-            except (FileNotFoundError, NotADirectoryError):
-                return
+        if self.facts(path) is None:
+            return
+        with self._reporting("remove", path), self._exclusive(), suppress(FileNotFoundError):
+            self._unlink(path)
 
     def walk(self, prefix: str = "", after: str = "") -> Iterator[tuple[str, FileFacts]]:
         """(path, facts) of the finished files whose paths begin with `prefix` and are greater than `after`.
@@ -186,6 +182,11 @@ class ObjectFiles:
                 os.rename(tag, name, src_dir_fd=uploads, dst_dir_fd=target)
             full_sync(target)
         return True
+
+    def _unlink(self, path: str) -> None:
+        with self._parent(path) as (directory, name):
+            os.unlink(name, dir_fd=directory)
+            full_sync(directory)
 
     def _has_upload(self, tag: str) -> bool:
         try:

@@ -5,6 +5,7 @@
     3. AWS_WEB_IDENTITY_TOKEN_FILE with AWS_ROLE_ARN: exchanged at STS (pods of EKS)
     4. the profile: option `profile`, AWS_PROFILE or `default`, of ~/.aws/credentials and ~/.aws/config
     5. AWS_CONTAINER_CREDENTIALS_RELATIVE_URI or _FULL_URI: asked for (tasks of ECS, pods of EKS)
+    6. the metadata service of an instance (EC2), unless AWS_EC2_METADATA_DISABLED is true
 
 Those that expire are fetched anew five minutes before. A named profile comes before the environment. Secrets appear in
 no representation and no error. Used by s3_signing.py and s3_settings.py.

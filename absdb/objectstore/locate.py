@@ -15,14 +15,7 @@ from importlib import import_module
 
 from absdb.clock import Clock, SystemClock
 from absdb.objectstore.base import ObjectStore
-from absdb.objectstore.location import StoreLocation, parse_location
-
-_KINDS = {
-    "file": ("absdb.objectstore.local", "LocalStore"),
-    "s3": ("absdb.objectstore.s3", "S3Store"),
-    "gs": ("absdb.objectstore.gcs", "GcsStore"),
-    "az": ("absdb.objectstore.azure", "AzureStore"),
-}
+from absdb.objectstore.location import parse_location
 
 
 def open_store(url: str | os.PathLike[str], *, clock: Clock | None = None, **options: object) -> ObjectStore:
@@ -30,7 +23,19 @@ def open_store(url: str | os.PathLike[str], *, clock: Clock | None = None, **opt
 
     InvalidInputError for a URL, a scheme or an option that is not known, and for credentials in a URL.
     """
-    location: StoreLocation = parse_location(url, options)
-    module, kind = _KINDS[location.scheme]
-    store: ObjectStore = getattr(import_module(module), kind).open(location, clock or SystemClock())
+    location = parse_location(url, options)
+    clock = clock or SystemClock()
+    if location.scheme == "file":
+        from absdb.objectstore.local import LocalStore
+
+        return LocalStore.open(location, clock)
+    if location.scheme == "s3":
+        from absdb.objectstore.s3 import S3Store
+
+        return S3Store.open(location, clock)
+    module, kind = _OTHERS[location.scheme]
+    store: ObjectStore = getattr(import_module(module), kind).open(location, clock)
     return store
+
+
+_OTHERS = {"gs": ("absdb.objectstore.gcs", "GcsStore"), "az": ("absdb.objectstore.azure", "AzureStore")}

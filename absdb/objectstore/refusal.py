@@ -9,7 +9,7 @@ Facts on the error: `url`, `method`, `status`, `code`, `request_id`, `attempts`.
 from __future__ import annotations
 
 from absdb.errors import AbsdbError, ConflictError, NotFoundError, StateError, StorageError
-from absdb.objectstore.request import Fault, Request, Response
+from absdb.objectstore.request import Action, Fault, Request, Response
 
 _SECRET_HEADERS = ("authorization", "x-amz-security-token", "x-goog-iam-authorization-token")
 _MESSAGE_MAX = 300
@@ -18,7 +18,7 @@ _SECRET_MIN = 6
 
 def refusal(request: Request, sent: Request, response: Response, fault: Fault) -> AbsdbError:
     """The error for an answer that is final. `sent` is the signed request: nothing of its secrets is repeated."""
-    kind, hint = _kind(response.status, fault.code)
+    kind, hint = _kind(response.status, fault.action)
     words = " ".join(_without_secrets(fault.message, sent).split())[:_MESSAGE_MAX]
     said = ": ".join(part for part in (f"{response.status} {fault.code}".rstrip(), words) if part)
     asked = f" (request {response.request_id})" if response.request_id else ""
@@ -51,10 +51,10 @@ def unreachable(request: Request, error: Exception, attempts: int, seconds: floa
     )
 
 
-def _kind(status: int, code: str) -> tuple[type[AbsdbError], str]:
+def _kind(status: int, action: Action) -> tuple[type[AbsdbError], str]:
     if status == 404:
         return NotFoundError, ""
-    if status == 401:
+    if action is Action.REFRESH:
         return StateError, "the credentials are missing, wrong or expired"
     if status == 403:
         return (

@@ -29,6 +29,8 @@ from absdb.objectstore.s3_listing import list_directories, list_objects, list_up
 from absdb.objectstore.s3_settings import S3Settings, read_settings
 from absdb.objectstore.s3_upload import S3Upload
 
+_NO_BUCKET = b"NoSuchBucket"
+
 
 class S3Store:
     """The objects of a bucket below a prefix. Safe for many threads."""
@@ -37,6 +39,7 @@ class S3Store:
         self._settings = settings
         self._client = S3Client(settings, credentials, clock)
         self._conditions = Conditions(self._client)
+        self._bucket_is_there = False
 
     @classmethod
     def open(cls, location: StoreLocation, clock: Clock) -> S3Store:
@@ -60,9 +63,12 @@ class S3Store:
             "Content-Type": "application/octet-stream",
             **self._client.checksum(data),
         }
-        if if_absent or if_match is not None:
+        if if_absent:
             self._conditions.need_put()
-            headers |= IF_ABSENT if if_absent else {"If-Match": f'"{if_match}"'}
+            headers |= IF_ABSENT
+        elif if_match is not None:
+            self._conditions.need_match()
+            headers["If-Match"] = f'"{if_match}"'
         request = self._client.request("PUT", self._settings.key(name), headers=headers, body=data)
         answer = self._client.send(request, also=(REFUSED,) if if_match is None else (404, REFUSED))
         if answer.status >= 300:
@@ -103,7 +109,9 @@ class S3Store:
         """Whether there is such an object; NotFoundError if there is not even a bucket."""
         if self._client.send(self._object("HEAD", name), also=(404,)).status != 404:
             return True
-        self._client.send(self._client.request("HEAD"))
+        if not self._bucket_is_there:
+            self._client.send(self._client.request("HEAD"))
+            self._bucket_is_there = True
         return False
 
     def list_directories(self, prefix: str = "") -> list[str]:
@@ -114,8 +122,8 @@ class S3Store:
     def delete(self, name: str) -> None:
         """Remove an object; one that is not there is fine."""
         answer = self._client.send(self._object("DELETE", name), also=(404,))
-        if answer.status == 404:
-            self._client.send(self._client.request("HEAD"))
+        if answer.status == 404 and _NO_BUCKET in answer.body:
+            raise self._no_bucket()
 
     def pending_uploads(self) -> list[PendingUpload]:
         """Uploads in parts that were begun and neither finished nor aborted."""
@@ -146,13 +154,16 @@ class S3Store:
                 return found
         if if_absent:
             raise AlreadyExistsError(f"there is an object {request.url} already", url=request.url)
-        if answer.status == 404 and b"NoSuchBucket" in answer.body:
-            raise NotFoundError(f"there is no bucket {self._settings.base_url}", url=request.url)
+        if answer.status == 404 and _NO_BUCKET in answer.body:
+            raise self._no_bucket()
         raise ConflictError(
             f"the object {request.url} is not the one that was expected",
             hint="read it again",
             url=request.url,
         )
+
+    def _no_bucket(self) -> NotFoundError:
+        return NotFoundError(f"there is no bucket {self._settings.base_url}", url=self._settings.base_url)
 
     def __repr__(self) -> str:
         return f"<S3Store {self.url}>"

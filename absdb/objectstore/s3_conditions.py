@@ -1,7 +1,7 @@
-"""Whether a provider of S3 keeps the promise of If-None-Match, which not all do: some pass it over in silence.
+"""Whether a provider of S3 keeps the promises of If-None-Match and If-Match, which some pass over in silence.
 
-Amazon does. Others are tried once for each open store, with an object of a name that nobody else has: what is written
-there a second time must be refused. Small objects and those in parts are tried apart, since some know it for one only.
+Amazon keeps them. Others are tried once for each open store, with an object of a name that nobody else has: what is
+written there on a condition that does not hold must be refused. Each use is tried apart, since some know only one.
 Used by s3.py and s3_upload.py.
 """
 
@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import threading
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from absdb.errors import StorageError
+from absdb.io.object_files import UPLOADS
 from absdb.objectstore.request import Response
 from absdb.objectstore.s3_client import S3Client
 from absdb.objectstore.s3_xml import element, parse_answer
@@ -30,12 +31,16 @@ class Conditions:
         self._known: dict[str, bool] = {}
 
     def need_put(self) -> None:
-        """StorageError unless a put with If-None-Match on a name that is taken is refused."""
-        self._need("put", self._put_again)
+        """StorageError unless a put on a name that is taken is refused under If-None-Match."""
+        self._need("If-None-Match on put", lambda key: self._put_again(key, IF_ABSENT))
+
+    def need_match(self) -> None:
+        """StorageError unless a put over another object is refused under If-Match."""
+        self._need("If-Match on put", lambda key: self._put_again(key, {"If-Match": f'"{uuid.uuid4().hex}"'}))
 
     def need_complete(self) -> None:
-        """The same for completing an upload in parts."""
-        self._need("upload in parts", self._complete_again)
+        """StorageError unless completing parts on a name that is taken is refused under If-None-Match."""
+        self._need("If-None-Match on completing parts", self._complete_again)
 
     def _need(self, what: str, attempt: Callable[[str], Response]) -> None:
         if self._client.settings.is_amazon:
@@ -46,21 +51,21 @@ class Conditions:
             if self._known[what]:
                 return
         raise StorageError(
-            f"{self._client.settings.base_url} does not support conditional writes (If-None-Match on {what})",
-            hint="nothing there can be made the only one of its name; use a provider that can",
+            f"{self._client.settings.base_url} does not support conditional writes ({what})",
+            hint="nothing can be kept from being overwritten there; use a provider that can",
             url=self._client.settings.base_url,
         )
 
     def _probe(self, attempt: Callable[[str], Response]) -> bool:
-        key = self._client.settings.key(f".absdb-probe-{uuid.uuid4().hex}")
+        key = self._client.settings.key(f"{UPLOADS}/probe-{uuid.uuid4().hex}")
         self._client.send(self._client.request("PUT", key, body=b"probe"))
         try:
             return attempt(key).status == REFUSED
         finally:
             self._client.send(self._client.request("DELETE", key))
 
-    def _put_again(self, key: str) -> Response:
-        request = self._client.request("PUT", key, headers=IF_ABSENT, body=b"probe")
+    def _put_again(self, key: str, condition: Mapping[str, str]) -> Response:
+        request = self._client.request("PUT", key, headers=condition, body=b"probe")
         return self._client.send(request, also=_UNKNOWN)
 
     def _complete_again(self, key: str) -> Response:

@@ -41,13 +41,10 @@ def read_fault(response: Response) -> Fault | None:
     error = _error_in(response.body)
     if action is None and error is None:
         return None
-    if error is None:
-        return Fault(action or Action.FAIL)
-    code, message = error.value("Code"), error.value("Message")
-    if code in _REGION_CODES and (
-        region := error.value("Region") or response.headers.get("x-amz-bucket-region")
-    ):
-        message = f"{message} The bucket is in {region}."
+    code, message = (error.value("Code"), error.value("Message")) if error is not None else ("", "")
+    region = response.headers.get("x-amz-bucket-region", "") or (error.value("Region") if error else "")
+    if region and (code in _REGION_CODES or response.status in (301, 307)):
+        message = f"{message} The bucket is in the region {region}.".strip()
     # Whoever answers 200 with an error that is not known here may have done nothing at all.
     return Fault(_ACTIONS.get(code, action or Action.RETRY), code, message)
 

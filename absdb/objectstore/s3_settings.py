@@ -18,7 +18,11 @@ from urllib.parse import urlsplit
 
 from absdb.clock import Clock
 from absdb.errors import InvalidInputError
-from absdb.objectstore.aws_endpoints import container_credentials, web_identity_credentials
+from absdb.objectstore.aws_endpoints import (
+    container_credentials,
+    instance_credentials,
+    web_identity_credentials,
+)
 from absdb.objectstore.aws_profile import AwsProfile, credentials_of_environment
 from absdb.objectstore.credentials import Credentials, CredentialSource
 from absdb.objectstore.location import SECRET_OPTIONS, StoreLocation
@@ -162,5 +166,6 @@ def _credentials(
             lambda: web_identity_credentials(environment, region, clock),
             profile.credentials,
             lambda: container_credentials(environment, clock),
+            lambda: instance_credentials(environment, clock),
         ]
     )

@@ -207,7 +207,7 @@ class Transport:
         server_us = http_date_us(answer.headers.get("date"))
         if server_us is None or abs(server_us - at_us) < _SKEW_US:
             return False
-        self._offset_us += server_us - at_us
+        self._offset_us = server_us - self._clock.now_us()
         return True
 
     def _pool(self) -> Connections:

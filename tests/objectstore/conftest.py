@@ -27,7 +27,6 @@ def seaweed(tmp_path_factory):
 
     server = Seaweed(tmp_path_factory.mktemp("seaweed"))
     try:
-        server.make_bucket()
         yield server
     finally:
         server.stop()

@@ -6,6 +6,7 @@ seconds. What it writes is thrown away with its directory.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import signal
@@ -17,6 +18,7 @@ from typing import Any
 
 import boto3
 import httpx
+from botocore.exceptions import BotoCoreError, ClientError
 
 from tests.objectstore.presence import weed
 
@@ -59,6 +61,7 @@ class Seaweed:
                 "-master.telemetry=false",
                 f"-s3.port={s3}",
                 f"-s3.port.iceberg={iceberg}",
+                "-s3.port.lance=0",
                 "-s3.autoCreateBucket=false",
                 f"-master.port={master}",
                 f"-volume.port={volume}",
@@ -75,16 +78,29 @@ class Seaweed:
         )
 
     def _is_ready(self) -> bool:
-        """Whether it answers, and refuses who has no key: before it knows the keys, it lets everybody in."""
+        """Whether it refuses who has no key, and can make the bucket.
+
+        Before it knows its keys it lets everybody in, and before its parts know each other it makes nothing.
+        """
         until = time.monotonic() + _START_S
         while time.monotonic() < until and self._process.poll() is None:
-            try:
-                if httpx.get(self.endpoint, timeout=5, trust_env=False).status_code == 403:
-                    return True
-            except httpx.TransportError:
-                pass
             time.sleep(0.05)
-        return False
+            with contextlib.suppress(httpx.TransportError):
+                if httpx.get(self.endpoint, timeout=5, trust_env=False).status_code == 403:
+                    break
+        client = self.client()
+        try:
+            while time.monotonic() < until and self._process.poll() is None:
+                try:
+                    client.create_bucket(Bucket=self.bucket)
+                    return True
+                except client.exceptions.BucketAlreadyOwnedByYou:
+                    return True
+                except (ClientError, BotoCoreError):
+                    time.sleep(0.2)
+            return False
+        finally:
+            client.close()
 
     def options(self) -> dict[str, str]:
         """What opens a store there."""
@@ -94,10 +110,6 @@ class Seaweed:
             "secret_key": SECRET_KEY,
             "deadline": "20",
         }
-
-    def make_bucket(self) -> None:
-        """The one bucket of the tests."""
-        self.client().create_bucket(Bucket=self.bucket)
 
     def client(self) -> Any:
         """Amazon's own client for it."""

@@ -18,7 +18,12 @@ from absdb.objectstore.s3_settings import read_settings
 
 def settings(url, environment=None, **options):
     """What is known about a bucket, with nothing in the environment but this."""
-    environment = {"HOME": "/nonexistent", "AWS_CONFIG_FILE": "/nonexistent/a", **(environment or {})}
+    environment = {
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "HOME": "/nonexistent",
+        "AWS_CONFIG_FILE": "/nonexistent/a",
+        **(environment or {}),
+    }
     environment.setdefault("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent/b")
     return read_settings(parse_location(url, options), SystemClock(), environment)
 

@@ -20,7 +20,11 @@ from cryptography.x509.oid import NameOID
 
 from absdb.clock import SystemClock, parse_time
 from absdb.errors import InvalidInputError, StateError, StorageError
-from absdb.objectstore.aws_endpoints import container_credentials, web_identity_credentials
+from absdb.objectstore.aws_endpoints import (
+    container_credentials,
+    instance_credentials,
+    web_identity_credentials,
+)
 from absdb.objectstore.request import Action, Fault, Request, Unsigned, action_of
 from absdb.objectstore.retry import Attempts, Pace, RetryPolicy, http_date_us, retry_after_s
 from absdb.objectstore.transport import Transport
@@ -274,6 +278,20 @@ class TestLentCredentials:
         with pytest.raises(StateError, match="no credentials") as caught:
             container_credentials({"AWS_CONTAINER_CREDENTIALS_FULL_URI": url}, SystemClock())
         assert "hush" not in str(caught.value)
+
+    def test_of_an_instance(self, answering):
+        proxy, url = answering((200, {}, b"token"), (200, {}, b"role one\n"), (200, {}, self.ANSWER))
+        found = instance_credentials({"AWS_EC2_METADATA_SERVICE_ENDPOINT": url}, SystemClock())
+        assert found is not None
+        assert found.access_key == "AK"
+        assert [request.method for request in proxy.seen] == ["PUT", "GET", "GET"]
+        assert proxy.seen[2].target.endswith("/security-credentials/role%20one")
+        assert proxy.seen[2].headers["x-aws-ec2-metadata-token"] == "token"
+
+    def test_where_there_is_no_instance(self):
+        nobody = {"AWS_EC2_METADATA_SERVICE_ENDPOINT": "http://127.0.0.1:9"}
+        assert instance_credentials(nobody, SystemClock()) is None
+        assert instance_credentials({"AWS_EC2_METADATA_DISABLED": "true"}, SystemClock()) is None
 
     def test_are_only_asked_for_nearby_or_by_https(self):
         with pytest.raises(InvalidInputError, match="https"):
