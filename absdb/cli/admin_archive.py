@@ -7,6 +7,7 @@ import click
 from absdb.backup.archive.cleanup import clean_up, plan_cleanup
 from absdb.backup.archive.listing import accept_gap
 from absdb.backup.archive.reader import ArchiveReader
+from absdb.backup.retention import protected_log
 from absdb.cli.command import Call, Checked, Verb, confirm, dry_run_option, yes_option
 from absdb.cli.output import Done, Facts
 from absdb.cli.session import opened
@@ -14,6 +15,7 @@ from absdb.cli.store_options import StoreOptions, store_options
 from absdb.clock import SystemClock
 from absdb.ids import Lsn
 from absdb.progress import reporting
+from absdb.settings import Settings
 
 DAY_US = 86_400 * 1_000_000
 archive_option = click.option(
@@ -36,26 +38,49 @@ archive_option = click.option(
     help="Remove what ends at or below it. [default: what is older than the instance's wal_retention_days]",
 )
 @archive_option
+@click.option(
+    "--backup-dir",
+    "repositories",
+    multiple=True,
+    metavar="URL",
+    help="A repository whose backups keep their log. [default: the instance's backup_target]",
+)
 @dry_run_option
 @yes_option
 @store_options
 @click.pass_obj
 def wal_cleanup(
-    call: Call, before_lsn: str | None, url: str | None, dry_run: bool, yes: bool, options: StoreOptions
+    call: Call,
+    before_lsn: str | None,
+    url: str | None,
+    repositories: tuple[str, ...],
+    dry_run: bool,
+    yes: bool,
+    options: StoreOptions,
 ) -> None:
     """Remove old log from an archive, and the page files that only it names.
 
-    Backups from before what is removed can no longer be recovered to later points.
+    The log that backups were made beside stays, and so does the newest segment. A backup from before what is removed
+    can no longer be recovered to later points.
     """
-    url, days = _archive_of(call, url, need_days=before_lsn is None)
-    clock = SystemClock()
+    settings = _settings_of(call, needed=url is None or before_lsn is None)
+    url = _archive_of(settings, url)
+    if not repositories and settings is not None and settings.backup_target:
+        repositories = (settings.backup_target,)
+    if not repositories:
+        call.output.note(
+            "no repository of backups is known here, so that none keeps its log; --backup-dir names one"
+        )
     store = options.open(url)
     try:
-        archive = ArchiveReader(store, options.key())
+        archive = ArchiveReader(store)
         plan = plan_cleanup(
             archive,
             before_lsn=None if before_lsn is None else Lsn.parse(before_lsn),
-            before_us=None if before_lsn is not None else clock.now_us() - days * DAY_US,
+            before_us=None if settings is None or before_lsn is not None else _since_us(settings),
+            protected=lambda: [
+                span for each in repositories for span in protected_log(each, options=options.named)
+            ],
         )
         facts = {
             "segments": len(plan.segments),
@@ -70,7 +95,7 @@ def wal_cleanup(
         confirm(f"remove {what}, from {url}?", yes=yes)
         show = not (call.as_json or call.quiet)
         with reporting(show or None, "removing", plan.count, unit="objects") as report:
-            clean_up(archive, plan, clock=clock, report=report)
+            clean_up(archive, plan, clock=SystemClock(), report=report)
         call.output.show(Done(f"removed {what}", facts))
     finally:
         store.close()
@@ -90,8 +115,7 @@ def accept(call: Call, lsn: str, timeline: int, comment: str, url: str | None, o
 
     Nothing comes back by it: what needs log from the gap stays impossible, and says so.
     """
-    url, _ = _archive_of(call, url)
-    store = options.open(url)
+    store = options.open(_archive_of(_settings_of(call, needed=url is None), url))
     try:
         archive = ArchiveReader(store)
         hole = accept_gap(archive, timeline, Lsn.parse(lsn), clock=SystemClock(), comment=comment)
@@ -106,13 +130,21 @@ def accept(call: Call, lsn: str, timeline: int, comment: str, url: str | None, o
     )
 
 
-def _archive_of(call: Call, url: str | None, *, need_days: bool = False) -> tuple[str, int]:
-    """The URL of the archive, and wal_retention_days where it is asked for, from the instance if need be."""
-    if url is not None and not need_days:
-        return url, 0
+def _settings_of(call: Call, *, needed: bool) -> Settings | None:
+    """The settings of the instance that this is about; None where they are not needed and none was named."""
+    if not needed and call.instance is None:
+        return None
     with opened(call) as session:
-        settings = session.engine.settings
-    url = url or settings.wal_archive_target
+        return session.engine.settings
+
+
+def _archive_of(settings: Settings | None, url: str | None) -> str:
+    url = url or (settings.wal_archive_target if settings is not None else "")
     if not url:
         raise click.UsageError("the instance names no wal_archive_target; pass --archive URL")
-    return url, settings.wal_retention_days
+    return url
+
+
+def _since_us(settings: Settings) -> int:
+    """Since when log is kept in any case."""
+    return SystemClock().now_us() - settings.wal_retention_days * DAY_US
