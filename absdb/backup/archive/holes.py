@@ -51,7 +51,12 @@ def holes(
         if before:
             found += _around_switch(timeline, merged, parent, before, lsn, segment_bytes)
     accounted = list(known)
-    return sorted({rest for hole in found for rest in without(hole, accounted)})
+    return [
+        rest
+        for timeline in sorted({hole.timeline for hole in found})
+        for span in _merged([hole[1:] for hole in found if hole.timeline == timeline])
+        for rest in without(Hole(timeline, *span), accounted)
+    ]
 
 
 def _around_switch(
