@@ -205,7 +205,6 @@ class Instance:
             lost = shop.restore_branch("/backups/shop", name="lost")
             shop["main"].diff(lost).summary()
         """
-        from absdb.backup.codec.key import find_key
         from absdb.backup.restore_branch import restore_branch
 
         made = restore_branch(
