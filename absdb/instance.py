@@ -9,12 +9,9 @@ from __future__ import annotations
 import datetime as dt
 import os
 from collections.abc import Callable, Iterator
-from itertools import count
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
-from weakref import WeakValueDictionary
 
-from absdb.backup.archive.start import keep_archive
 from absdb.backup.codec.compression import AS_SET
 from absdb.backup.codec.key import find_key
 from absdb.branch_colours import branch_html
@@ -27,17 +24,16 @@ from absdb.engine.compaction import maintain
 from absdb.engine.engine import Engine
 from absdb.engine.frames import listing
 from absdb.engine.listing import findings, settings
-from absdb.engine.location import file_system
-from absdb.engine.recovery import open_engine, refresh
+from absdb.engine.recovery import refresh
 from absdb.engine.restore_point import create_restore_point
 from absdb.engine.told import told
+from absdb.errors import StateError
 from absdb.ids import Lsn
+from absdb.instance_opening import open_at, open_engines, open_path
 from absdb.reprs import Html, counted, grid, next_step, page
-from absdb.sql.duck.expressions import SqlEvaluator
 from absdb.versioning import branch
 from absdb.versioning.listing import branches, databases, pins, snapshots
 from absdb.versioning.log import instance_log
-from absdb.versioning.retention import drop_outlived
 from absdb.versioning.scope import HeadScope
 
 if TYPE_CHECKING:
@@ -45,9 +41,8 @@ if TYPE_CHECKING:
 
     from absdb.backup.info import BackupInfo
     from absdb.backup.meter import Report as BackupReport
-
-_engines: WeakValueDictionary[int, Engine] = WeakValueDictionary()
-_numbers = count()
+    from absdb.backup.recovery.recover import AtTarget
+    from absdb.backup.recovery.report import Recovered
 
 
 def connect(
@@ -67,28 +62,18 @@ def connect(
     `author` signs commits that name no other. Other arguments are settings, which come before environment
     and absdb.conf; `instance.settings()` lists them.
 
+    A directory that was restored and waits for its recovery is recovered first; `instance.recovery` tells of it.
+
         with absdb.connect("shop") as shop:
             shop["main"].create_table("orders", frame, key="id")
     """
-    engine = open_engine(
-        file_system(path),
-        arguments={**settings, "author": author},
-        clock=clock,
-        evaluator=SqlEvaluator(),
-        read_only=read_only,
-        create=create,
-        upkeep=True,
-    )
-    keep_archive(engine)
-    engine.chores.append(drop_outlived)
-    _engines[next(_numbers)] = engine
-    return Instance(engine)
+    opened = open_path(path, {**settings, "author": author}, clock, read_only=read_only, create=create)
+    return Instance(*opened)
 
 
 def open_instances() -> list[Instance]:
     """The instances that `connect` has opened in this process and nobody has closed, oldest first."""
-    engines = sorted(_engines.items())
-    return [Instance(engine) for _, engine in engines if not engine.closed]
+    return [Instance(engine) for engine in open_engines()]
 
 
 class Instance:
@@ -97,10 +82,14 @@ class Instance:
     What was committed is durable in any case; a process that ends without closing loses nothing.
     """
 
-    __slots__ = ("_engine",)
+    __slots__ = ("_engine", "_paused", "_recovery")
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(
+        self, engine: Engine, recovery: Recovered | None = None, paused: AtTarget | None = None
+    ) -> None:
         self._engine = engine
+        self._recovery = recovery
+        self._paused = paused
 
     # -- what it is
 
@@ -317,6 +306,26 @@ class Instance:
             pin=pin,
             store_options=store_options,
         )
+
+    def promote(self) -> Recovered:
+        """End the recovery that has paused here: the instance goes on from its target, and can be written.
+
+        Databases and tables that were taken from it before raise StateError; take them anew. StateError if no
+        recovery has paused.
+        """
+        self._engine.check_open()
+        paused, self._paused = self._paused, None
+        if paused is None:
+            raise StateError("no recovery of this instance has paused", hint="it can be written as it is")
+        fs = self._engine.fs
+        self._recovery = paused.end()
+        self._engine = open_at(fs, paused.arguments, paused.clock)
+        return self._recovery
+
+    @property
+    def recovery(self) -> Recovered | None:
+        """What was recovered when the instance was opened, or has paused; None if nothing had to be."""
+        return self._recovery
 
     # -- looking into it
 

@@ -5,8 +5,10 @@
     absdb.conf                settings
     watermark                 the durable LSN, for readers in other processes and for recovery
     archive-status            how far the archive of the log is, and log that was let go before it was archived
+    recovery.conf             what the directory is to be recovered to; recovery.done once it was
     wal/TTTTTTTTSSSSSSSSSSSSSSSS                         8 hex digits of timeline, 16 of segment number
     wal/TTTTTTTTSSSSSSSSSSSSSSSS.LLLLLLLLLLLLLLLL.torn   bytes cut off a torn tail at LSN L, kept aside
+    wal/TTTTTTTTSSSSSSSSSSSSSSSS.fetched                 the same, fetched for a recovery that is under way
     wal/TTTTTTTT.history                                 how timeline T began, and those before it
     pages/NNNNNNNNNNNNNNNN-tag.arrow                     16 hex digits of a number, and a tag
     manifests/LLLLLLLLLLLLLLLL-CCCCCCCC.manifest         LSN of the checkpoint, and a counter
@@ -44,7 +46,10 @@ WATERMARK = "watermark"
 ARCHIVE_STATUS = "archive-status"
 RESTORING = "restoring"
 LABELS = "labels"
+RECOVERY_CONF = "recovery.conf"
+RECOVERY_DONE = "recovery.done"
 TEMPORARY_SUFFIX = ".tmp"
+FETCHED_SUFFIX = ".fetched"
 
 NAME_MAX = 255
 
@@ -113,6 +118,18 @@ def parse_torn_tail_name(name: str) -> TornTailName | None:
     """Timeline, segment and LSN of a torn tail's side file; None for any other name."""
     match = _TORN.fullmatch(name)
     return TornTailName(int(match[1], 16), int(match[2], 16), int(match[3], 16)) if match else None
+
+
+def fetched_segment_name(timeline: int, segment: int) -> str:
+    """A segment that a recovery has fetched, beside the one that the backup has brought, if it has."""
+    return wal_segment_name(timeline, segment) + FETCHED_SUFFIX
+
+
+def is_fetched_segment(name: str) -> bool:
+    """Whether a file in wal/ was fetched for a recovery: who begins one, or has ended one, removes it."""
+    return parse_wal_segment_name(name.removesuffix(FETCHED_SUFFIX)) is not None and name.endswith(
+        FETCHED_SUFFIX
+    )
 
 
 def timeline_history_name(timeline: int) -> str:

@@ -188,7 +188,7 @@ def parse_conf(text: str, conf_name: str = CONF) -> dict[str, tuple[str, int]]:
                 f"{place}: {name} was set in line {found[name][1]} already",
                 hint="remove one of the two lines",
             )
-        found[name] = (_value_text(rest.strip(), place), number)
+        found[name] = (value_text(rest.strip(), place), number)
     return found
 
 
@@ -207,7 +207,7 @@ def render_default() -> str:
     return "\n".join(lines) + "\n"
 
 
-def _value_text(rest: str, place: str) -> str:
+def value_text(rest: str, place: str) -> str:
     """What stands behind the equals sign, without quotes and a comment."""
     if rest[:1] in ("'", '"'):
         text, closing, behind = rest[1:].partition(rest[0])

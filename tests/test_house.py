@@ -50,6 +50,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("rehearsal", "backup", "tenants", "cdc", "replication"),
     (
         "instance",
+        "instance_opening",
         "stored_backups",
         "frame_refresh",
         "frame_digest",
@@ -82,6 +83,7 @@ DOORS = frozenset(FLOORS[-1])
 
 # Who may know whom on one floor: (the one who knows, the one who is known).
 ACQUAINTED = {
+    ("instance", "instance_opening"),
     ("settings", "paths"),
     ("settings", "setting_kinds"),
     ("settings", "setting_table"),

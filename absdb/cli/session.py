@@ -24,7 +24,7 @@ from absdb.engine.location import MEMORY, file_system
 from absdb.engine.recovery import open_engine
 from absdb.errors import LockedError, NotFoundError
 from absdb.instance import Instance
-from absdb.paths import CONTROL
+from absdb.paths import CONTROL, RECOVERY_CONF
 from absdb.sql.duck.expressions import SqlEvaluator
 from absdb.versioning.as_of import Point, resolve
 from absdb.versioning.scope import HeadScope, PastScope, Scope
@@ -71,10 +71,15 @@ def opened(
 ) -> Iterator[Session]:
     """The instance of this call; LockedError if it is to be written and another process does."""
     path = locate(call)
+    fs, arguments = file_system(path), {**(settings or {}), "author": author}
+    if write and fs.exists(RECOVERY_CONF):
+        from absdb.backup.recovery.opening import end_first
+
+        end_first(fs, arguments)
     try:
         engine = open_engine(
-            file_system(path),
-            arguments={**(settings or {}), "author": author},
+            fs,
+            arguments=arguments,
             evaluator=SqlEvaluator(),
             read_only=not write,
             create=False,

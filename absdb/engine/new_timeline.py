@@ -41,9 +41,8 @@ from absdb.engine.log_end import log_of
 from absdb.errors import StateError
 from absdb.ids import DatabaseId, EraId
 from absdb.io.base import FileSystem, write_atomic
-from absdb.paths import WAL_DIR, timeline_history_name, wal_segment_name
+from absdb.paths import WAL_DIR, is_fetched_segment, parse_wal_segment_name, timeline_history_name
 from absdb.wal.format import RecordKind
-from absdb.wal.segments import list_segments
 from absdb.wal.timelines import TimelineHistory, format_history
 from absdb.wal.writer import LogWriter
 
@@ -82,10 +81,11 @@ def begin_timeline(
 
 
 def clear_older_log(fs: FileSystem, control: Control) -> None:
-    """Remove the log of all timelines but the one in force."""
-    for name in list_segments(fs, WAL_DIR):
-        if name.timeline != control.timeline:
-            fs.unlink(f"{WAL_DIR}/{wal_segment_name(*name)}")
+    """Remove the log of all timelines but the one in force, and what was fetched of it."""
+    for name in fs.list(WAL_DIR):
+        parsed = parse_wal_segment_name(name)
+        if is_fetched_segment(name) or (parsed is not None and parsed.timeline != control.timeline):
+            fs.unlink(f"{WAL_DIR}/{name}")
     fs.sync_directory(WAL_DIR)
 
 

@@ -1,8 +1,8 @@
 """The log that a recovery replays: segments of several timelines, fetched from elsewhere when they are reached.
 
-What lies in the directory comes from the backup: the beginning of the log, of one timeline. What the archive has of it
-beyond takes its place; segments that were fetched and read are removed again, unless the backup had brought them, so
-that the disk holds a few of them at a time however long the log is. Called by recover_to.py and by backup/.
+What lies in the directory comes from the backup: the beginning of the log, of one timeline. What is fetched lies
+beside it under names of its own, so that it never passes for the backup's, and is removed when it has been read: the
+disk holds a few segments at a time however long the log is. Called by recover_to.py and by backup/.
 """
 
 from __future__ import annotations
@@ -13,7 +13,13 @@ from typing import Protocol
 from absdb.catalog.control import Control
 from absdb.engine.log_end import log_of
 from absdb.io.base import File, FileSystem
-from absdb.paths import WAL_DIR, parse_timeline_history_name, wal_segment_name
+from absdb.paths import (
+    WAL_DIR,
+    fetched_segment_name,
+    is_fetched_segment,
+    parse_timeline_history_name,
+    wal_segment_name,
+)
 from absdb.wal.format import LogIdentity
 from absdb.wal.segments import SegmentFiles, list_segments
 from absdb.wal.tail import find_end
@@ -23,11 +29,11 @@ class LogSource(Protocol):
     """Where a recovery gets what its directory lacks: an archive, mostly."""
 
     def segments(self, timeline: int) -> Mapping[int, int]:
-        """Number → bytes of log, segment header included, of each segment that is there."""
+        """Number → bytes, segment header included, of each segment that is there; an open one has less than others."""
         ...
 
     def fetch_segment(self, timeline: int, number: int) -> None:
-        """Put a segment into wal/, whole and at its full size, in place of one that is there."""
+        """Put a segment into wal/ as `paths.fetched_segment_name` calls it, filled up with zeros to its full size."""
         ...
 
     def fetch_page_file(self, name: str) -> None:
@@ -56,17 +62,24 @@ class FetchedSegments(SegmentFiles):
     def __init__(self, fs: FileSystem, log: LogIdentity, source: LogSource, local_end: int) -> None:
         super().__init__(fs, WAL_DIR, log)
         self._source = source
-        self._here = frozenset(super().numbers())
+        size = log.segment_bytes
+        self._here = frozenset(number for number in super().numbers() if number * size < local_end)
         self._elsewhere = {
-            number: size
-            for number, size in source.segments(log.timeline).items()
-            if number not in self._here or number * log.segment_bytes + size > local_end
+            number: there
+            for number, there in source.segments(log.timeline).items()
+            if number not in self._here or number * size + there > local_end
         }
         self._fetched: set[int] = set()
 
     def numbers(self) -> list[int]:
         """Numbers of the segments that are here or elsewhere, ascending."""
         return sorted(self._here | set(self._elsewhere))
+
+    def path(self, segment: int) -> str:
+        """Where a segment lies, once it was fetched if need be."""
+        if segment in self._elsewhere:
+            return f"{WAL_DIR}/{fetched_segment_name(self.log.timeline, segment)}"
+        return super().path(segment)
 
     def known_end(self) -> int:
         """How far the log goes at least, by the size of an open segment elsewhere; 0 if nothing says so."""
@@ -87,19 +100,20 @@ class FetchedSegments(SegmentFiles):
         return super().open_unchecked(segment)
 
     def let_go(self, *, below: int) -> None:
-        """Remove fetched segments with lower numbers, but for those whose place was taken here before."""
+        """Remove fetched segments with lower numbers."""
         for number in [number for number in self._fetched if number < below]:
             self._fetched.remove(number)
-            if number not in self._here:
-                self.fs.unlink(self.path(number))
+            self.fs.unlink(self.path(number))
 
 
 def clear_attempts(fs: FileSystem, control: Control) -> None:
-    """Remove segments and histories of other timelines, which an earlier recovery fetched or began to write."""
-    gone = [
+    """Remove what an earlier recovery has fetched or begun to write, histories of other timelines among it."""
+    names = fs.list(WAL_DIR)
+    gone = [name for name in names if is_fetched_segment(name)]
+    gone += [
         wal_segment_name(*name) for name in list_segments(fs, WAL_DIR) if name.timeline != control.timeline
     ]
-    gone += [name for name in fs.list(WAL_DIR) if (parse_timeline_history_name(name) or 0) > control.timeline]
+    gone += [name for name in names if (parse_timeline_history_name(name) or 0) > control.timeline]
     for name in gone:
         fs.unlink(f"{WAL_DIR}/{name}")
     if gone:

@@ -8,7 +8,7 @@ from absdb.engine.engine import Engine
 from absdb.engine.recovery_log import LogSource
 from absdb.io.base import FileSystem, read_file, write_atomic
 from absdb.io.memory import MemoryFileSystem, Node
-from absdb.paths import PAGES_DIR, WAL_DIR, parse_wal_segment_name, wal_segment_name
+from absdb.paths import PAGES_DIR, WAL_DIR, fetched_segment_name, parse_wal_segment_name
 from absdb.wal.timelines import TimelineHistory, parse_history
 
 
@@ -51,7 +51,7 @@ class _Source:
         return {number: len(data) for (of, number), data in self._copied.log.items() if of == timeline}
 
     def fetch_segment(self, timeline: int, number: int) -> None:
-        name = wal_segment_name(timeline, number)
+        name = fetched_segment_name(timeline, number)
         self._copied.fetched.append(name)
         data = self._copied.log[timeline, number]
         write_atomic(self._fs, f"{WAL_DIR}/{name}", data.ljust(self._segment_bytes, b"\0"))

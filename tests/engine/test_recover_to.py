@@ -17,7 +17,7 @@ from absdb.engine.engine import Engine
 from absdb.engine.new_timeline import begin_timeline, clear_older_log
 from absdb.engine.recover_to import Reached, Target, replay_to
 from absdb.engine.recovery import open_for_replay
-from absdb.engine.recovery_log import clear_attempts, local_end
+from absdb.engine.recovery_log import FetchedSegments, clear_attempts, local_end
 from absdb.errors import CorruptionError, CorruptLogError
 from absdb.io.base import FileSystem, read_file
 from absdb.io.memory import MemoryFileSystem
@@ -26,7 +26,6 @@ from absdb.testing.crash_states import crash_states
 from absdb.testing.recording import RecordingFileSystem
 from absdb.versioning.log import instance_log, log
 from absdb.wal.format import LogIdentity, Record
-from absdb.wal.segments import SegmentFiles
 from absdb.wal.timelines import TimelineHistory, known_histories, newest_from, read_spans
 from tests.engine.copied_log import CopiedLog, copy_of
 from tests.proof.crashing import (
@@ -139,9 +138,7 @@ def records(story: Story) -> Iterator[Record]:
     fs = copy_of(story.base)
     control = read_control(fs)
     source = story.archive.source(fs, control.segment_bytes)
-    for number in source.segments(1):
-        source.fetch_segment(1, number)
-    files = SegmentFiles(fs, WAL_DIR, LogIdentity(control.instance_id, 1, control.segment_bytes))
+    files = FetchedSegments(fs, LogIdentity(control.instance_id, 1, control.segment_bytes), source, 0)
     yield from read_spans(lambda _: files, TimelineHistory(1).spans_from(1, control.checkpoint_lsn))
 
 
