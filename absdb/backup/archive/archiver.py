@@ -165,7 +165,7 @@ class Archiver:
             self.refused = error
             LOG.error("%s and stops until the instance is opened again: %s", where, error)
         else:
-            LOG.error("%s, next try in %.0f s: %s", where, pause, error)
+            LOG.error("%s, next try in %.1f s: %s", where, pause, error)
         try:
             self._journal.save(self._waiting.bytes(engine.published))
         except AbsdbError as refusal:
@@ -216,3 +216,5 @@ class Archiver:
         with self._passing:
             if self._executor is not None:
                 self._executor.shutdown(wait=False)
+            if self._shipper is not None:
+                self._shipper.close()

@@ -69,6 +69,10 @@ class Shipper:
         if send_open and upto > self._waiting.position:
             self._send_segment(engine, upto, upto)
 
+    def close(self) -> None:
+        """Let go of the store."""
+        self._sender.store.close()
+
     def forget(self) -> None:
         """Ask the archive again before the next pass: it may not be what it was."""
         self.learned = False

@@ -9,6 +9,9 @@ import pyarrow as pa
 import pytest
 
 from tests.backup.archive.scene import Scene
+from tests.objectstore.conftest import seaweed
+
+__all__ = ["make", "scene", "seaweed"]
 
 
 @pytest.fixture

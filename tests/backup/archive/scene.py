@@ -32,12 +32,13 @@ SEGMENT = 16 * 1024
 class Scene(Stage):
     """`archiver.ship()` sends in the calling thread; its own thread sends closed segments only."""
 
-    def __init__(self, root: Path, **settings: Any) -> None:
+    def __init__(self, root: Path, target: str = "", **settings: Any) -> None:
         self.root = root
         self.mount = root / "mount"
-        self.target = str(self.mount / "archive")
+        self.target = target or str(self.mount / "archive")
         self.base = root / "base"
         self.at_close = False
+        self._opened: list[ObjectStore] = []
         self.archiver: Archiver
         self.wrap: Callable[[ObjectStore], ObjectStore] = lambda store: store
         """What stands between the archiver and its store."""
@@ -81,6 +82,16 @@ class Scene(Stage):
         self.settings["wal_archive_enabled"] = True
         self.open()
 
+    def store(self) -> ObjectStore:
+        """The archive's store, closed with the scene."""
+        self._opened.append(open_store(self.target))
+        return self._opened[-1]
+
+    def close(self) -> None:
+        super().close()
+        for store in self._opened:
+            store.close()
+
     # what is written
 
     def fill(self, first: int, count: int = 300) -> None:
@@ -111,10 +122,10 @@ class Scene(Stage):
     # the archive
 
     def archive(self, key: Key | None = None) -> ArchiveReader:
-        return ArchiveReader(open_store(self.target), key)
+        return ArchiveReader(self.store(), key)
 
     def objects(self) -> list[str]:
-        return [info.name for info in open_store(self.target).list()]
+        return [info.name for info in self.store().list()]
 
     @contextmanager
     def outage(self) -> Iterator[None]:
