@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from absdb.instance import Instance, connect, open_instances
     from absdb.merge_result import MergeResult
     from absdb.panels import workbench
+    from absdb.restoring import promote, restore
     from absdb.stored_backups import backups, purge_backups, verify
     from absdb.table import Table
     from absdb.transaction import TransactionHandle
@@ -83,8 +84,10 @@ _LAZY: dict[str, tuple[str, str]] = {
     "connect": ("absdb.instance", "connect"),
     "digest": ("absdb.frame_digest", "digest"),
     "open_instances": ("absdb.instance", "open_instances"),
+    "promote": ("absdb.restoring", "promote"),
     "provenance": ("absdb.frame_origin", "provenance"),
     "refresh": ("absdb.frame_refresh", "refresh"),
+    "restore": ("absdb.restoring", "restore"),
     "panels": ("absdb.panels", ""),
     "workbench": ("absdb.panels", "workbench"),
     "register_merge_policy": ("absdb.versioning.policies", "register"),
@@ -135,10 +138,12 @@ __all__ = [
     "digest",
     "open_instances",
     "panels",
+    "promote",
     "provenance",
     "purge_backups",
     "refresh",
     "register_merge_policy",
+    "restore",
     "verify",
     "workbench",
 ]

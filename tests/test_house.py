@@ -52,6 +52,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "instance",
         "instance_opening",
         "stored_backups",
+        "restoring",
         "frame_refresh",
         "frame_digest",
         "database",

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
@@ -37,6 +37,8 @@ from absdb.paths import (
     LOCK,
     MANIFESTS_DIR,
     PAGES_DIR,
+    RECOVERY_CONF,
+    RECOVERY_DONE,
     RESTORING,
     TEMPORARY_SUFFIX,
     WAL_DIR,
@@ -87,11 +89,14 @@ def restore_files(
     jobs: int | None = None,
     progress: Report = None,
     store_options: Options = None,
+    finish: Callable[[FileSystem], None] | None = None,
 ) -> RestoredFiles:
     """Restore a backup (the newest without `label`) into a directory that is empty or new; `connect` opens it then.
 
     With `in_place` into the directory of an instance that nobody has open, whose state is lost; only what differs is
     fetched. `database` brings back that one alone. A restore that was interrupted goes on when it is called again.
+
+    `finish` is called with the directory when all files are there, and nothing opens it yet.
 
     StateError if there is something else in the directory; CorruptionError if the backup is not whole: then the
     directory does not open. Costs reading what is fetched, and a look at what is there.
@@ -119,6 +124,8 @@ def restore_files(
             lock.release()
         if database is not None and manifest.backup.kind != "database":
             keep_only(fs, database)
+        if finish is not None:
+            finish(fs)
         restoring.done()
     backup = manifest.backup
     return RestoredFiles(
@@ -240,8 +247,9 @@ class _Restoring:
                 path = f"{directory}/{name}"
                 if path not in wanted and parse_torn_tail_name(name) is None:
                     self._fs.unlink(path)
-        if self._fs.exists(WATERMARK):
-            self._fs.unlink(WATERMARK)
+        for name in (WATERMARK, RECOVERY_CONF, RECOVERY_DONE):
+            if self._fs.exists(name):
+                self._fs.unlink(name)
 
 
 class _Writing:

@@ -1,4 +1,4 @@
-"""`absdb restore`: wind a database, or some tables, back to a point."""
+"""`absdb restore`: a database, or tables of it, back to a point; with --from, an instance out of its backups."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from absdb.cli.command import (
     yes_option,
 )
 from absdb.cli.output import Facts, Listing, Part, Row, items
+from absdb.cli.restore_backup import Asked, backup_options, is_given, only_one
 from absdb.cli.session import Session, opened
 from absdb.versioning.diff import Diff
 
@@ -28,6 +29,8 @@ from absdb.versioning.diff import Diff
         'absdb restore --time "2026-04-04 14:05Z" --dry-run',
         "absdb restore --snapshot before --yes",
         "absdb restore --lsn 0/1048576 --tables orders,customers",
+        "absdb restore --from s3://bucket/backups --to shop-again",
+        'absdb restore --from s3://bucket/backups --to shop-at-noon --target-time "2026-04-04 12:00Z"',
     ],
 )
 @database_option
@@ -37,9 +40,10 @@ from absdb.versioning.diff import Diff
 @author_option
 @dry_run_option
 @yes_option
-@click.pass_obj
+@backup_options
+@click.pass_context
 def command(
-    call: Call,
+    ctx: click.Context,
     database: str,
     when: When,
     tables: str | None,
@@ -47,14 +51,38 @@ def command(
     author: str | None,
     dry_run: bool,
     yes: bool,
+    asked: Asked,
 ) -> None:
     """Make a database what it was at a point. Takes one sync of the disk, whatever the size.
 
     What is undone stays in the history: restoring to the LSN before this restore brings it back. --dry-run
     shows what would change, as `absdb diff --stat` does.
+
+    With --from and --to an instance is brought back from backups into a directory: as it was at one of the
+    --target options, or as late as the archive of its log reaches. The newest backup that is not after the target is
+    taken. --database brings back that one alone.
     """
+    call: Call = ctx.obj
+    if asked.is_given(ctx):
+        only_one(ctx, "--from and --to", ("lsn", "time", "snapshot_name", "tables", "message", "author"))
+        alone = database if is_given(ctx, "database") else None
+        return asked.run(call, alone, dry_run=dry_run, yes=yes)
+    _wind_back(call, database, when, tables, message, author, dry_run=dry_run, yes=yes)
+
+
+def _wind_back(
+    call: Call,
+    database: str,
+    when: When,
+    tables: str | None,
+    message: str,
+    author: str | None,
+    *,
+    dry_run: bool,
+    yes: bool,
+) -> None:
     if not when:
-        raise click.UsageError("say to which point: --lsn, --time or --snapshot")
+        raise click.UsageError("say to which point: --lsn, --time or --snapshot; or --from which backups")
     names = [name.strip() for name in tables.split(",")] if tables else None
     with opened(call) as session:
         changes = _changes(session, database, when, names)

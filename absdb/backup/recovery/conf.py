@@ -97,7 +97,9 @@ def parse_recovery_conf(text: str, name: str = RECOVERY_CONF) -> RecoveryConf:
         key, equals, rest = line.partition("=")
         key = key.strip().lower()
         if not equals or not key:
-            raise InvalidInputError(f"{place}: {line.strip()!r} is not a setting", hint="write key = value")
+            raise InvalidInputError(
+                f"{place}: {line.strip()!r} is not a setting", hint="write key = value", line=number
+            )
         if key not in known:
             near = difflib.get_close_matches(key, known, n=1)
             hint = _INSTEAD.get(key) or (

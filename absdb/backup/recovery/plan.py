@@ -6,7 +6,6 @@ restore.py before anything is restored.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from absdb.backup.archive.contents import Contents
@@ -26,21 +25,25 @@ Known = dict[int, TimelineHistory]
 
 @dataclass(frozen=True, slots=True)
 class Archive:
-    """An open archive, and what was listed in it."""
+    """An open archive, what was listed in it, and the histories of its timelines."""
 
     reader: ArchiveReader
     contents: Contents
+    histories: tuple[TimelineHistory, ...]
+
+    @classmethod
+    def of(cls, reader: ArchiveReader) -> Archive:
+        """Costs a listing, and reading the history files."""
+        contents, histories = reader.contents(), []
+        for number in contents.histories:
+            path = f"{reader.store.url}/{timeline_history_name(number)}"
+            data = reader.fetch_history(number)
+            histories.append(parse_history(data, path=path, instance_id=reader.identity.instance_id))
+        return cls(reader, contents, tuple(histories))
 
     def sizes(self, timeline: int) -> dict[int, int]:
         """Number → bytes of each segment of a timeline."""
         return {each.segment: each.end_lsn - each.start_lsn for each in self.contents.of(timeline)}
-
-    def histories(self) -> Iterator[TimelineHistory]:
-        """Those of all timelines that have a file."""
-        for number in self.contents.histories:
-            path = f"{self.reader.store.url}/{timeline_history_name(number)}"
-            data = self.reader.fetch_history(number)
-            yield parse_history(data, path=path, instance_id=self.reader.identity.instance_id)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +100,7 @@ def known_timelines(start: Start, archive: Archive | None) -> Known:
             f"and the backup is of {start.instance_id.hex()}",
             hint="name the archive of the instance that the backup is of",
         )
-    return known_histories([*start.histories, *archive.histories()])
+    return known_histories([*start.histories, *archive.histories])
 
 
 def chosen_way(known: Known, conf: RecoveryConf, start: Start) -> TimelineHistory:

@@ -174,8 +174,7 @@ def open_archive(url: str, opening: Opening, key_file: str = "") -> Archive:
     """The archive at a URL, listed; its store is to be closed. NotFoundError if there is none."""
     store = open_store(url, clock=opening.clock, **dict(opening.store_options or {}))
     try:
-        reader = ArchiveReader(store, opening.key or find_key(key_file))
-        return Archive(reader, reader.contents())
+        return Archive.of(ArchiveReader(store, opening.key or find_key(key_file)))
     except BaseException:
         store.close()
         raise
