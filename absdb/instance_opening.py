@@ -78,6 +78,10 @@ def open_at(
         upkeep=True,
     )
     keep_archive(engine)
+    if engine.settings.backup_full_interval or engine.settings.backup_incremental_interval:
+        from absdb.backup.schedule import keep_schedule
+
+        keep_schedule(engine)
     engine.chores.append(drop_outlived)
     _engines[next(_numbers)] = engine
     return engine

@@ -51,6 +51,7 @@ from absdb.wal.writer import LogWriter
 if TYPE_CHECKING:
     from absdb.engine.archive_status import ArchiveStatus
     from absdb.engine.background import Background
+    from absdb.engine.backup_status import BackupStatus
     from absdb.engine.leases import Lease
     from absdb.engine.watermark import Watermark
 
@@ -97,6 +98,7 @@ class Engine:
         self.closing: list[Callable[[], None]] = []
         """What upper floors want done when the engine lets go of everything."""
         self.at_target = False  # of a recovery that is not ended: nothing is written, nothing follows
+        self.backup_status: Callable[[], BackupStatus] | None = None  # asks who makes scheduled backups
         self.archive_status: Callable[[], ArchiveStatus] | None = None  # asks who keeps the archive
         self.closed = False
         self._pid = os.getpid()

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from absdb.clock import peek_us
 from absdb.engine.archive_status import ArchiveStatus, status_of
+from absdb.engine.backup_status import BackupStatus
 from absdb.engine.listing import field, listed
 from absdb.errors import StorageError
 from absdb.ids import Lsn
@@ -56,6 +57,11 @@ STATS = pa.schema(
         field("torn_bytes", pa.int64()),
         field("maintenance_failures", pa.int64()),
         field("last_failure", pa.string(), nullable=True),
+        field("last_backup", pa.string(), nullable=True),
+        field("last_backup_time", pa.timestamp("us", "UTC"), nullable=True),
+        field("next_backup_time", pa.timestamp("us", "UTC"), nullable=True),
+        field("backup_failures", pa.int64()),
+        field("last_backup_failure", pa.string(), nullable=True),
     ]
 )
 
@@ -106,9 +112,11 @@ def _lag_s(engine: Engine, archive: ArchiveStatus, now_us: int) -> float | None:
 def stats(engine: Engine) -> pa.Table:
     """One row about what is there: things, page files and their bytes, rows in memory, log since the checkpoint.
 
-    `tables` counts those of every database; `torn_bytes` is what recovery cut off the log's end.
+    `tables` counts those of every database; `torn_bytes` is what recovery cut off the log's end. What is said of
+    backups is that of the schedule in this process.
     """
     history, background = engine.history, engine.background
+    backups = engine.backup_status() if engine.backup_status is not None else BackupStatus()
     heads = [lineage for _, lineage in engine.heads()]
     files = _page_files(engine)
     row = (
@@ -123,6 +131,11 @@ def stats(engine: Engine) -> pa.Table:
         engine.torn.bytes if engine.torn is not None else 0,
         background.failures if background is not None else 0,
         background.last_failure or None if background is not None else None,
+        backups.last_label,
+        backups.last_us,
+        backups.next_us,
+        backups.failures,
+        backups.failure,
     )
     return listed(STATS, [row])
 

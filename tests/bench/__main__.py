@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 
 from tests.bench import (
+    backups,
     change_memory,
     commits,
     memory,
@@ -21,7 +22,7 @@ from tests.bench import (
 from tests.bench.harness import Report
 from tests.bench.machine import limits
 
-PARTS = ("commits", "tables", "changes", "change_memory", "panels", "peers", "sql")
+PARTS = ("backups", "commits", "tables", "changes", "change_memory", "panels", "peers", "sql")
 
 
 def main() -> None:
@@ -58,6 +59,8 @@ def main() -> None:
         if "sql" in parts:
             sql.run_tpch(report, folder, chosen.scale)
         for rows in map(int, chosen.rows.split(",")):
+            if "backups" in parts:
+                backups.run(report, folder, rows)
             if "tables" in parts:
                 tables.run(report, folder, rows)
             if "changes" in parts:
