@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
+import functools
 import importlib.metadata
 import json
 import os
@@ -90,7 +91,7 @@ def create_backup(
         base = None
         if incremental_from is not None:
             base = _base(engine, repository, incremental_from, base_url, held)
-            held.enter_context(reading([(repository.store_of(o), o.label) for o in base.origins], "backup"))
+            held.enter_context(reading(repository.store_of(base.origins[0]), incremental_from, "backup"))
         source = held.enter_context(_source(engine, database))
         if base is not None:
             _check_base(base, source, repository)
@@ -309,7 +310,7 @@ class _Running:
             stored_bytes=sum(file.stored_bytes for file in own),
             compression=self._codec.compression,
             key_id=self._codec.key.id if self._codec.key is not None else "",
-            version=importlib.metadata.version("absdb"),
+            version=_version(),
             wal_archive_target=settings.wal_archive_target.partition("?")[0],
             begin_sha256=self._claim.begin_sha256,
             needs=tuple((origin.label, origin.url) for origin in self._origins[1:]),
@@ -336,6 +337,12 @@ class _Running:
             stray = directory in ("pages", "wal", "files") and info.name not in wanted
             if stray or directory.startswith(("resume-", "progress-")):
                 store.delete(info.name)
+
+
+@functools.cache
+def _version() -> str:
+    """Which absdb this is; looking it up reads files."""
+    return importlib.metadata.version("absdb")
 
 
 def results(running: Sequence[Future[Any]]) -> list[Any]:

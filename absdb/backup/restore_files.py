@@ -110,14 +110,13 @@ def restore_files(
         wanted = list(manifest.files)
         if database is not None:
             wanted = files_of_database(repository, manifest, database)
-        marks = [(repository.store_of(origin), origin.label) for origin in manifest.origins]
         claim = {"id": manifest.backup.id, "label": label, "url": repository.url, "database": database}
         check_target(fs, claim, in_place=in_place)
         fs.make_directory("")
         lock = fs.lock(LOCK, {"since": "restoring"})
         try:
             check_target(fs, claim, in_place=in_place)
-            with reading(marks, "restore"):
+            with reading(repository.store, label, "restore"):
                 restoring = _Restoring(fs, repository, manifest, wanted)
                 fetched = restoring.run(claim, workers(jobs), progress)
         finally:

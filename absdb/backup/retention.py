@@ -4,9 +4,9 @@ Kept are, whatever their age: the newest backup that is whole, the newest `keep`
 reads, and all that a kept one builds on, also from another repository. Nothing is guessed: a backup whose manifest
 cannot be read is left alone.
 
-The manifest goes first, so that what is half removed is no backup. Somebody who has marked a backup as read in the very
-moment before keeps its objects; the next purge finds them without a manifest and takes them as what they are:
-leftovers, like those of backups that were interrupted and never gone on with.
+What builds on others goes before them, and of each the manifest goes first, so that what is half removed is no backup.
+If somebody has marked it as read in the very moment before, the manifest is put back, and all that it needs stays. What
+has no manifest and is old are leftovers of backups that were interrupted and never gone on with; they go, too.
 """
 
 from __future__ import annotations
@@ -172,7 +172,8 @@ class _Purge:
         with self._threads:
             found = {each.label: each for each in self._threads.map(self._find, self._repository.labels())}
             reasons = self._reasons(found)
-            fates = [self._fate(each, reasons, dry_run) for each in found.values() if each.objects]
+            order = sorted(found.values(), key=lambda each: -_finished(each))
+            fates = [self._fate(each, found, reasons, dry_run) for each in order if each.objects]
             abandoned = remove_abandoned(self._repository.store, ABANDONED_S, self._clock, dry_run=dry_run)
         fates.sort(key=lambda fate: (fate.finished_at or to_datetime(0), fate.label))
         return Purged(self._repository.url, dry_run, tuple(fates), len(abandoned))
@@ -204,14 +205,17 @@ class _Purge:
         for each in found.values():
             for reason in self._claims(each):
                 reasons.setdefault(each.label, reason)
-        todo = [label for label in reasons if found[label].backup is not None]
+        self._keep_needed(found, reasons, [label for label in reasons if found[label].backup is not None])
+        return reasons
+
+    def _keep_needed(self, found: dict[str, _Found], reasons: dict[str, str], todo: list[str]) -> None:
+        """Keep what these labels build on."""
         while todo:
             label = todo.pop()
             for needed in self._needs(found[label]):
                 if needed in found and needed not in reasons:
                     reasons[needed] = f"{label} builds on it"
                     todo.append(needed)
-        return reasons
 
     def _claims(self, each: _Found) -> list[str]:
         """Why somebody else wants it kept."""
@@ -254,7 +258,7 @@ class _Purge:
             and all(other is not None and other.backup is not None for other in needed)
         )
 
-    def _fate(self, each: _Found, reasons: dict[str, str], dry_run: bool) -> Fate:
+    def _fate(self, each: _Found, found: dict[str, _Found], reasons: dict[str, str], dry_run: bool) -> Fate:
         backup = each.backup
         kind = backup.kind if backup is not None else "damaged" if each.damaged else "leftover"
         finished = to_datetime(backup.finished_us) if backup is not None else None
@@ -266,15 +270,21 @@ class _Purge:
         removed = reason is None
         if removed and not dry_run:
             removed = self._remove(each)
-            reason = None if removed else "somebody has just begun to read it"
+            if not removed:
+                reason = reasons[each.label] = "somebody has just begun to read it"
+                if backup is not None:
+                    self._keep_needed(found, reasons, [each.label])
         return Fate(each.label, kind, finished, each.stored, removed, reason or "old, and nothing needs it")
 
     def _remove(self, each: _Found) -> bool:
         """The manifest first; the rest only if nobody has begun to read it by then."""
-        store = self._repository.store
-        store.delete(f"{each.label}/{BACKUP_MANIFEST}")
+        store, manifest = self._repository.store, f"{each.label}/{BACKUP_MANIFEST}"
+        data = store.get(manifest) if each.backup is not None else None
+        store.delete(manifest)
         marks = store.list(f"{each.label}/{BACKUP_READERS}")
         if any(self._age(mark.modified_us) < HOLDS_S for mark in marks):
+            if data is not None:
+                store.put(manifest, data)
             return False
         names = [info.name for info in store.list(f"{each.label}/")]
         last = f"{each.label}/{BACKUP_BEGIN}"  # until then nobody else can claim the label

@@ -20,6 +20,7 @@ from absdb.backup.retention import protected_log, purge
 from absdb.backup.verify import verify
 from absdb.clock import ManualClock
 from absdb.errors import CorruptionError, InvalidInputError, NotFoundError
+from absdb.objectstore.local import LocalStore
 from tests.backup.instances import bulk, everything, restored, small_instance
 
 DAY = 86_400
@@ -139,14 +140,14 @@ def test_newest_backup_whose_objects_are_lost_does_not_count_as_good(shop, url, 
 def test_trap_20_purge_during_a_restore_takes_nothing_that_is_read(shop, url, clock, tmp_path):
     for label in ("a", "b"):
         make(shop, url, clock, label)
-    with Repository(url) as repository, reading([(repository.store, "a")], "test"):
+    with Repository(url) as repository, reading(repository.store, "a", "test"):
         assert purge(url, 0).removed == []
         assert {fate.label: fate.reason for fate in purge(url, 0).fates}["a"] == "somebody reads it"
     assert purge(url, 0).removed == ["a"]
     with (
         Repository(url) as repository,
         pytest.raises(NotFoundError),
-        reading([(repository.store, "a")], "test"),
+        reading(repository.store, "a", "test"),
     ):
         pass
 
@@ -214,3 +215,33 @@ def test_note_of_a_dependent_that_cannot_be_read_keeps_the_backup(shop, url, clo
 def test_nothing_is_removed_for_ages_that_are_none(url):
     with pytest.raises(InvalidInputError):
         purge(url, -1)
+
+
+def test_backup_that_is_marked_while_it_is_removed_is_put_back_with_all_that_it_needs(
+    shop, url, clock, monkeypatch
+):
+    make(shop, url, clock, "full")
+    make(shop, url, clock, "delta", "full")
+    make(shop, url, clock, "other")
+    whole = LocalStore.delete
+
+    def delete(self, name):
+        if name == "delta/manifest.json":
+            self.put("delta/readers/late.json", b"{}")
+        whole(self, name)
+
+    monkeypatch.setattr(LocalStore, "delete", delete)
+    found = purge(url, 0, clock=clock)
+    assert found.removed == []
+    assert {fate.label: fate.reason for fate in found.fates}["full"] == "delta builds on it"
+    assert verify(url).well
+    assert labels(url) == ["delta", "full", "other"]
+
+
+def test_chain_that_is_being_restored_stays_whole(shop, url, clock, tmp_path):
+    make(shop, url, clock, "full")
+    make(shop, url, clock, "delta", "full")
+    make(shop, url, clock, "other")
+    with Repository(url) as repository, reading(repository.store, "delta", "test"):
+        assert purge(url, 0).removed == []
+    assert sorted(purge(url, 0).removed) == ["delta", "full"]
