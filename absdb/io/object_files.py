@@ -82,8 +82,7 @@ class ObjectFiles:
                     return self._publish(tag, path, if_absent=if_absent, if_is=if_is)
                 except FileNotFoundError:
                     if not self._has_upload(tag):
-                        raise
-                    self._durable.clear()  # somebody removed the directory just now
+                        raise  # otherwise somebody removed the directory just now
             raise OSError(errno.ENOENT, os.strerror(errno.ENOENT))
 
     def open(self, path: str) -> tuple[LocalFile, FileFacts]:
@@ -252,16 +251,25 @@ class ObjectFiles:
             for name in path.split("/") if path else ():
                 at = f"{at}/{name}"
                 if make and at not in self._durable:
-                    with suppress(FileExistsError):
-                        os.mkdir(name, dir_fd=fd)
-                    full_sync(fd)  # also if somebody else made it, who may not have come to that yet
-                    self._durable.add(at)
-                inner = os.open(name, _DIRECTORY, dir_fd=fd)
+                    self._make_directory(fd, name, at)
+                try:
+                    inner = os.open(name, _DIRECTORY, dir_fd=fd)
+                except FileNotFoundError:
+                    if not make:
+                        raise
+                    self._make_directory(fd, name, at)  # somebody has removed what was made before
+                    inner = os.open(name, _DIRECTORY, dir_fd=fd)
                 os.close(fd)
                 fd = inner
             yield fd
         finally:
             os.close(fd)
+
+    def _make_directory(self, fd: int, name: str, at: str) -> None:
+        with suppress(FileExistsError):
+            os.mkdir(name, dir_fd=fd)
+        full_sync(fd)  # also if somebody else made it, who may not have come to that yet
+        self._durable.add(at)
 
     @contextmanager
     def _reporting(self, doing: str, path: str) -> Iterator[None]:

@@ -21,6 +21,8 @@ from absdb.objectstore.retry import RetryPolicy
 _PIECE = 256 << 10
 _KEPT_S = 20.0
 _USER_AGENT = "absdb"
+_LINK_LOCAL = "169.254."
+"""Where clouds hand out credentials, which no proxy shall see."""
 
 
 class Connections:
@@ -72,7 +74,7 @@ class _Body(httpx.SyncByteStream):
 def _proxy_for(url: str) -> str | None:
     """The proxy that the environment names for this URL."""
     parts = urlsplit(url)
-    if proxy_bypass(parts.netloc):
+    if proxy_bypass(parts.netloc) or (parts.hostname or "").startswith(_LINK_LOCAL):
         return None
     proxies = getproxies()
     proxy = proxies.get(parts.scheme) or proxies.get("all")

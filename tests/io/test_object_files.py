@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -86,6 +87,9 @@ class TestPublishing:
         files.remove("a/b/c")
         os.rmdir(f"{files.root}/a/b")
         os.rmdir(f"{files.root}/a")
+        assert put(files, "a/b/c")[0]
+        assert read(files, "a/b/c") == b"1"
+        shutil.rmtree(files.root)
         assert put(files, "a/b/c")[0]
         assert read(files, "a/b/c") == b"1"
 

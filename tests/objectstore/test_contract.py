@@ -485,10 +485,7 @@ class TestRefusals:
             with pytest.raises(StateError) as caught:
                 refused()
             assert "403" in str(caught.value) or "401" in str(caught.value)
-            secrets = [value for value in {**place.options, **place.wrong}.values() if len(str(value)) > 12]
-            assert not [
-                secret for secret in secrets if "WRONG" in str(secret) and str(secret) in str(caught.value)
-            ]
+            assert "WRONG" not in str(caught.value)
         assert place.open().get("a") == b"1"
 
     def test_missing_bucket(self, place):

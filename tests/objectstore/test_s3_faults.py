@@ -196,10 +196,9 @@ class TestRetries:
     def test_waiting_ends_when_the_store_is_closed(self, opened, proxy):
         proxy.add(before(lambda: store.close(), status(503, retry_after="30")), times=ALWAYS)
         store = opened(deadline="60")
-        began = time.monotonic()
         with pytest.raises(StorageError):
             store.put("a", b"1")
-        assert time.monotonic() - began < 20
+        assert len(proxy.seen) == 1
 
     def test_server_that_is_not_there(self, seaweed):
         options = {**seaweed.options(), "endpoint": "http://127.0.0.1:9", "deadline": "1"}
