@@ -35,11 +35,13 @@ def read_object(
     offset: int = 0,
     length: int | None = None,
     pin: Pin | None = None,
+    ask_size: Callable[[], int] | None = None,
 ) -> Iterator[bytes]:
     """The bytes of an object from `offset` on, `length` of them or all, in chunks of at most 1 MiB.
 
     StorageError if there are fewer, ConflictError if it is replaced meanwhile, NotFoundError when it is not there. The
-    request, a GET, is sent at the first step of the iteration. `pin` is for stores where If-Match is not the way.
+    request, a GET, is sent at the first step of the iteration. `pin` is for stores where If-Match is not the way,
+    `ask_size` for those that refuse a range beyond the end without telling where that is.
     """
     source = ObjectSource(transport, request, pin or _if_match)
     end = None if length is None else offset + length
@@ -47,6 +49,8 @@ def read_object(
     for piece in source.pieces(offset, max(first_end, offset + 1), exact=False):
         if length != 0:  # of nothing, one byte is asked for to see that the object is there
             yield piece
+    if source.size is None and ask_size is not None:
+        source.size = ask_size()
     if source.size is None:
         raise StorageError(f"the server does not say how long {request.url} is")
     end = max(offset, source.size) if end is None else end

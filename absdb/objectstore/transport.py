@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 _BODY_MAX = 64 << 20
 _SKEW_US = 60_000_000
+_AT_ONCE = RetryPolicy(deadline_s=-1.0)
 
 
 class Broken(Exception):
@@ -110,13 +111,23 @@ class Transport:
         """The server's time as far as it is known, in µs since 1970 UTC."""
         return self._clock.now_us() + self._offset_us
 
-    def send(self, request: Request, *, also: Collection[int] = (), signer: Signer | None = None) -> Response:
+    def send(
+        self,
+        request: Request,
+        *,
+        also: Collection[int] = (),
+        signer: Signer | None = None,
+        again: bool = True,
+    ) -> Response:
         """The whole answer: a success, or one whose status is in `also` and that is not to be tried again.
 
         What else comes is raised: NotFoundError for 404, StateError for 401 and 403, ConflictError for 412,
         StorageError for the rest and for a server that cannot be reached. `signer` replaces the store's own.
+
+        Without `again` nothing is sent a second time after a failure that might pass: for a caller that has to look
+        first how far it came.
         """
-        answer = self._run(request, also, signer or self._signer, whole=True)
+        answer = self._run(request, also, signer or self._signer, whole=True, again=again)
         assert isinstance(answer, Response)
         return answer
 
@@ -127,7 +138,7 @@ class Transport:
 
         A Response is one whose status is in `also`.
         """
-        return self._run(request, also, signer or self._signer, whole=False)
+        return self._run(request, also, signer or self._signer, whole=False, again=True)
 
     def close(self) -> None:
         """Close the connections; requests that wait for another attempt give up. Closing twice is harmless."""
@@ -138,9 +149,9 @@ class Transport:
             connections.close()
 
     def _run(
-        self, request: Request, also: Collection[int], signer: Signer, *, whole: bool
+        self, request: Request, also: Collection[int], signer: Signer, *, whole: bool, again: bool
     ) -> Response | Opened:
-        attempts = Attempts(self.policy, self.closing)
+        attempts = Attempts(self.policy if again else _AT_ONCE, self.closing)
         mended: set[Action] = set()
         while True:
             attempts.count += 1
