@@ -7,6 +7,7 @@ transport.py.
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
@@ -31,6 +32,8 @@ class Connections:
     def __init__(self, url: str, policy: RetryPolicy, limit: int) -> None:
         proxy = _proxy_for(url)
         self._pool = httpx.HTTPTransport(
+            # To read the certificates of all authorities takes long, and without TLS they are not needed.
+            verify=url.startswith("https:") or ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
             limits=httpx.Limits(
                 max_connections=limit, max_keepalive_connections=limit, keepalive_expiry=_KEPT_S
             ),
