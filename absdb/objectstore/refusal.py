@@ -9,9 +9,10 @@ Facts on the error: `url`, `method`, `status`, `code`, `request_id`, `attempts`.
 from __future__ import annotations
 
 from absdb.errors import AbsdbError, ConflictError, NotFoundError, StateError, StorageError
-from absdb.objectstore.request import Action, Fault, Request, Response
+from absdb.objectstore.request import Action, Fault, Request, Response, encoded
 
 _SECRET_HEADERS = ("authorization", "x-amz-security-token", "x-goog-iam-authorization-token")
+_SECRET_PARAMETERS = ("sig", "x-amz-signature", "upload_id")
 _MESSAGE_MAX = 300
 _SECRET_MIN = 6
 
@@ -74,9 +75,8 @@ def _without_secrets(text: str, sent: Request) -> str:
     """The text with whatever was secret in the request blotted out, in case that a server repeats it."""
     secrets = [value for name, value in sent.headers.items() if name.lower() in _SECRET_HEADERS]
     secrets += [part for value in secrets for part in value.split()]
-    secrets += [
-        value for name, value in sent.query if name.lower() in ("sig", "x-amz-signature", "upload_id")
-    ]
+    queried = [value for name, value in sent.query if name.lower() in _SECRET_PARAMETERS]
+    secrets += [*queried, *map(encoded, queried)]
     for secret in sorted(secrets, key=len, reverse=True):
         if len(secret) >= _SECRET_MIN:
             text = text.replace(secret, "…")
