@@ -32,6 +32,47 @@ def seaweed(tmp_path_factory):
         server.stop()
 
 
+@pytest.fixture(scope="session")
+def azurite(tmp_path_factory):
+    """A real server of Azure Blob with the container "shop"."""
+    need(presence.azurite())
+    from tests.objectstore.azurite import Azurite
+
+    server = Azurite(tmp_path_factory.mktemp("azurite"))
+    try:
+        server.add_container("shop")
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture(scope="session")
+def fake_gcs():
+    """A server of Google Cloud Storage, by others, with the bucket "shop"."""
+    need(presence.fake_gcs())
+    from tests.objectstore.fake_gcs import FakeGcs
+
+    server = FakeGcs()
+    try:
+        server.add_bucket("shop")
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture(scope="session")
+def gcs_stub():
+    """A server of Google Cloud Storage that checks tokens and preconditions, with the bucket "shop"."""
+    from tests.objectstore.gcs_stub import GcsStub
+
+    server = GcsStub()
+    try:
+        server.add_bucket("shop")
+        yield server
+    finally:
+        server.stop()
+
+
 @pytest.fixture(params=PLACES)
 def place(request: pytest.FixtureRequest) -> Iterator[Place]:
     """An empty place of each kind."""

@@ -5,8 +5,10 @@ Who adds a kind of store writes a function that makes a `Place`, and adds it to 
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import itertools
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -68,4 +70,53 @@ def s3_place(request: pytest.FixtureRequest) -> Place:
     )
 
 
-PLACES: dict[str, Callable[[pytest.FixtureRequest], Place]] = {"local": local_place, "s3": s3_place}
+def azure_place(request: pytest.FixtureRequest) -> Place:
+    """An empty prefix in a container of Azurite."""
+    server = request.getfixturevalue("azurite")
+    return Place(
+        url=f"az://shop/place {next(_numbers)}/é",
+        options={**server.options, "part_size": 5 * MIB},
+        missing="az://not-there/x",
+        wrong={"account_key": base64.b64encode(b"WRONG0123456789").decode()},
+    )
+
+
+def gcs_place(request: pytest.FixtureRequest) -> Place:
+    """An empty prefix in a bucket of our own stand-in for Google."""
+    server = request.getfixturevalue("gcs_stub")
+    key_file = request.getfixturevalue("tmp_path") / "user.json"
+    key_file.write_text(json.dumps(server.tokens.authorized_user()))  # to load an RSA key takes 0.1 s
+    return Place(
+        url=f"gs://shop/place {next(_numbers)}/é",
+        options={"endpoint": server.url, "credentials": key_file, "part_size": 5 * MIB},
+        missing="gs://not-there/x",
+        wrong={"credentials": "none"},
+    )
+
+
+def fake_gcs_place(request: pytest.FixtureRequest) -> Place:
+    """An empty prefix in a bucket of fake-gcs-server."""
+    server = request.getfixturevalue("fake_gcs")
+    return Place(
+        url=f"gs://shop/place {next(_numbers)}/é",
+        options={"endpoint": server.url, "credentials": "none", "part_size": 5 * MIB},
+        missing="gs://not-there/x",
+    )
+
+
+PLACES: dict[str, Callable[[pytest.FixtureRequest], Place]] = {
+    "local": local_place,
+    "s3": s3_place,
+    "azure": azure_place,
+    "gcs": gcs_place,
+    "fake-gcs": fake_gcs_place,
+}
+
+WITH_CONDITIONS = [kind for kind in PLACES if kind != "fake-gcs"]
+"""fake-gcs-server passes conditions over."""
+WITH_PENDING_UPLOADS = [kind for kind in PLACES if kind not in ("gcs", "fake-gcs")]
+"""Google tells nobody which uploads are under way."""
+WITH_RIVALS = [kind for kind in PLACES if kind != "azure"]
+"""Azure drops what others have uploaded for a name as soon as somebody writes it."""
+WITH_KEYS = [kind for kind in PLACES if kind not in ("local", "fake-gcs")]
+WITH_BUCKETS = [kind for kind in PLACES if kind != "local"]

@@ -29,6 +29,13 @@ from absdb.errors import (
     StorageError,
 )
 from absdb.objectstore.janitor import remove_abandoned
+from tests.objectstore.places import (
+    WITH_BUCKETS,
+    WITH_CONDITIONS,
+    WITH_KEYS,
+    WITH_PENDING_UPLOADS,
+    WITH_RIVALS,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 MIB = 1 << 20
@@ -249,6 +256,7 @@ class TestListing:
         assert len(names(store, "n/100")) == 5
 
 
+@pytest.mark.parametrize("place", WITH_CONDITIONS, indirect=True)
 class TestConditions:
     def test_second_is_refused_under_if_absent(self, store):
         store.put("a", b"first", if_absent=True)
@@ -386,6 +394,7 @@ class TestUploads:
             assert store.get("a") == b"old"
         assert store.head("a").size == place.large
 
+    @pytest.mark.parametrize("place", WITH_RIVALS, indirect=True)
     def test_two_at_once_for_one_name(self, place, store):
         one, other = store.upload("a"), store.upload("a")
         one.write(b"1" * place.large)
@@ -411,6 +420,7 @@ time.sleep(600)
 
 
 class TestAbandoned:
+    @pytest.mark.parametrize("place", WITH_PENDING_UPLOADS, indirect=True)
     def test_killed_writer_leaves_nothing_but_a_pending_upload(self, place, store):
         arguments = json.dumps([place.url, dict(place.options), place.large])
         process = subprocess.Popen(
@@ -436,6 +446,7 @@ class TestAbandoned:
         assert store.pending_uploads() == []
         assert store.get("killed/a") == b"by somebody else"
 
+    @pytest.mark.parametrize("place", WITH_PENDING_UPLOADS, indirect=True)
     def test_janitor_removes_what_is_old_enough(self, place, store):
         clock = SystemClock()
         upload = store.upload("going/on")
@@ -447,7 +458,8 @@ class TestAbandoned:
         assert [found.name for found in store.pending_uploads()] == ["going/on"]
         later = AtTime(clock.now_us() + 10_000_000)
         assert [found.name for found in remove_abandoned(store, 5, later)] == ["going/on"]
-        assert store.pending_uploads() == []
+        while store.pending_uploads():  # a part that was on its way may have come after
+            remove_abandoned(store, 5, later)
         with pytest.raises(AbsdbError):
             upload.finish()
         upload.abort()
@@ -469,10 +481,8 @@ class AtTime:
 
 
 class TestRefusals:
+    @pytest.mark.parametrize("place", WITH_KEYS, indirect=True)
     def test_wrong_key_is_refused(self, place):
-        if place.wrong is None:
-            assert place.url.startswith("/")
-            return
         place.open().put("a", b"1")
         store = place.open(**place.wrong)
         for refused in (
@@ -488,10 +498,8 @@ class TestRefusals:
             assert "WRONG" not in str(caught.value)
         assert place.open().get("a") == b"1"
 
+    @pytest.mark.parametrize("place", WITH_BUCKETS, indirect=True)
     def test_missing_bucket(self, place):
-        if place.missing is None:
-            assert place.url.startswith("/")
-            return
         store = place.open(url=place.missing)
         for refused in (
             lambda: store.get("a"),
