@@ -25,6 +25,7 @@ INSTALL := $(PIP) install --quiet --progress-bar off
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadscope
 NOTEBOOKS := $(if $(wildcard notebooks/*.ipynb),--nbval --nbval-current-env \
 	--nbval-sanitize-with absdb/testing/nbval.cfg --nbval-cell-timeout=120 notebooks)
+AZURITE := .azurite/node_modules/.bin/azurite-blob
 ARGS ?=
 
 .PHONY: help
@@ -55,6 +56,9 @@ screenshots: $(DEV) ## make the pictures of the README anew, in JupyterLab and C
 bench: $(DEV) ## measure; asserts nothing
 	$(BIN)/python -m tests.bench $(ARGS)
 
+.PHONY: azurite
+azurite: $(AZURITE) ## install the server that Azure Blob is tested against, with npm
+
 .PHONY: lint
 lint: $(DEV) ## ruff and mypy
 	$(BIN)/ruff check .
@@ -63,7 +67,7 @@ lint: $(DEV) ## ruff and mypy
 
 .PHONY: clean
 clean: ## remove the environment and all caches
-	rm -rf .venv .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist
+	rm -rf .azurite .venv .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:
@@ -85,3 +89,7 @@ $(DEV): $(CORE)
 	@echo "installing the notebook, test and lint tools into .venv (a minute or two)"
 	@$(INSTALL) --editable '.[dev]'
 	@touch $@
+
+$(AZURITE):
+	@echo "installing Azurite into .azurite"
+	@npm install --prefix .azurite --no-save --no-audit --no-fund --loglevel=error azurite@3
