@@ -53,9 +53,7 @@ class Mark:
 class BackedUp(Workload):
     """An instance in `root/live`, its archive in `root/archive`, its backups in `root/backups`."""
 
-    def __init__(
-        self, root: Path, name: str = "live", *, after: BackedUp | None = None, **more: Any
-    ) -> None:
+    def __init__(self, root: Path, name: str = "live", *, after: BackedUp | None = None, **more: Any) -> None:
         self.root = root
         self.archiver: Archiver | None = None
         self.labels: list[str] = [] if after is None else list(after.labels)

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from absdb.backup.recovery.restore import restore
 
 import absdb
+from absdb.backup.recovery.restore import restore
 from absdb.backup.restore_files import restore_files
 from absdb.clock import to_datetime
 from absdb.engine.check import check
