@@ -25,6 +25,8 @@ class OwnLog:
         control = engine.control
         self.timeline = control.timeline
         self.segment_bytes = control.segment_bytes
+        self.opened_at = control.checkpoint_lsn
+        """The checkpoint when the instance was opened: since then no log goes, nor what it names, before it is sent."""
         self._files = SegmentFiles(engine.fs, WAL_DIR, LogIdentity(**log_of(control)))
         self._synced = 0
 

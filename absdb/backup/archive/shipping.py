@@ -86,7 +86,7 @@ class Shipper:
             control.segment_bytes,
             engine.clock.now_us(),
             control.timeline,
-            control.checkpoint_lsn,
+            self._own.opened_at,
         )
         identity = claim(store, wanted)
         for name in history_files(engine):

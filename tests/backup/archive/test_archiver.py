@@ -94,6 +94,18 @@ def test_outage_keeps_the_log_and_catches_up_afterwards(scene):
     assert len(scene.segments()) < 4
 
 
+def test_new_archive_begins_where_the_instance_was_opened_however_late_it_is_reached(make, tmp_path):
+    (tmp_path / "scene0").mkdir()
+    (tmp_path / "scene0" / "mount").write_text("nothing is mounted here")
+    scene = make()
+    scene.work(2)
+    scene.turn_over()
+    (tmp_path / "scene0" / "mount").unlink()
+    scene.archiver.ship()
+    assert scene.archive().identity.begins_lsn < SEGMENT
+    assert scene.rebuilt() == scene.rows("t")
+
+
 def test_restart_goes_on_where_the_archive_ends(scene):
     scene.fill(1000)
     scene.work(3)
