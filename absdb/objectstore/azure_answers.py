@@ -30,8 +30,6 @@ def read_fault(answer: Response) -> Fault | None:
     action = action_of(answer.status)
     if action is None:
         return None
-    # 401 comes where a bearer token was expected: neither a key nor a signature can be renewed by us.
-    action = Action.FAIL if action is Action.REFRESH else action
     root = _tree(answer.body) if answer.body.lstrip().startswith((b"<", b"\xef\xbb\xbf<")) else None
     code = answer.headers.get("x-ms-error-code") or (_text(root, "Code") if root is not None else "")
     if code in _BROKEN_ON_THE_WAY:

@@ -43,7 +43,6 @@ def read_token_fault(answer: Response) -> Fault | None:
     if action is None:
         return None
     facts = _object(answer)
-    action = Action.FAIL if action is Action.REFRESH else action
     return Fault(action, str(facts.get("error") or ""), str(facts.get("error_description") or ""))
 
 

@@ -11,7 +11,6 @@ Nothing is sent or made until the store is used. Each kind is imported when it i
 from __future__ import annotations
 
 import os
-from importlib import import_module
 
 from absdb.clock import Clock, SystemClock
 from absdb.objectstore.base import ObjectStore
@@ -33,9 +32,10 @@ def open_store(url: str | os.PathLike[str], *, clock: Clock | None = None, **opt
         from absdb.objectstore.s3 import S3Store
 
         return S3Store.open(location, clock)
-    module, kind = _OTHERS[location.scheme]
-    store: ObjectStore = getattr(import_module(module), kind).open(location, clock)
-    return store
+    if location.scheme == "gs":
+        from absdb.objectstore.gcs import GcsStore
 
+        return GcsStore.open(location, clock)
+    from absdb.objectstore.azure import AzureStore
 
-_OTHERS = {"gs": ("absdb.objectstore.gcs", "GcsStore"), "az": ("absdb.objectstore.azure", "AzureStore")}
+    return AzureStore.open(location, clock)
