@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from typing import Any
 
 from absdb.backup.branch import attach_branch
@@ -26,7 +27,7 @@ from absdb.engine.recovery import open_engine
 from absdb.errors import AlreadyExistsError, InvalidInputError
 from absdb.io.aside import aside
 from absdb.io.local import LocalFileSystem
-from absdb.io.scratch import scratch_directory
+from absdb.io.scratch import temporary_directory
 from absdb.paths import SCRATCH_DIR, check_name
 from absdb.progress import reporting
 
@@ -54,7 +55,7 @@ def restore_branch(
         found, url = facts_of(repository, label), repository.given
     database = _database(found, database)
     name = _name(engine, found, database) if name is None else _free(engine, name)
-    with aside(_place(engine)) as path:
+    with _place(engine) as path:
         restore_files(
             url,
             path,
@@ -73,10 +74,10 @@ def restore_branch(
             backup.close()
 
 
-def _place(engine: Engine) -> str:
-    """Where it is restored: on the disk of the instance, or in the system's place if that is none."""
+def _place(engine: Engine) -> AbstractContextManager[str]:
+    """Where it is restored: on the disk of the instance, or in the system's place if it has none."""
     root = engine.fs.root
-    return scratch_directory() if root == MEMORY else f"{root}/{SCRATCH_DIR}"
+    return temporary_directory() if root == MEMORY else aside(f"{root}/{SCRATCH_DIR}")
 
 
 def _database(found: BackupInfo, database: str | None) -> str:

@@ -1,7 +1,7 @@
 """Directories for files in work: made when they are asked for, removed with all that is in them.
 
 What a process that was killed has left is removed by the next one that asks at the same place. So a place belongs to
-one process at a time: within an instance, to the one that has it open for writing. Called by backup/.
+one process at a time, and to nothing else: it lies in an instance, whose writer it belongs to. Called by backup/.
 """
 
 from __future__ import annotations
