@@ -57,7 +57,7 @@ if TYPE_CHECKING:
     from absdb.merge_result import MergeResult
     from absdb.panels import workbench
     from absdb.restoring import promote, restore
-    from absdb.stored_backups import backups, purge_backups, verify
+    from absdb.stored_backups import backups, drill, purge_backups, verify
     from absdb.table import Table
     from absdb.transaction import TransactionHandle
     from absdb.versioning.policies import register as register_merge_policy
@@ -83,6 +83,7 @@ _LAZY: dict[str, tuple[str, str]] = {
     "MergeResult": ("absdb.merge_result", "MergeResult"),
     "connect": ("absdb.instance", "connect"),
     "digest": ("absdb.frame_digest", "digest"),
+    "drill": ("absdb.stored_backups", "drill"),
     "open_instances": ("absdb.instance", "open_instances"),
     "promote": ("absdb.restoring", "promote"),
     "provenance": ("absdb.frame_origin", "provenance"),
@@ -136,6 +137,7 @@ __all__ = [
     "backups",
     "connect",
     "digest",
+    "drill",
     "open_instances",
     "panels",
     "promote",

@@ -36,6 +36,7 @@ COMMANDS = {
     "check": ("absdb.cli.check", "Read everything there is, and report what does not fit."),
     "checkpoint": ("absdb.cli.checkpoint", "Put everything into page files now."),
     "stats": ("absdb.cli.stats", "Show sizes and counts of the instance and of its log."),
+    "drill": ("absdb.cli.drill", "Try out whether a backup comes back, and compare it."),
     "admin": ("absdb.cli.admin", "Look after the instance, its log and its backups."),
     "wal-list": ("absdb.cli.wal_list", "List what an archive of the log has, and what it has not."),
     "wal-fetch": ("absdb.cli.wal_fetch", "Fetch one segment from an archive of the log."),
