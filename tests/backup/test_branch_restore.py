@@ -427,6 +427,30 @@ def test_an_instance_in_memory_takes_branches_too(shop: Shop, saved: Path) -> No
         assert list(other) == ["main", "theirs"]
 
 
+def test_after_a_recovery_the_past_is_known_and_the_abandoned_future_is_not(
+    shop: Shop, saved: Path, tmp_path: Path
+) -> None:
+    create_backup(shop.instance._engine, saved, label="future")
+    absdb.restore(saved, tmp_path / "recovered", label="full-1")
+    with absdb.connect(tmp_path / "recovered") as recovered:
+        recovered["main"]["t"].delete([9])
+        recovered.restore_branch(saved, "full-1", name="past")
+        future = recovered.restore_branch(saved, "future", name="future")
+        listed = recovered.branches().set_index("name")["created_from"]
+        assert (listed["past"], listed["future"]) == ("main", None)
+        assert future["t"].count() == 100
+        assert recovered["main"].diff(recovered["past"])["t"].to_arrow().num_rows == 1
+        fold_database(
+            recovered._engine,
+            recovered._engine.history.database("main"),
+            LocalFileSystem(tmp_path / "folded"),
+        )
+        expected = recovered["main"]["t"].to_arrow()
+    with absdb.connect(tmp_path / "folded") as folded:
+        assert folded["main"]["t"].to_arrow() == expected
+        assert folded.check().empty
+
+
 def test_what_is_refused_leaves_nothing_behind(shop: Shop, saved: Path) -> None:
     for wrong, error in [
         ({"label": "full-2"}, NotFoundError),
