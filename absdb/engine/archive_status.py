@@ -55,6 +55,9 @@ class ArchiveStatus:
     unsent_gaps: tuple[Gap, ...] = ()
 
 
+_FIELDS = tuple(field.name for field in dataclasses.fields(ArchiveStatus))
+
+
 def status_of(engine: Engine) -> ArchiveStatus:
     """What the keeper in this process says, else what the last one left behind."""
     if engine.archive_status is not None:
@@ -72,8 +75,8 @@ def read_status(fs: FileSystem) -> ArchiveStatus:
         return ArchiveStatus()
     try:
         said: dict[str, Any] = json.loads(data)
-        gaps = tuple(Gap(**gap) for gap in said.pop("unsent_gaps"))
-        return ArchiveStatus(**said, unsent_gaps=gaps)
+        known = {name: said[name] for name in _FIELDS if name in said}
+        return ArchiveStatus(**{**known, "unsent_gaps": tuple(Gap(**gap) for gap in said["unsent_gaps"])})
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise CorruptionError(
             f"{fs.root}/{ARCHIVE_STATUS} is not readable: {error}",

@@ -108,9 +108,9 @@ def _known_gaps_end(contents: Contents, timeline: int, archived: int) -> int:
 
 
 def _check_same(own: OwnLog, sender: Sender, there: list[ArchivedSegment]) -> None:
-    """ConflictError if the last segments of the archive are not what the instance has."""
+    """ConflictError if the end of the archive is not what the instance has: a log that parted earlier differs there."""
     here = set(own.numbers())
-    for segment in there[-2:]:
+    for segment in there[-1:]:
         if segment.segment not in here:
             continue
         try:

@@ -22,7 +22,7 @@ from absdb.backup.archive.position import Learned, learn
 from absdb.backup.archive.sending import Sender
 from absdb.backup.archive.waiting import NamedFile, Waiting
 from absdb.engine.archive_status import ARCHIVE_HOLD, ArchiveStatus, Gap
-from absdb.errors import StorageError
+from absdb.errors import ConflictError, StorageError
 from absdb.ids import LSN_MAX
 from absdb.io.base import read_file
 from absdb.object_names import archived_page_file_name, file_list_name, gap_name, partial_segment_name
@@ -150,7 +150,7 @@ class Shipper:
         name = own.name(segment) if closed else partial_segment_name(own.timeline, segment, end)
         self.current = name
         self._send_files(engine, position, end)
-        copies = self._look(segment)
+        copies = self._look(segment, is_last=not closed)
         raw = own.read(segment, end)
         for copy in copies:
             if copy.partial and copy.stored_name not in self._put:
@@ -168,8 +168,11 @@ class Shipper:
         self._hold(engine)
         self._journal.archived(end, closed=closed)
 
-    def _look(self, segment: int) -> list[ArchivedSegment]:
-        """The copies of this segment that are there. The one before it must be, if this process has sent it."""
+    def _look(self, segment: int, *, is_last: bool) -> list[ArchivedSegment]:
+        """The copies of this segment that are there. The one before it must be, if this process has sent it.
+
+        ConflictError if the archive has more of the log than there is.
+        """
         own, store = self._own, self._sender.store
         after = own.name(segment - 2) + "~" if segment >= 2 else ""
         found = [
@@ -183,6 +186,12 @@ class Shipper:
             raise StorageError(
                 f"segment {own.name(before)} was archived in {store.url} and is not there any more",
                 hint="see who removes objects there; what the instance still has is sent again",
+            )
+        beyond = [copy for copy in found if copy.end_lsn >= (segment + 1) * own.segment_bytes]
+        if is_last and beyond:
+            raise ConflictError(
+                f"{store.url}/{beyond[0].stored_name} is there, and the log of this instance does not reach that far",
+                hint="a copy of this instance archives into the same place; give each a wal_archive_target of its own",
             )
         return [copy for copy in found if copy.segment == segment]
 

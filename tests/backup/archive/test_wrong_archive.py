@@ -76,7 +76,8 @@ def test_trap_18_copy_of_the_instance_does_not_write_into_the_archive(make, capl
     assert scene.archiver.status().failure
 
 
-def test_two_that_archive_at_once_are_told_apart(make):
+@pytest.mark.parametrize("segments", [0, 1])
+def test_two_that_archive_at_once_are_told_apart(make, segments):
     scene = make()
     scene.archiver.ship()
     scene.engine.close()
@@ -88,10 +89,16 @@ def test_two_that_archive_at_once_are_told_apart(make):
     )
     twin = start_archiver(other, ship_at_close=False)
     assert twin is not None
-    scene.work(1)
+    wait_for(lambda: twin.status().archived_lsn == other.published)
+    scene.work(segments)
+    scene.upsert("t", [{"id": 1, "v": "one"}])
     scene.archiver.ship()
+    mine, scene.engine = scene.engine, other
+    scene.upsert("t", [{"id": 1, "v": "other"}])
+    scene.engine = mine
     with pytest.raises(ConflictError):
         twin.ship()
+    scene.archiver.ship()
     assert scene.rebuilt() == scene.rows("t")
     other.close()
 
