@@ -25,13 +25,20 @@ class Sender:
     def __init__(self, store: ObjectStore, codec: Codec, executor: ThreadPoolExecutor) -> None:
         self.store = store
         self.codec = codec
-        self._executor = executor
+        self.executor = executor
 
-    def send(self, name: str, raw: bytes) -> None:
-        """Put a file that is in memory."""
-        self.send_parts(name, len(raw), _slices(raw))
+    def encode(self, name: str, raw: bytes) -> bytes:
+        """A file as it is stored, for `put`."""
+        return b"".join(self._parts(name, len(raw), _slices(raw)))
 
-    def send_parts(self, name: str, size: int, read: Read) -> None:
+    def put(self, name: str, raw: bytes, encoded: bytes | None = None) -> None:
+        """Put a file that is in memory; `encoded` is what `encode` made of it before. Durable on return.
+
+        ConflictError if something else is there, stored in the same way: the caller has looked for other ways.
+        """
+        self._put(name, len(raw), _slices(raw), encoded)
+
+    def send(self, name: str, size: int, read: Read) -> None:
         """Put a file of `size` bytes, of which `read(offset, length)` gives any part. Durable on return.
 
         ConflictError if something else is there under the name, however it is stored.
@@ -40,11 +47,14 @@ class Sender:
             if parse_stored(info.name).name == name:
                 self._compare(info.name, size, read)
                 return
+        self._put(name, size, read, None)
+
+    def _put(self, name: str, size: int, read: Read, encoded: bytes | None) -> None:
         stored_name = name + self.codec.suffix
-        parts = self._parts(name, size, read)
+        parts = [encoded] if encoded is not None else self._parts(name, size, read)
         try:
             if size <= ONE_PUT_BYTES_MAX:
-                self.store.put(stored_name, b"".join(parts), if_absent=True)
+                self.store.put(stored_name, encoded or b"".join(parts), if_absent=True)
             else:
                 with self.store.upload(stored_name, size_hint=size, if_absent=True) as upload:
                     for part in parts:
@@ -96,7 +106,7 @@ class Sender:
             return encoder.part(start // PART_BYTES, raw, last=start == starts[-1])
 
         yield encoder.header
-        yield from in_order(self._executor, part, starts, window=4)
+        yield from in_order(self.executor, part, starts, window=4)
 
     def _conflict(self, name: str) -> ConflictError:
         return ConflictError(

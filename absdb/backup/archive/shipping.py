@@ -14,6 +14,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
+from absdb.backup.archive.ahead import Ahead
 from absdb.backup.archive.contents import ArchivedSegment, archived_segment
 from absdb.backup.archive.identity import ArchiveIdentity, claim
 from absdb.backup.archive.journal import DAY_US, Journal
@@ -42,6 +43,7 @@ class Shipper:
         self._waiting = waiting
         self._journal = journal
         self._sender = sender
+        self._ahead = Ahead(own, sender)
         self.learned = False
         """Whether the archive has told what is in it."""
         self._last_closed: int | None = None
@@ -151,11 +153,12 @@ class Shipper:
         self.current = name
         self._send_files(engine, position, end)
         copies = self._look(segment, is_last=not closed)
-        raw = own.read(segment, end)
-        for copy in copies:
-            if copy.partial and copy.stored_name not in self._put:
-                self._sender.compare(copy.stored_name, own.read(segment, min(copy.end_lsn, upto)))
-        self._sender.send(name, raw)
+        raw, encoded = self._ahead.take(segment, end)
+        if closed and end + own.segment_bytes <= upto:
+            self._ahead.want(segment + 1)
+        self._compare(copies, upto)
+        if not any(copy.name == name for copy in copies):
+            self._sender.put(name, raw, encoded)
         if closed:
             self._last_closed, self._put = segment, set()
         else:
@@ -167,6 +170,13 @@ class Shipper:
         self._sent &= {file.name for file in self._waiting.files(LSN_MAX)}
         self._hold(engine)
         self._journal.archived(end, closed=closed)
+
+    def _compare(self, copies: list[ArchivedSegment], upto: int) -> None:
+        """ConflictError if a copy that this process has not put is not the beginning of the segment."""
+        for copy in copies:
+            if copy.stored_name not in self._put:
+                raw = self._own.read(copy.segment, min(copy.end_lsn, upto))
+                self._sender.compare(copy.stored_name, raw)
 
     def _look(self, segment: int, *, is_last: bool) -> list[ArchivedSegment]:
         """The copies of this segment that are there. The one before it must be, if this process has sent it.
@@ -223,7 +233,7 @@ class Shipper:
                 raise
             return any(True for _ in self._sender.store.list(name))
         try:
-            self._sender.send_parts(name, file.size(), file.pread)
+            self._sender.send(name, file.size(), file.pread)
         finally:
             file.close()
         return True

@@ -47,10 +47,10 @@ def write(store: ObjectStore) -> None:
     claim(store, IDENTITY)
     with ThreadPoolExecutor(1) as threads:
         plain, sealed = Sender(store, Codec("zstd"), threads), Sender(store, Codec("lz4", KEY), threads)
-        plain.send(archived_page_file_name(PAGE_FILE), PAGE_BYTES)
+        plain.put(archived_page_file_name(PAGE_FILE), PAGE_BYTES)
         plain.send_plain(file_list_name(1, 0, 472), json.dumps({"files": [PAGE_FILE]}).encode())
-        plain.send(wal_segment_name(1, 0), segment(0))
-        sealed.send(partial_segment_name(1, 1, END), segment(1)[: END - SEGMENT_BYTES])
+        plain.put(wal_segment_name(1, 0), segment(0))
+        sealed.put(partial_segment_name(1, 1, END), segment(1)[: END - SEGMENT_BYTES])
         plain.send_plain(gap_name(*SPAN), json.dumps(GAP, indent=1).encode())
         plain.send_plain(gap_name(*SPAN, accepted=True), json.dumps(GAP, indent=1).encode())
 
