@@ -68,7 +68,7 @@ def test_every_compression_with_and_without_encryption(make, monkeypatch, compre
             scene.archive().fetch_segment(scene.archive().segments()[0].name)
 
 
-def test_outage_keeps_the_log_and_catches_up_afterwards(scene):
+def test_trap_11_outage_keeps_the_log_and_catches_up_afterwards(scene):
     scene.archiver.ship()
     with scene.outage():
         scene.fill(1000)
@@ -123,7 +123,7 @@ def test_restart_goes_on_where_the_archive_ends(scene):
     assert scene.rebuilt() == scene.rows("t")
 
 
-def test_what_was_written_while_the_archive_was_out_of_reach_survives_a_restart(scene):
+def test_trap_20_what_was_written_while_the_archive_was_out_of_reach_survives_a_restart(scene):
     scene.work(2)
     scene.archiver.ship()
     with scene.outage():

@@ -90,7 +90,8 @@ def test_trap_23_archived_lsn_never_passes_what_is_there(make):
     assert max(said for said, _ in seen) > 4 * scene.engine.control.segment_bytes
 
 
-def test_trap_23_failing_part_way_leaves_the_position_where_the_archive_is(scene):
+def test_trap_23_failing_part_way_leaves_the_position_where_the_archive_is(scene, monkeypatch):
+    monkeypatch.setattr("absdb.backup.archive.archiver.TICK_S", 3600.0)
     faulty = []
 
     def wrap(store: Any) -> FaultyStore:
@@ -100,7 +101,6 @@ def test_trap_23_failing_part_way_leaves_the_position_where_the_archive_is(scene
     scene.engine.close()
     scene.wrap = wrap
     scene.open()
-    scene.archiver._pause_until = float("inf")
     scene.archiver.ship()
     scene.work(4)
     faulty[0].fail_at, faulty[0].for_good = len(faulty[0].calls) + 3, True

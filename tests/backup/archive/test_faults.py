@@ -15,6 +15,12 @@ from tests.backup.archive.scene import Scene
 FAR = 10_000
 
 
+@pytest.fixture(autouse=True)
+def by_hand(monkeypatch):
+    """The test sends, and nobody else."""
+    monkeypatch.setattr("absdb.backup.archive.archiver.TICK_S", 3600.0)
+
+
 def played(path: Any, *, fail_at: int, afterwards: bool, restart: bool = False) -> FaultyStore:
     """A scene in which one call fails; the archive alone then gives what the instance has."""
     faulty: list[FaultyStore] = []
@@ -29,7 +35,6 @@ def played(path: Any, *, fail_at: int, afterwards: bool, restart: bool = False) 
     scene.engine.close()
     scene.wrap = wrap
     scene.open()
-    by_hand(scene)
     scene.create("t", {"id": pa.int64(), "v": pa.string()})
     failed = 0
     for step in range(3):
@@ -43,7 +48,6 @@ def played(path: Any, *, fail_at: int, afterwards: bool, restart: bool = False) 
             assert_in_order(faulty[0])
             if restart:
                 scene.crash()
-                by_hand(scene)
             scene.work(1)
     scene.archiver.ship()
     assert failed == (fail_at < len(faulty[0].calls) and fail_at < FAR)
@@ -53,11 +57,6 @@ def played(path: Any, *, fail_at: int, afterwards: bool, restart: bool = False) 
     assert contents.gaps == []
     scene.close()
     return faulty[0]
-
-
-def by_hand(scene: Scene) -> None:
-    """The test sends, and nobody else."""
-    scene.archiver._pause_until = float("inf")
 
 
 def assert_in_order(store: FaultyStore) -> None:
