@@ -18,6 +18,7 @@ from typing import Any
 
 from crc32c import crc32c
 
+from absdb.backup.codec.codec import PART_BYTES
 from absdb.backup.codec.key import Key
 from absdb.backup.codec.pipeline import pool, workers
 from absdb.backup.create import results
@@ -27,6 +28,7 @@ from absdb.backup.meter import Meter, Report, metered
 from absdb.backup.one_database import files_of_database, keep_only
 from absdb.backup.reader_mark import reading
 from absdb.backup.repository import Options, Repository, open_backup
+from absdb.backup.write_behind import WriteBehind, synced_now_and_then
 from absdb.engine.location import MEMORY, file_system
 from absdb.errors import InvalidInputError, StateError, StorageError
 from absdb.ids import Lsn
@@ -224,7 +226,12 @@ class _Restoring:
         target = self._fs.create(temporary)
         try:
             writing = _Writing(target, file)
-            fetch_file(fetching, self._repository.store_of(origin), origin, file, writing.take, meter.add)
+            store = self._repository.store_of(origin)
+            if file.raw_bytes <= PART_BYTES:
+                fetch_file(fetching, store, origin, file, writing.take, meter.add)
+            else:
+                with WriteBehind(synced_now_and_then(target, writing.take)) as behind:
+                    fetch_file(fetching, store, origin, file, behind.put, meter.add)
             if file.kind == "wal":
                 writing.fill(self._manifest.backup.segment_bytes)
             target.sync()

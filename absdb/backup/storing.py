@@ -17,6 +17,7 @@ from absdb.backup.codec.codec import PART_BYTES, Codec, Encoder
 from absdb.backup.codec.pipeline import in_order
 from absdb.backup.manifest import StoredFile
 from absdb.backup.source import OpenSource, SourceFile
+from absdb.backup.write_behind import WriteBehind
 from absdb.io.base import FileSystem
 from absdb.object_names import backup_place
 from absdb.objectstore.base import ObjectStore
@@ -65,17 +66,20 @@ def _store(storing: Storing, source: OpenSource, file: SourceFile, count: Count)
         storing.store.put(name, b"".join((encoder.header, frame)))
         count(file.size)
     else:
-        with storing.store.upload(name, size_hint=file.size) as upload:
+
+        def encode(part: tuple[int, bytes, bool]) -> tuple[Any, int]:
+            number, raw, last = part
+            return encoder.part(number, raw, last=last), len(raw)
+
+        with (
+            storing.store.upload(name, size_hint=file.size) as upload,
+            WriteBehind(upload.write) as behind,
+        ):
             if encoder.header:
-                upload.write(encoder.header)
-
-            def encode(part: tuple[int, bytes, bool]) -> tuple[Any, int]:
-                number, raw, last = part
-                return encoder.part(number, raw, last=last), len(raw)
-
+                behind.put(encoder.header)
             for frame, length in in_order(storing.threads, encode, reading, window=storing.window):
+                behind.put(frame)
                 sha.update(frame)
-                upload.write(frame)
                 sizes.append(len(frame))
                 count(length)
             reading.finish()
