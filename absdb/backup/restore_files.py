@@ -34,6 +34,7 @@ from absdb.errors import InvalidInputError, StateError, StorageError
 from absdb.ids import Lsn
 from absdb.io.base import File, FileSystem, read_file, write_atomic
 from absdb.paths import (
+    ARCHIVE_STATUS,
     CONTROL,
     DIRECTORIES,
     LOCK,
@@ -54,6 +55,8 @@ from absdb.wal.position import SEGMENT_HEADER_BYTES
 from absdb.wal.segments import zeros
 
 COMPARE_BYTES = 1 << 20
+OF_ANOTHER_LIFE = (WATERMARK, ARCHIVE_STATUS, RECOVERY_CONF, RECOVERY_DONE)
+"""What an instance that is replaced in place says of a log that is gone then."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -253,7 +256,7 @@ class _Restoring:
                 path = f"{directory}/{name}"
                 if path not in wanted and parse_torn_tail_name(name) is None:
                     self._fs.unlink(path)
-        for name in (WATERMARK, RECOVERY_CONF, RECOVERY_DONE):
+        for name in OF_ANOTHER_LIFE:
             if self._fs.exists(name):
                 self._fs.unlink(name)
 

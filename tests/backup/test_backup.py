@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import threading
 from pathlib import Path
 
@@ -365,3 +366,45 @@ def test_backup_of_one_database_holds_nothing_else(shop, url, tmp_path):
 def restored_from(url, label, tmp_path, name="copy"):
     restore_files(url, tmp_path / name, label=label)
     return restored(tmp_path / name)
+
+
+def test_restore_in_place_forgets_what_was_said_of_the_log_that_is_gone(shop, url):
+    create_backup(engine_of(shop), url, label="base")
+    shop["main"]["orders"].insert({"id": 5000, "status": "gone"})
+    path = Path(shop.path)
+    shop.close()
+    (path / "archive-status").write_text("{}")
+    (path / "recovery.conf").write_text("recovery_target = 'immediate'\n")
+    restore_files(url, path, label="base", in_place=True)
+    assert not {"archive-status", "recovery.conf", "watermark", "restoring"} & set(os.listdir(path))
+    assert 5000 not in {row["id"] for row in restored(path)["main"]["orders"]}
+
+
+def test_trap_17_backups_made_at_once_are_all_listed(shop, url):
+    labels = [f"b{number}" for number in range(5)]
+    threads = [
+        threading.Thread(target=create_backup, args=(engine_of(shop), url), kwargs={"label": label})
+        for label in labels
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(list_backups(url).column("label").to_pylist()) == labels
+    assert verify(url).well
+
+
+def test_trap_18_copy_of_an_instance_does_not_write_over_the_backups_of_the_other(shop, url, tmp_path):
+    create_backup(engine_of(shop), url, label="base")
+    path = Path(shop.path)
+    shop.close()
+    shutil.copytree(path, tmp_path / "clone")
+    for name, status in (("shop", "mine"), ("clone", "theirs")):
+        with absdb.connect(tmp_path / name) as instance:
+            instance["main"]["orders"].update({"id": 1, "status": status})
+            create_backup(engine_of(instance), url, label=name, incremental_from="base")
+            with pytest.raises(AlreadyExistsError):
+                create_backup(engine_of(instance), url, label="shop", incremental_from="base")
+    for name, status in (("shop", "mine"), ("clone", "theirs")):
+        rows = restored_from(url, name, tmp_path, f"{name}-restored")["main"]["orders"]
+        assert next(row["status"] for row in rows if row["id"] == 1) == status
