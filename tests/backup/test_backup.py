@@ -408,3 +408,22 @@ def test_trap_18_copy_of_an_instance_does_not_write_over_the_backups_of_the_othe
     for name, status in (("shop", "mine"), ("clone", "theirs")):
         rows = restored_from(url, name, tmp_path, f"{name}-restored")["main"]["orders"]
         assert next(row["status"] for row in rows if row["id"] == 1) == status
+
+
+def test_incremental_over_a_recovery_builds_on_a_backup_of_the_timeline_before(tmp_path, url):
+    archive = {"wal_archive_enabled": True, "wal_archive_target": str(tmp_path / "archive")}
+    with small_instance(tmp_path / "shop", **archive) as shop:
+        shop["main"]["orders"].upsert(bulk(20_000, 1000))
+        create_backup(engine_of(shop), url, label="base")
+        shop["main"]["orders"].insert({"id": 6000_000, "status": "kept"})
+        shop.create_restore_point("here")
+        shop["main"].sql("DELETE FROM orders")
+    absdb.restore(url, tmp_path / "again", label="base", target_name="here")
+    with absdb.connect(tmp_path / "again") as again:
+        again["main"]["orders"].insert({"id": 6000_001, "status": "after"})
+        found = create_backup(engine_of(again), url, label="next", incremental_from="base")
+        wanted = everything(again)
+    assert found.timeline == 2
+    assert found.stored_bytes < found.size / 4
+    assert restored_from(url, "next", tmp_path, "third") == wanted
+    assert verify(url).well
