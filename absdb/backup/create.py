@@ -283,7 +283,7 @@ class _Running:
                 return found
 
             running = [threads.submit(store, file) for file in files]
-            return results(running)
+            return results(running, meter)
 
     def _manifest(self, files: list[StoredFile]) -> BackupManifest:
         source, control = self._source, self._source.control
@@ -345,14 +345,16 @@ def _version() -> str:
     return importlib.metadata.version("absdb")
 
 
-def results(running: Sequence[Future[Any]]) -> list[Any]:
-    """What all of them give; after an error nothing more is begun, and the error is raised."""
+def results(running: Sequence[Future[Any]], meter: Meter) -> list[Any]:
+    """What all of them give; the first error is raised, after which none goes on for long."""
     try:
         wait(running, return_when=FIRST_EXCEPTION)
         for future in running:
             if future.done() and not future.cancelled() and (error := future.exception()) is not None:
                 raise error
         return [future.result() for future in running]
-    finally:
+    except BaseException:
+        meter.stop()
         for future in running:
             future.cancel()
+        raise

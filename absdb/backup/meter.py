@@ -48,8 +48,12 @@ class Progress:
 Report = bool | Callable[[Progress], None] | None
 
 
+class StoppedError(Exception):
+    """Raised in threads whose work nobody wants any more; never leaves this room."""
+
+
 class Meter:
-    """Counts, from many threads."""
+    """Counts, from many threads, and is where they learn that they are to stop."""
 
     def __init__(self, tell: Callable[[Progress], None] | None, total_bytes: int, total_files: int) -> None:
         self._tell = tell
@@ -58,9 +62,16 @@ class Meter:
         self._began = time.monotonic()
         self._told = self._began
         self._mutex = threading.Lock()
+        self._stopped = False
+
+    def stop(self) -> None:
+        """Let whoever counts from now on give up."""
+        self._stopped = True
 
     def add(self, count: int, *, files: int = 0) -> None:
-        """More bytes, or files, are done."""
+        """More bytes, or files, are done. StoppedError if nobody wants them."""
+        if self._stopped:
+            raise StoppedError
         with self._mutex:
             self._bytes += count
             self._files += files

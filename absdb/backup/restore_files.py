@@ -206,7 +206,7 @@ class _Restoring:
             running: list[Future[int]] = [
                 threads.submit(self._restore, fetching, file, meter) for file in files
             ]
-            fetched = sum(results(running))
+            fetched = sum(results(running, meter))
             for directory in DIRECTORIES:
                 fs.sync_directory(directory)
             control = next(file for file in self._wanted if file.kind == "control")

@@ -22,6 +22,7 @@ import pyarrow as pa
 from absdb.backup.claim import read_begin
 from absdb.backup.codec.key import Key
 from absdb.backup.codec.pipeline import pool, workers
+from absdb.backup.create import results
 from absdb.backup.fetching import Fetching, fetch_bytes, fetch_file, object_name
 from absdb.backup.manifest import BackupManifest, StoredFile
 from absdb.backup.meter import Meter, Report, metered
@@ -145,7 +146,7 @@ class _Verifying:
                 def one(item: tuple[str, BackupManifest, StoredFile, SpanCheck | None]) -> None:
                     self._verify(fetching, meter, *item)
 
-                list(threads.map(one, work))
+                results([threads.submit(one, item) for item in work], meter)
         self.findings.sort(key=lambda finding: (finding.label, finding.where, finding.problem))
         return Verified(self._repository.url, len(self.manifests), len(work), total, tuple(self.findings))
 

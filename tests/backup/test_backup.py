@@ -6,6 +6,7 @@ import os
 import random
 import shutil
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ import pytest
 import absdb
 from absdb.backup.create import create_backup, default_label
 from absdb.backup.listing import info, list_backups
-from absdb.backup.meter import Progress
+from absdb.backup.meter import Meter, Progress
 from absdb.backup.repository import Repository
 from absdb.backup.restore_files import restore_files
 from absdb.backup.verify import verify
@@ -25,7 +26,9 @@ from absdb.errors import (
     LockedError,
     NotFoundError,
     StateError,
+    StorageError,
 )
+from absdb.objectstore.local import LocalStore
 from tests.backup.instances import bulk, everything, restored, small_instance
 
 
@@ -427,3 +430,38 @@ def test_incremental_over_a_recovery_builds_on_a_backup_of_the_timeline_before(t
     assert found.stored_bytes < found.size / 4
     assert restored_from(url, "next", tmp_path, "third") == wanted
     assert verify(url).well
+
+
+def test_error_in_one_file_stops_work_on_the_others(shop, url, monkeypatch):
+    shop["main"].create_table("large", bulk(600_000), key="id")
+    seen, whole = [], Meter.add
+
+    def add(self, count, *, files=0):
+        whole(self, count, files=files)
+        seen.append(count)
+        if len(seen) == 2:
+            raise RuntimeError("broken")
+        time.sleep(0.01)
+
+    monkeypatch.setattr(Meter, "add", add)
+    with pytest.raises(RuntimeError, match="broken"):
+        create_backup(engine_of(shop), url, jobs=1)
+    assert sum(seen) < info_of_all(shop)
+
+
+def info_of_all(shop):
+    return sum(file.stat().st_size for file in Path(shop.path, "pages").iterdir())
+
+
+def test_repository_that_cannot_be_written_to_is_restored_from_with_a_warning(
+    shop, url, tmp_path, monkeypatch
+):
+    create_backup(engine_of(shop), url, label="base")
+
+    def refuse(self, name, data, **more):
+        raise StorageError(f"{name}: read-only")
+
+    monkeypatch.setattr(LocalStore, "put", refuse)
+    with pytest.warns(UserWarning, match="cannot be written to"):
+        restore_files(url, tmp_path / "copy")
+    assert restored(tmp_path / "copy") == everything(shop)
