@@ -153,7 +153,18 @@ WRITES = [
     ["rehearse", "migration.sql"],
     ["admin", "restore-point", "here"],
 ]
-ELSEWHERE = {"demo", "init", "import", "export", "shell", "wal-list", "wal-fetch"}
+ELSEWHERE = {
+    "demo",
+    "init",
+    "import",
+    "export",
+    "shell",
+    "wal-list",
+    "wal-fetch",
+    "backup",
+    "promote",
+    "drill",
+}
 
 
 def test_both_lists_together_have_every_command():

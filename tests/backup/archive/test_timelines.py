@@ -15,7 +15,7 @@ from absdb.engine.recover_to import Target, replay_to
 from absdb.engine.recovery import open_for_replay
 from absdb.errors import ConflictError
 from absdb.io.local import LocalFileSystem
-from absdb.paths import timeline_history_name, wal_segment_name
+from absdb.paths import fetched_segment_name, timeline_history_name, wal_segment_name
 from tests.backup.archive.scene import SEGMENT, Scene
 
 
@@ -30,8 +30,8 @@ class Fetched:
         return {each.segment: each.end_lsn - each.start_lsn for each in found}
 
     def fetch_segment(self, timeline: int, number: int) -> None:
-        name = wal_segment_name(timeline, number)
-        (self._root / "wal" / name).write_bytes(self._archive.fetch_segment(name).ljust(SEGMENT, b"\0"))
+        data = self._archive.fetch_segment(wal_segment_name(timeline, number)).ljust(SEGMENT, b"\0")
+        (self._root / "wal" / fetched_segment_name(timeline, number)).write_bytes(data)
 
     def fetch_page_file(self, name: str) -> None:
         (self._root / "pages" / name).write_bytes(b"".join(self._archive.fetch_page_file(name)))
