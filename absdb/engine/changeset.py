@@ -141,10 +141,7 @@ def _counts(change: TableChange) -> list[int]:
 
 def decode(body: bytes) -> ChangeSet:
     """The sections of a COMMIT body; tables stay encoded until their schema is known."""
-    found, era = _HEAD.unpack_from(body)
-    if found != FORMAT:
-        raise CorruptionError(f"a change set has format {found}, this absdb knows {FORMAT}")
-    changes = ChangeSet(EraId(era))
+    changes = ChangeSet(_era_of(body))
     for kind, table, data in _sections(body):
         match kind:
             case 1:
@@ -158,6 +155,20 @@ def decode(body: bytes) -> ChangeSet:
             case _:
                 raise CorruptionError(f"a change set has a section of the unknown kind {kind}")
     return changes
+
+
+def page_sections(body: bytes) -> Iterator[bytes]:
+    """The JSON of each table whose rows lie in page files; costs little where there is none."""
+    _era_of(body)
+    return (data for kind, _, data in _sections(body) if kind == PAGES)
+
+
+def _era_of(body: bytes) -> EraId:
+    """The era of a body that can be read. CorruptionError for another format."""
+    found, era = _HEAD.unpack_from(body)
+    if found != FORMAT:
+        raise CorruptionError(f"a change set has format {found}, this absdb knows {FORMAT}")
+    return EraId(era)
 
 
 def _sections(body: bytes) -> Iterator[tuple[int, int, bytes]]:

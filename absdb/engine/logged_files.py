@@ -15,7 +15,7 @@ import threading
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from absdb.engine.changeset import PAGES, decode
+from absdb.engine.changeset import page_sections
 from absdb.engine.log_end import log_of
 from absdb.ids import LSN_MAX
 from absdb.paths import WAL_DIR
@@ -112,11 +112,9 @@ def files_named_by(record: Record) -> list[dict[str, Any]]:
     """Descriptions of the page files that one record of the log names."""
     if record.kind is not RecordKind.COMMIT:
         return []
-    tables = decode(bytes(record.body)).tables
     return [
         file
-        for kind, _, data in tables
-        if kind == PAGES
+        for data in page_sections(bytes(record.body))
         for section in json.loads(data)["pages"]
         for file in section["files"]
     ]

@@ -111,12 +111,11 @@ def restore(
             jobs=jobs,
             progress=progress,
             store_options=store_options,
-            finish=ending.prepare,
+            finish=ending.finish,
         )
     fs = file_system(path)
-    recovered = ending.run(fs)
-    problems = _problems(fs) if check and recovered is not None else None
-    return _result(choice, conf, fs.root, began, files=files, recovered=recovered, problems=problems)
+    problems = _problems(fs) if check and ending.recovered is not None else None
+    return _result(choice, conf, fs.root, began, files=files, recovered=ending.recovered, problems=problems)
 
 
 def has_target(conf: RecoveryConf) -> bool:
@@ -125,29 +124,24 @@ def has_target(conf: RecoveryConf) -> bool:
 
 
 class _Ending:
-    """What is done with the files of a backup once they are there."""
+    """What is done with the files of a backup once they are there, before the directory counts as an instance.
+
+    So the same restore goes on, however far it has come.
+    """
 
     def __init__(self, conf: RecoveryConf, opening: Opening, database: str | None) -> None:
         self._conf = conf
         self._opening = opening
         self._database = database
-        self._recovered: Recovered | None = None
+        self.recovered: Recovered | None = None
 
-    def prepare(self, fs: FileSystem) -> None:
-        """Before the directory counts as an instance. One that lacks databases must not be seen before it does."""
+    def finish(self, fs: FileSystem) -> None:
+        """Write recovery.conf, and recover unless connect() is to do it. Other databases go if one is to be alone."""
         write_atomic(fs, RECOVERY_CONF, self._conf.render().encode())
+        if self._conf.recovery_target_action == "promote":
+            self.recovered = replay(fs, *read_conf(fs), self._opening).end()
         if self._database is not None:
-            self._recovered = self._recover(fs)
             keep_only(fs, self._database)
-
-    def run(self, fs: FileSystem) -> Recovered | None:
-        """Recover now, unless connect() is to do it."""
-        if self._database is None and self._conf.recovery_target_action == "promote":
-            self._recovered = self._recover(fs)
-        return self._recovered
-
-    def _recover(self, fs: FileSystem) -> Recovered:
-        return replay(fs, *read_conf(fs), self._opening).end()
 
 
 def _without_latest(target: str | None) -> str:
