@@ -16,10 +16,9 @@ import time
 from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import parse_qsl, urlencode
 
 from absdb.backup.codec.key import Key
-from absdb.backup.manifest import Backup
 from absdb.backup.meter import Report
 from absdb.backup.one_database import keep_only
 from absdb.backup.recovery.choose import Choice, choose
@@ -28,7 +27,7 @@ from absdb.backup.recovery.plan import Archive
 from absdb.backup.recovery.recover import Opening, open_archive, read_conf, replay
 from absdb.backup.recovery.report import Recovered
 from absdb.backup.recovery.restored import Restored
-from absdb.backup.repository import open_backup, split_label
+from absdb.backup.repository import Repository, open_backup, split_label
 from absdb.backup.restore_files import RestoredFiles, restore_files
 from absdb.clock import parse_time
 from absdb.engine.check import check as check_engine
@@ -37,10 +36,13 @@ from absdb.engine.recovery import open_engine
 from absdb.errors import InvalidInputError, NotFoundError
 from absdb.ids import Lsn
 from absdb.io.base import FileSystem, write_atomic
+from absdb.objectstore.location import parse_location
 from absdb.paths import RECOVERY_CONF
 from absdb.sql.duck.expressions import SqlEvaluator
 
 LATEST = "latest"
+OPEN_OPTIONS = ("region", "endpoint", "path_style")
+"""Options of stores that are no secrets, and may be written into recovery.conf."""
 
 
 def restore(
@@ -84,14 +86,15 @@ def restore(
             hint="restore all of it, and look",
         )
     began = time.perf_counter()
-    opening = Opening(progress=progress, key=key, store_options=store_options)
     base, label = split_label(url, label)
     repository, newest = open_backup(base, label, key=key, options=store_options)
     with ExitStack() as stack:
         stack.enter_context(repository)
         named = label is not None or repository.given != os.fspath(base)
-        where = _archive_of(repository.header(newest), archive_url, store_options)
+        where = _archive_of(repository, newest, archive_url, store_options)
         archive = None
+        # What was said of the backups' store holds for an archive beside them; its URL has it from here on.
+        opening = Opening(progress=progress, key=key)
         if where:
             archive = _opened(where, opening)
             stack.callback(archive.reader.store.close)
@@ -154,12 +157,21 @@ def _without_latest(target: str | None) -> str:
 
 
 def _archive_of(
-    backup: Backup, given: str | os.PathLike[str] | None, store_options: Mapping[str, Any] | None
+    repository: Repository,
+    label: str,
+    given: str | os.PathLike[str] | None,
+    store_options: Mapping[str, Any] | None,
 ) -> str:
-    """The URL of the archive, "" for none, with the options that say where its store is."""
-    url = backup.wal_archive_target if given is None else os.fspath(given)
-    shown = {name: value for name, value in (store_options or {}).items() if name in ("region", "endpoint")}
-    return f"{url}?{urlencode(shown)}" if "://" in url and "?" not in url and shown else url
+    """The URL of the archive, "" for none, with the options of the backups' store where it is one of that kind."""
+    url = repository.header(label).wal_archive_target if given is None else os.fspath(given)
+    if not url or "?" in url or "://" not in url:
+        return url
+    if parse_location(url).scheme != parse_location(repository.given).scheme:
+        return url
+    inherited = dict(parse_qsl(repository.given.partition("?")[2]))
+    inherited.update({name: str(value) for name, value in (store_options or {}).items()})
+    shown = {name: value for name, value in inherited.items() if name in OPEN_OPTIONS}
+    return f"{url}?{urlencode(shown)}" if shown else url
 
 
 def _opened(url: str, opening: Opening) -> Archive:
