@@ -158,7 +158,7 @@ class _Verifying:
             if store.exists(f"{label}/{BACKUP_BEGIN}"):
                 problem = "it was begun and not finished; it is no backup"
                 self._found(label, label, problem, severity="remark")
-            elif len(label) and not self._is_foreign(label):
+            elif not any(store.list(f"{label}/")):  # else it is a directory of somebody else
                 self._found(label, label, error.message)
             return
         except AbsdbError as error:
@@ -171,10 +171,6 @@ class _Verifying:
                 self._found(label, f"{label}/{BACKUP_BEGIN}", "it is not what the backup was begun with")
         except AbsdbError as error:
             self._found(label, f"{label}/{BACKUP_BEGIN}", error.message)
-
-    def _is_foreign(self, label: str) -> bool:
-        """Whether a directory holds nothing of a backup."""
-        return any(True for _ in self._repository.store.list(f"{label}/"))
 
     def _work(
         self, fetching: Fetching, threads: ThreadPoolExecutor
