@@ -35,12 +35,16 @@ FIRST_DATABASE = "main"
 
 
 def check_restored(fs: FileSystem) -> None:
-    """StateError where a restore was interrupted, or what was restored waits for its recovery."""
+    """StateError where a backup was being restored and that was interrupted: what is there is not whole."""
     if fs.exists(RESTORING):
         raise StateError(
             f"a backup was being restored into {fs.root}, and that is not finished",
             hint="run the same restore again: it goes on where it was",
         )
+
+
+def check_recovered(fs: FileSystem) -> None:
+    """StateError where what was restored waits for its recovery."""
     if fs.exists(RECOVERY_CONF):
         raise StateError(
             f"{fs.root} waits for its recovery, as {RECOVERY_CONF} says",

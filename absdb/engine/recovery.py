@@ -29,6 +29,7 @@ from absdb.engine.checkpoint import read_covers
 from absdb.engine.covers import Covers
 from absdb.engine.creation import (
     check_control_is_not_lost,
+    check_recovered,
     check_restored,
     check_vacant,
     create_instance,
@@ -89,6 +90,7 @@ def open_engine(
     clock = clock or SystemClock()
     if not unfinished:
         check_restored(fs)
+        check_recovered(fs)
     if not fs.exists(CONTROL):
         check_control_is_not_lost(fs)
         if read_only or not create:

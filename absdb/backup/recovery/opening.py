@@ -19,6 +19,7 @@ from typing import Any
 from absdb.backup.recovery.recover import AtTarget, Opening, clean_up, is_ended, read_conf, replay
 from absdb.backup.recovery.report import Recovered
 from absdb.clock import Clock
+from absdb.engine.creation import check_restored
 from absdb.engine.location import file_system
 from absdb.errors import NotFoundError, StateError
 from absdb.io.base import FileSystem
@@ -32,13 +33,14 @@ def recover_first(
 ) -> AtTarget | Recovered | None:
     """Do what recovery.conf says. AtTarget if it has paused, else what was done, None if it was over already.
 
-    StateError for a reader, who would have to write, and after action shutdown.
+    StateError for a reader, who would have to write, after action shutdown, and where the restore is not finished.
     """
     if read_only:
         raise StateError(
             f"{fs.root} waits for its recovery, as {RECOVERY_CONF} says",
             hint="connect without read_only=True: that recovers it first",
         )
+    check_restored(fs)
     opening = Opening(arguments=arguments, clock=clock, progress=is_watched() or None)
     conf, mark = read_conf(fs)
     if is_ended(fs, mark):

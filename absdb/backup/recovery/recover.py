@@ -124,6 +124,11 @@ def replay(fs: FileSystem, conf: RecoveryConf, mark: str, opening: Opening) -> A
     engine = open_for_replay(fs, arguments=opening.arguments, clock=opening.clock, evaluator=SqlEvaluator())
     archive: Archive | None = None
     try:
+        if not fs.exists(RECOVERY_CONF) or is_ended(fs, mark):
+            raise StateError(
+                f"the recovery of {fs.root} was ended meanwhile by another process",
+                hint="open it as it is now",
+            )
         clear_attempts(fs, engine.control)
         if conf.archive_url:
             archive = open_archive(conf.archive_url, opening, engine.settings.backup_key_file)

@@ -320,6 +320,25 @@ def test_recovery_that_was_ended_is_not_done_again(scene):
     assert (path / "recovery.done").exists()
 
 
+def test_recovery_that_another_process_has_ended_meanwhile_is_not_begun(scene):
+    path = scene.files("out", recovery_target_lsn=scene.moments[7].lsn)
+    fs = file_system(path)
+    conf, mark = read_conf(fs)
+    absdb.promote(path)
+    with pytest.raises(StateError, match="ended meanwhile by another process"):
+        replay(fs, conf, mark, Opening())
+    with absdb.connect(path) as found:
+        assert everything(found) == scene.moments[7].rows
+
+
+def test_directory_that_is_being_restored_is_not_recovered(scene):
+    path = scene.files("out", recovery_target_lsn=scene.moments[7].lsn)
+    (path / "restoring").write_text("{}")
+    with pytest.raises(StateError, match="was being restored"):
+        absdb.connect(path)
+    assert (path / "recovery.conf").exists()
+
+
 def test_killed_recovery_is_begun_anew_and_comes_to_the_same(scene):
     wanted = scene.moments[-3]
     path = scene.files("out", recovery_target_lsn=wanted.lsn)

@@ -100,7 +100,7 @@ def test_dry_run_says_what_would_be_and_touches_nothing(scene, to):
     assert (done.dry_run, done.label, done.recovered) == (True, "full", None)
     assert done.possible.earliest_lsn <= moment.lsn <= done.possible.latest_lsn
     assert "would restore backup full" in str(done)
-    assert "would" in repr(done) or "dry run" in repr(done)
+    assert "dry run" in repr(done)
 
 
 def test_paused_restore_is_looked_at_and_promoted(scene, to):
@@ -128,7 +128,7 @@ def test_in_place_goes_back_without_a_second_directory(scene, to):
     with pytest.raises(StateError, match="not empty"):
         absdb.restore(scene.backups, to, target_lsn=scene.moments[4].lsn)
     done = absdb.restore(scene.backups, to, target_lsn=scene.moments[4].lsn, in_place=True)
-    assert done.fetched_bytes < done.size or done.size < 50_000
+    assert done.recovered.timeline == 2
     with absdb.connect(to) as found:
         assert everything(found) == scene.moments[4].rows
         assert found._engine.control.timeline == 2
