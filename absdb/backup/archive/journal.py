@@ -10,6 +10,7 @@ import logging
 import threading
 from typing import TYPE_CHECKING
 
+from absdb.backup.archive.holes import Hole
 from absdb.clock import Clock
 from absdb.engine.archive_status import ArchiveStatus, Gap, read_status, write_status
 from absdb.ids import Lsn
@@ -35,6 +36,8 @@ class Journal:
             kept = {"failed_count", "failed_us", "failed_segment", "first_gap_lsn", "unsent_gaps"}
             facts = {name: getattr(self._status, name) for name in kept}
             self._status = ArchiveStatus(timeline=timeline, **facts)
+        self.first_told = self._status.first_gap_lsn
+        """Where the first gap begins that the archive tells of, as far as is known."""
 
     @property
     def status(self) -> ArchiveStatus:
@@ -59,8 +62,11 @@ class Journal:
         with self._mutex:
             self._closed = True
 
-    def archived(self, lsn: int, *, closed: bool) -> None:
-        """The archive has everything up to `lsn`, and one closed segment more if it was one."""
+    def archived(self, start: int, lsn: int, *, closed: bool) -> None:
+        """The archive has everything from `start` up to `lsn`, and one closed segment more if it was one.
+
+        So what was let go of it meanwhile is no gap.
+        """
         now_us = self._clock.now_us()
         day = now_us // DAY_US
         with self._mutex:
@@ -72,6 +78,10 @@ class Journal:
                 archived_today=today + closed,
                 day=day,
             )
+            if self._status.unsent_gaps:
+                archived = Hole(self._status.timeline, start, lsn)
+                kept = (_behind(gap, archived) for gap in self._status.unsent_gaps)
+                self._put_gaps(tuple(gap for gap in kept if gap is not None))
 
     def failed(self, segment: str, error: BaseException) -> None:
         """A pass ended with an error."""
@@ -111,13 +121,21 @@ class Journal:
     def gap_sent(self, gap: Gap) -> None:
         """The archive tells of it now."""
         with self._mutex:
-            rest = tuple(each for each in self._status.unsent_gaps if each != gap)
-            self._status = dataclasses.replace(self._status, unsent_gaps=rest)
+            known = [lsn for lsn in (self.first_told, gap.from_lsn) if lsn is not None]
+            self.first_told = min(known)
+            self._put_gaps(tuple(each for each in self._status.unsent_gaps if each != gap))
             self.save()
 
     def _put_gaps(self, gaps: tuple[Gap, ...]) -> None:
-        first = min((gap.from_lsn for gap in gaps), default=None)
-        known = self._status.first_gap_lsn
-        if first is not None and (known is None or first < known):
-            known = first
-        self._status = dataclasses.replace(self._status, unsent_gaps=gaps, first_gap_lsn=known)
+        known = [gap.from_lsn for gap in gaps]
+        if self.first_told is not None:
+            known.append(self.first_told)
+        first = min(known, default=None)
+        self._status = dataclasses.replace(self._status, unsent_gaps=gaps, first_gap_lsn=first)
+
+
+def _behind(gap: Gap, archived: Hole) -> Gap | None:
+    """What is left of a gap that begins in log that was archived after all."""
+    if gap.timeline != archived.timeline or not archived.from_lsn <= gap.from_lsn < archived.to_lsn:
+        return gap
+    return dataclasses.replace(gap, from_lsn=archived.to_lsn) if gap.to_lsn > archived.to_lsn else None

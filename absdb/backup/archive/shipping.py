@@ -12,6 +12,7 @@ import errno
 import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from absdb.backup.archive.ahead import Ahead
@@ -23,7 +24,7 @@ from absdb.backup.archive.position import Learned, learn
 from absdb.backup.archive.sending import Sender
 from absdb.backup.archive.waiting import NamedFile, Waiting
 from absdb.engine.archive_status import ARCHIVE_HOLD, ArchiveStatus, Gap
-from absdb.errors import ConflictError, StorageError
+from absdb.errors import AlreadyExistsError, ConflictError, StorageError
 from absdb.ids import LSN_MAX
 from absdb.io.base import read_file
 from absdb.object_names import archived_page_file_name, file_list_name, gap_name, partial_segment_name
@@ -121,10 +122,10 @@ class Shipper:
                 archived_us=newest_us,
                 archived_today=sum(each.modified_us // DAY_US == day for each in closed),
                 day=day,
-                first_gap_lsn=min((gap.from_lsn for gap in gaps), default=None),
             )
 
         self._journal.update(told)
+        self._journal.first_told = min((gap.from_lsn for gap in gaps), default=None)
         if found.gap is None:
             self._journal.replace_gaps(others)
         elif mine and mine[-1].from_lsn < found.gap.to_lsn and found.gap.from_lsn < mine[-1].to_lsn:
@@ -136,10 +137,10 @@ class Shipper:
 
     def _send_gaps(self) -> None:
         for gap in self._journal.status.unsent_gaps:
-            self._sender.send_plain(
-                gap_name(gap.timeline, gap.from_lsn, gap.to_lsn),
-                json.dumps(dataclasses.asdict(gap), indent=1).encode(),
-            )
+            name = gap_name(gap.timeline, gap.from_lsn, gap.to_lsn)
+            with suppress(AlreadyExistsError):  # found before a crash, and again after it
+                data = json.dumps(dataclasses.asdict(gap), indent=1).encode()
+                self._sender.store.put(name, data, if_absent=True)
             self._journal.gap_sent(gap)
 
     # sending
@@ -169,7 +170,7 @@ class Shipper:
         self._waiting.advance(end)
         self._sent &= {file.name for file in self._waiting.files(LSN_MAX)}
         self._hold(engine)
-        self._journal.archived(end, closed=closed)
+        self._journal.archived(position, end, closed=closed)
 
     def _compare(self, copies: list[ArchivedSegment], upto: int) -> None:
         """ConflictError if a copy that this process has not put is not the beginning of the segment."""
@@ -212,16 +213,19 @@ class Shipper:
             return
         with ThreadPoolExecutor(FILES_AT_ONCE, thread_name_prefix="absdb-archive-file") as executor:
             there = list(executor.map(lambda file: self._send_file(engine, file), files))
-        missing = [file for file, is_there in zip(files, there, strict=True) if not is_there]
-        last = max(file.lsn for file in files)
-        names = json.dumps({"files": [file.name for file in files]}).encode()
-        self._sender.send_plain(file_list_name(self._own.timeline, position, last), names)
+            list(executor.map(self._send_list, *zip(*_by_record(files).items(), strict=True)))
         self._sent.update(file.name for file in files)
+        missing = [file for file, is_there in zip(files, there, strict=True) if not is_there]
         if missing:
             reason = f"page file {missing[0].name} was removed from the instance before it was archived"
             lsn = max(file.lsn for file in missing)
             self._journal.gap(Gap(self._own.timeline, position, lsn, engine.clock.now_us(), reason))
             self._send_gaps()
+
+    def _send_list(self, lsn: int, names: list[str]) -> None:
+        """A list for each record: so it is the same whoever makes it, also after a restart in between."""
+        data = json.dumps({"files": names}).encode()
+        self._sender.send_plain(file_list_name(self._own.timeline, lsn - 1, lsn), data)
 
     def _send_file(self, engine: Engine, named: NamedFile) -> bool:
         """Whether the archive has the page file now: not if it is neither there nor here."""
@@ -240,3 +244,11 @@ class Shipper:
 
     def _hold(self, engine: Engine) -> None:
         engine.logged_files.holds.hold(ARCHIVE_HOLD, self._waiting.position)
+
+
+def _by_record(files: list[NamedFile]) -> dict[int, list[str]]:
+    """The names that each record names, by where it ends."""
+    named: dict[int, list[str]] = {}
+    for file in files:
+        named.setdefault(file.lsn, []).append(file.name)
+    return named

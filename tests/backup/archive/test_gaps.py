@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from typing import Any
 
@@ -15,6 +16,8 @@ from absdb.engine.recovery import open_engine
 from absdb.engine.statistics import wal_stats
 from absdb.errors import NotFoundError, StorageError
 from absdb.ids import Lsn
+from absdb.paths import wal_segment_name
+from tests.backup.archive.faulty_store import FaultyStore
 from tests.backup.archive.scene import SEGMENT, Scene
 
 
@@ -61,11 +64,15 @@ def test_trap_12_bound_on_what_waits_leaves_a_gap_that_everybody_sees(make, capl
     scene.work(1)
     scene.archiver.ship()
     assert scene.archiver.status().archived_lsn == scene.engine.published
-    assert missing(scene) == [("gap", str(Lsn(archived)), str(Lsn(gap.to_lsn)), False)]
+    scene.archiver.ship()
     assert scene.archiver.status().unsent_gaps == ()
+    told = [(Lsn.parse(start), Lsn.parse(end)) for _, start, end, _ in missing(scene)]
+    assert told[0][0] == archived
+    assert told[0][1] >= gap.to_lsn, "on a slow disk more of it goes"
+    end = told[-1][1]
     assert stats(scene)["first_gap_lsn"] == str(Lsn(archived))
     here = {s.segment for s in scene.archive().segments()}
-    assert set(range(gap.to_lsn // SEGMENT, scene.engine.published // SEGMENT + 1)) <= here
+    assert set(range(end // SEGMENT, scene.engine.published // SEGMENT + 1)) <= here
     scene.reopen()
     scene.archiver.ship()
     assert stats(scene)["first_gap_lsn"] == str(Lsn(archived)), "the archive tells it after a restart"
@@ -201,3 +208,31 @@ def test_trap_13_lag_and_failures_are_seen_from_another_process(make):
         assert told["archive_lag_seconds"] > 0
         assert told["archive_waiting_bytes"] > 0
         reader.close()
+
+
+def test_log_that_was_let_go_while_it_was_being_sent_is_no_gap(make):
+    scene = make(wal_archive_wait_max=SEGMENT)
+    scene.archiver.ship()
+    sending, go_on = threading.Event(), threading.Event()
+
+    class Slow(FaultyStore):
+        def put(self, name: str, *args: Any, **more: Any) -> Any:
+            if name == f"{wal_segment_name(1, 0)}.zst":
+                sending.set()
+                assert go_on.wait(60)
+            return self._store.put(name, *args, **more)
+
+    scene.engine.close()
+    scene.wrap = Slow
+    scene.open()
+    scene.work(3)
+    assert sending.wait(60)
+    wait_for(lambda: scene.archiver.status().unsent_gaps)
+    assert scene.archiver.status().unsent_gaps[0].from_lsn < SEGMENT
+    go_on.set()
+    scene.archiver.ship()
+    here = [s.segment for s in scene.archive().segments()]
+    assert 0 in here
+    assert all(Lsn.parse(start) >= SEGMENT for _, start, _, _ in missing(scene))
+    first = stats(scene)["first_gap_lsn"]
+    assert first is None or Lsn.parse(first) >= SEGMENT

@@ -4,37 +4,19 @@ from __future__ import annotations
 
 import random
 import shutil
-from collections.abc import Mapping
 from typing import Any
 
 import pytest
 
 from absdb.backup.archive.listing import histories_of, holes_in, wal_list
+from absdb.backup.recovery.fetch import ArchiveSource
 from absdb.engine.new_timeline import begin_timeline, clear_older_log
 from absdb.engine.recover_to import Target, replay_to
 from absdb.engine.recovery import open_for_replay
 from absdb.errors import ConflictError
 from absdb.io.local import LocalFileSystem
-from absdb.paths import fetched_segment_name, timeline_history_name, wal_segment_name
-from tests.backup.archive.scene import SEGMENT, Scene
-
-
-class Fetched:
-    """The archive as the engine's recovery wants it."""
-
-    def __init__(self, scene: Scene) -> None:
-        self._archive, self._root = scene.archive(), scene.root / "instance"
-
-    def segments(self, timeline: int) -> Mapping[int, int]:
-        found = self._archive.segments(timeline)
-        return {each.segment: each.end_lsn - each.start_lsn for each in found}
-
-    def fetch_segment(self, timeline: int, number: int) -> None:
-        data = self._archive.fetch_segment(wal_segment_name(timeline, number)).ljust(SEGMENT, b"\0")
-        (self._root / "wal" / fetched_segment_name(timeline, number)).write_bytes(data)
-
-    def fetch_page_file(self, name: str) -> None:
-        (self._root / "pages" / name).write_bytes(b"".join(self._archive.fetch_page_file(name)))
+from absdb.paths import timeline_history_name
+from tests.backup.archive.scene import Scene
 
 
 def recover(scene: Scene, lsn: int, *, along: int) -> None:
@@ -49,7 +31,8 @@ def recover(scene: Scene, lsn: int, *, along: int) -> None:
     histories = histories_of(archive, archive.contents())
     engine = open_for_replay(LocalFileSystem(str(root)), arguments=scene.settings, evaluator=scene.sql)
     spans = [span for span in histories[along].spans() if span.from_lsn < lsn]
-    reached = replay_to(engine, spans, Target(lsn=lsn), Fetched(scene), local_end=0)
+    with ArchiveSource(engine.fs, archive, archive.contents()) as source:
+        reached = replay_to(engine, spans, Target(lsn=lsn), source, local_end=0)
     assert reached.lsn == lsn
     history = histories[along].forked(max(histories) + 1, reached.timeline, lsn, "tests")
     control = begin_timeline(engine, history, epoch=reached.epoch + 1, instance={})
