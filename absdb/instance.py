@@ -119,6 +119,11 @@ class Instance:
         return Lsn(self._engine.published)
 
     @property
+    def timeline(self) -> int:
+        """Which timeline its log is on: 1, and a new one after each recovery."""
+        return self._engine.control.timeline
+
+    @property
     def now(self) -> dt.datetime:
         """The time by the instance's clock, aware, in UTC."""
         return to_datetime(peek_us(self._engine.clock))
@@ -159,8 +164,7 @@ class Instance:
         """What was committed in any database, each commit once, newest first: the columns of `Database.log`.
 
         `undone` are commits that the newest state of their database does not hold. Of a database that was dropped
-        those are listed that another one went on from, as that one's. Costs what is asked for with `limit`, and a
-        look at each database.
+        those are listed that another one went on from, as that one's. Costs what is asked for with `limit`.
         """
         return listing(instance_log(self._open(), limit=limit))
 
@@ -182,14 +186,13 @@ class Instance:
     ) -> Database:
         """Make a database of a backup a branch of this instance: what was there then, beside what is here now.
 
-        `url` is where backups lie, or names one as URL#label; without a label it is the newest. `database` is the one
-        of the backup, `main` if it is not said; `name` what it is called here: without it as there, if that is free.
+        `url` is where backups lie, or names one as URL#label, or it is the directory of an instance, such as a
+        recovered one. Without `label` it is the newest, without `database` `main`, without `name` it keeps its own.
 
         Of a backup of this instance it is a branch of that point of its history, also where the history has expired, so
         that diffs and merges know what was changed since. A database of another instance comes in as a new one. The
-        key in `key_file` or ABSDB_BACKUP_KEY decrypts; `store_options` are those of the store. Costs fetching what
-        the database needs, and writing what cannot be read here any more. AlreadyExistsError if the name is taken;
-        a failure leaves nothing behind.
+        key in `key_file` or ABSDB_BACKUP_KEY decrypts; `store_options` are those of the store. Costs fetching what the
+        database needs, and writing what is not here any more. AlreadyExistsError for a name that is taken.
 
             lost = shop.restore_branch("/backups/shop", name="lost")
             shop["main"].diff(lost).summary()

@@ -22,13 +22,14 @@ from absdb.backup.restore_files import restore_files
 from absdb.catalog.history import DatabaseInfo
 from absdb.engine.creation import FIRST_DATABASE
 from absdb.engine.engine import Engine
-from absdb.engine.location import MEMORY
+from absdb.engine.location import MEMORY, file_system
 from absdb.engine.recovery import open_engine
-from absdb.errors import AlreadyExistsError, InvalidInputError
+from absdb.errors import AlreadyExistsError, InvalidInputError, StateError
 from absdb.io.aside import aside
+from absdb.io.base import FileSystem
 from absdb.io.local import LocalFileSystem
 from absdb.io.scratch import temporary_directory
-from absdb.paths import SCRATCH_DIR, check_name
+from absdb.paths import CONTROL, RECOVERY_CONF, SCRATCH_DIR, check_name
 from absdb.progress import reporting
 
 
@@ -47,9 +48,12 @@ def restore_branch(
     """Make a database of a backup, `main` if it is not said which, a database `name` of this instance.
 
     Without `label` it is the newest backup, without `name` that of the database if it is free, else the database's and
-    the label. Costs fetching what the database needs, room for it beside the instance, and what `attach_branch` does.
+    the label. `url` may also be the directory of an instance, such as one that was recovered; then nothing is fetched.
+    Costs fetching what the database needs, room for it beside the instance, and what `attach_branch` does.
     """
     engine.check_writable()
+    if label is None and (directory := _instance_in(url)) is not None:
+        return _of_directory(engine, directory, database, name, progress)
     repository, label = open_backup(url, label, key=key, options=store_options)
     with repository:
         found, url = facts_of(repository, label), repository.given
@@ -66,12 +70,37 @@ def restore_branch(
             progress=progress,
             store_options=store_options,
         )
-        backup = open_engine(LocalFileSystem(path), read_only=True, create=False, clock=engine.clock)
-        try:
-            with reporting(progress is True, f"attach {name}") as report:
-                return attach_branch(engine, backup, database, name, progress=report)
-        finally:
-            backup.close()
+        return _attached(engine, LocalFileSystem(path), database, name, progress)
+
+
+def _attached(engine: Engine, fs: FileSystem, database: str, name: str, progress: Report) -> DatabaseInfo:
+    backup = open_engine(fs, read_only=True, create=False, clock=engine.clock)
+    try:
+        with reporting(progress is True, f"attach {name}") as report:
+            return attach_branch(engine, backup, database, name, progress=report)
+    finally:
+        backup.close()
+
+
+def _instance_in(url: str | os.PathLike[str]) -> FileSystem | None:
+    """The files of the instance that the URL is the directory of; None if it is none."""
+    if "://" in os.fspath(url):
+        return None
+    fs = file_system(url)
+    return fs if fs.exists(CONTROL) else None
+
+
+def _of_directory(
+    engine: Engine, fs: FileSystem, database: str | None, name: str | None, progress: Report
+) -> DatabaseInfo:
+    """The same of an instance that was restored already."""
+    if fs.exists(RECOVERY_CONF):
+        raise StateError(
+            f"{fs.root} waits for its recovery, as {RECOVERY_CONF} says",
+            hint="`absdb promote DIR` ends that; then it can be taken from",
+        )
+    database = FIRST_DATABASE if database is None else database
+    return _attached(engine, fs, database, _free(engine, database if name is None else name), progress)
 
 
 def _place(engine: Engine) -> AbstractContextManager[str]:

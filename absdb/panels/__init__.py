@@ -8,7 +8,17 @@ They need the packages of the extra `notebook`. What a page knows and does is in
 
 from __future__ import annotations
 
-from absdb.panels.alone import branches, diff, instance, merge, query, time_travel
+from absdb.panels.alone import backups, branches, diff, instance, merge, query, time_travel
 from absdb.panels.workbench import Workbench, workbench
 
-__all__ = ["Workbench", "branches", "diff", "instance", "merge", "query", "time_travel", "workbench"]
+__all__ = [
+    "Workbench",
+    "backups",
+    "branches",
+    "diff",
+    "instance",
+    "merge",
+    "query",
+    "time_travel",
+    "workbench",
+]

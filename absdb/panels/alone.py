@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from absdb.instance import Instance
+from absdb.panels.backups_page import BackupsPage
 from absdb.panels.branches_page import BranchesPage
 from absdb.panels.diff_page import DiffPage
 from absdb.panels.hub import Hub
@@ -14,6 +15,11 @@ from absdb.panels.query_page import QueryPage
 from absdb.panels.time_travel_page import TimeTravelPage
 
 Source = Instance | str | os.PathLike[str]
+
+
+def backups(instance_or_path: Source) -> BackupsPage:
+    """What is in the repository, backing up, and recovering to a point picked on a timeline."""
+    return BackupsPage(Hub(instance_or_path))
 
 
 def branches(instance_or_path: Source) -> BranchesPage:

@@ -8,6 +8,7 @@ from typing import Any
 import ipywidgets
 
 from absdb.instance import Instance
+from absdb.panels.backups_page import BackupsPage
 from absdb.panels.branches_page import BranchesPage
 from absdb.panels.diff_page import DiffPage
 from absdb.panels.hub import Hub
@@ -18,11 +19,19 @@ from absdb.panels.query_page import QueryPage
 from absdb.panels.theme import Theme
 from absdb.panels.time_travel_page import TimeTravelPage
 
-PAGES: tuple[type[Page], ...] = (BranchesPage, TimeTravelPage, DiffPage, MergePage, QueryPage, InstancePage)
+PAGES: tuple[type[Page], ...] = (
+    BranchesPage,
+    TimeTravelPage,
+    DiffPage,
+    MergePage,
+    QueryPage,
+    BackupsPage,
+    InstancePage,
+)
 
 
 class Workbench(ipywidgets.VBox):
-    """Branches, time travel, diff, merge, query and the instance itself, as one widget.
+    """Branches, time travel, diff, merge, query, backups and the instance itself, as one widget.
 
     `close()` takes it out of the notebook; an instance that it opened from a path is closed with it.
     """

@@ -17,7 +17,14 @@ from absdb.backup.fold import fold_database
 from absdb.catalog.history import DatabaseInfo
 from absdb.cli.main import program
 from absdb.engine.compaction import compact_table
-from absdb.errors import AlreadyExistsError, ConstraintError, HistoryExpiredError, NotFoundError, StorageError
+from absdb.errors import (
+    AlreadyExistsError,
+    ConstraintError,
+    HistoryExpiredError,
+    NotFoundError,
+    StateError,
+    StorageError,
+)
 from absdb.io.local import LocalFileSystem
 
 SMALL = {"page_rows": 64, "wal_segment_size": 64 * 1024}
@@ -449,6 +456,20 @@ def test_after_a_recovery_the_past_is_known_and_the_abandoned_future_is_not(
     with absdb.connect(tmp_path / "folded") as folded:
         assert folded["main"]["t"].to_arrow() == expected
         assert folded.check().empty
+
+
+def test_a_recovered_directory_is_brought_in_as_a_branch(shop: Shop, saved: Path, tmp_path: Path) -> None:
+    absdb.restore(saved, tmp_path / "recovered", label="full-1")
+    with absdb.connect(tmp_path / "recovered", clock=shop.clock) as recovered:
+        recovered["main"]["t"].delete([9])
+        expected = recovered["main"]["t"].to_arrow()
+    found = shop.instance.restore_branch(tmp_path / "recovered", name="recovered")
+    assert found["t"].to_arrow() == expected
+    with pytest.raises(AlreadyExistsError):
+        shop.instance.restore_branch(tmp_path / "recovered", name="recovered")
+    absdb.restore(saved, tmp_path / "waiting", label="full-1", action="pause")
+    with pytest.raises(StateError, match="waits for its recovery"):
+        shop.instance.restore_branch(tmp_path / "waiting", name="waiting")
 
 
 def test_what_is_refused_leaves_nothing_behind(shop: Shop, saved: Path) -> None:

@@ -39,6 +39,7 @@ PAGES = {
     "Diff": "Swap",
     "Merge": "Try again",
     "Query": "Run",
+    "Backups": "Look again",
     "Instance": "Check",
 }
 """Each page, and a button that it has."""

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 import absdb
+from tests.panels.backup_scene import BackupScene
 
 
 @pytest.fixture
@@ -23,3 +24,12 @@ def shop() -> Iterator[absdb.Instance]:
         staging["orders"].update({"id": 2, "status": "late"}, message="on staging")
         main["orders"].update({"id": 1, "status": "done"}, message="on main")
         yield instance
+
+
+@pytest.fixture(scope="session")
+def kept(tmp_path_factory) -> Iterator[BackupScene]:
+    """A shop with backups and an archive, which tests only look at."""
+    scene = BackupScene(tmp_path_factory.mktemp("kept"))
+    scene.archive()
+    yield scene
+    scene.close()
