@@ -130,8 +130,7 @@ class RecoveryReader:
             yield None
             return
         try:
-            reader = ArchiveReader(store, key)
-            archive = Archive(reader, reader.contents())
+            archive = Archive.of(ArchiveReader(store, key))
         except AbsdbError as error:
             problems.append(f"the archive: {error.message}")
         try:
