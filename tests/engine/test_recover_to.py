@@ -15,7 +15,7 @@ from absdb.engine import small
 from absdb.engine.checkpoint import checkpoint
 from absdb.engine.engine import Engine
 from absdb.engine.new_timeline import begin_timeline, clear_older_log
-from absdb.engine.recover_to import Reached, Target, replay_to
+from absdb.engine.recover_to import Reached, Target, _relieve, replay_to
 from absdb.engine.recovery import open_for_replay
 from absdb.engine.recovery_log import FetchedSegments, clear_attempts, local_end
 from absdb.errors import CorruptionError, CorruptLogError
@@ -107,11 +107,11 @@ def short() -> Story:
 
 
 def replayed(
-    fs: FileSystem, archive: CopiedLog, target: Target, timeline: int | None = None, **settings: Any
+    fs: FileSystem, archive: CopiedLog, target: Target, timeline: int | None = None
 ) -> tuple[Engine, Reached, Any]:
     control = read_control(fs)
     clear_attempts(fs, control)
-    engine = open_for_replay(fs, arguments={**SETTINGS, **settings})
+    engine = open_for_replay(fs, arguments=SETTINGS)
     known = known_histories(archive.histories.values())
     way = known[timeline] if timeline else newest_from(known, control.timeline, control.checkpoint_lsn)
     try:
@@ -142,9 +142,9 @@ def records(story: Story) -> Iterator[Record]:
     yield from read_spans(lambda _: files, TimelineHistory(1).spans_from(1, control.checkpoint_lsn))
 
 
-def shown(story: Story, target: Target, **settings: Any) -> tuple[State, Reached]:
+def shown(story: Story, target: Target) -> tuple[State, Reached]:
     """What replay to a target shows, without ending the recovery."""
-    engine, reached, _ = replayed(copy_of(story.base), story.archive, target, **settings)
+    engine, reached, _ = replayed(copy_of(story.base), story.archive, target)
     try:
         return observed(engine), reached
     finally:
@@ -203,9 +203,34 @@ def test_target_behind_the_end_is_not_met(story: Story) -> None:
     assert not shown(story, Target(time_us=story.states[-1][1] + 1))[1].met
 
 
-def test_replay_in_bounded_memory_shows_the_same(story: Story) -> None:
-    found, _ = shown(story, Target(), checkpoint_wal_volume=1 << 20)
-    assert found == story.states[-1][2]
+def test_replay_that_writes_its_memory_to_page_files_on_the_way_shows_the_same(
+    story: Story, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    relieved = []
+
+    def relieve(engine: Engine) -> None:
+        _relieve(engine)
+        relieved.append(engine.published)
+        assert not any(
+            run for cover in engine.covers.eras.values() for run in cover.view[0] if not run.is_stored
+        )
+
+    monkeypatch.setattr("absdb.engine.recover_to._relieve", relieve)
+    fs = copy_of(story.base)
+    engine = open_for_replay(fs, arguments={**SETTINGS, "checkpoint_wal_volume": 5000})
+    control = read_control(fs)
+    spans = TimelineHistory(1).spans_from(1, control.checkpoint_lsn)
+    source = story.archive.source(fs, control.segment_bytes)
+    reached = replay_to(engine, spans, Target(), source, local_end=local_end(fs, control))
+    assert len(relieved) > 5
+    assert observed(engine) == story.states[-1][2]
+    history = TimelineHistory(1).forked(2, 1, reached.lsn, "")
+    begin_timeline(engine, history, epoch=2, instance={})
+    engine.abandon()
+    engine = start(fs)
+    assert observed(engine) == story.states[-1][2]
+    assert errors_of(engine) == []
+    engine.close()
 
 
 def test_recovered_instance_goes_on_and_is_whole(story: Story) -> None:
