@@ -13,6 +13,7 @@ from absdb.backup.recovery import restore as whole
 from absdb.backup.recovery.recover import Opening
 from absdb.backup.recovery.report import Recovered
 from absdb.backup.recovery.restored import Restored
+from absdb.clock import Clock
 
 Url = str | os.PathLike[str]
 
@@ -37,6 +38,7 @@ def restore(
     key_file: str = "",
     jobs: int | None = None,
     progress: Report = None,
+    clock: Clock | None = None,
     **store_options: Any,
 ) -> Restored:
     """Bring an instance back from the backups at `url`, as it was at a point, into the directory `path`.
@@ -51,7 +53,7 @@ def restore(
     empty; with `in_place` it is an instance that nobody has open and that is lost. `database` brings back that one
     alone. `action` "promote" makes an instance of it; "pause" leaves it to be looked at by `connect`, which opens it
     for reading, until `promote()`; "shutdown" leaves it there. `dry_run` only says what would be done; `check` reads
-    everything afterwards. `store_options` are those of the store, such as region="eu-west-1".
+    everything afterwards. `store_options` are those of the store, such as region="eu-west-1"; `clock` is for tutorials.
 
     InvalidInputError for a target that cannot be reached, with what is possible; nothing is touched then.
 
@@ -77,6 +79,7 @@ def restore(
         jobs=jobs,
         progress=progress,
         store_options=store_options,
+        clock=clock,
     )
 
 

@@ -307,7 +307,7 @@ class BackupsPage(Page):
     def _fit(self) -> None:
         """Make the buttons fit what is selected."""
         label = self.label
-        self.chosen.value = f"<b>{escape(label)}</b>" if label else empty("")
+        self.chosen.value = f"Selected: <b>{escape(label)}</b>" if label else ""
         self.pin_button.description = "Unpin" if self._is_pinned(label) else "Pin"
         for one in (self.verify_button, self.pin_button):
             one.disabled = not label

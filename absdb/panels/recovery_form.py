@@ -50,10 +50,10 @@ class RecoveryForm(ipywidgets.VBox):
         self._failed = failed
         self._filling = False
         self.timeline = RecoveryTimeline(self._picked, self._step, self._end)
-        self.where = text_field("Recover to", placeholder="time (UTC), LSN or name", width="340px")
+        self.where = text_field("Recover to", placeholder="time (UTC), LSN or name", width="280px")
         self.where.continuous_update = False
         self.inclusive = tick("including this commit", value=True)
-        self.along = choice("along timeline", [], width="170px")
+        self.along = choice("along timeline", [], width="150px")
         self.before_button = button("Just before this commit", self.before)
         self.words = html()
         self.database = choice("Database", [], width="220px")

@@ -38,6 +38,7 @@ PICTURES = (
     Picture("workbench.png", "05", "The workbench", "bench = absdb.workbench(nyc)\nbench"),
     Picture("diff.png", "05", "Diff", "compared = absdb.panels.diff(nyc)\ncompared"),
     Picture("merge.png", "05", "Merge", "merging = absdb.panels.merge(nyc)\nmerging"),
+    Picture("backups.png", "08", "The same with the mouse", "page = absdb.panels.backups(shop)\npage"),
 )
 
 

@@ -230,8 +230,11 @@ def test_a_backup_is_made_verified_and_pinned(scene):
     row = next(row for row in backups.look().backups if row["label"] == "more")
     assert row["pinned"]
     cells = BackupRows([row], scene.shop.now).page(0, 1)[0].cells
-    assert cells[:3] == ["more", "incremental", "just now"]
-    assert cells[7:] == ["incr", "pinned", "by hand"]
+    assert cells[:2] == ["more", "incremental"]
+    assert cells[2:4] == ["pinned", "just now"]
+    assert cells[8:] == ["incr", "by hand"]
+    row |= {"pinned": False, "comment": ""}
+    assert len(BackupRows([row], scene.shop.now).columns) == len(cells) - 2, "empty columns are left out"
     backups.pin("more", pinned=False)
     assert not any(row["pinned"] for row in backups.look().backups)
     alone = backups.make(Job("backup"), Wanted("one database", database="main"))
@@ -282,7 +285,7 @@ def test_recovered_instances_are_lanes_of_their_own(scene):
     )
     lanes = layout(found, whole(found), 2)["lanes"]
     assert lanes[1]["fork"]["lane"] == 0
-    assert lanes[1]["own"]
+    assert [lane["note"] for lane in lanes] == ["led here", "this instance"]
     assert [tick.get("label") for tick in lanes[0]["commits"]] == [None, None], (
         "what timeline 2 left is not known"
     )

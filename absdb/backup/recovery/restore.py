@@ -29,7 +29,7 @@ from absdb.backup.recovery.report import Recovered
 from absdb.backup.recovery.restored import Restored
 from absdb.backup.repository import Repository, open_backup, split_label
 from absdb.backup.restore_files import RestoredFiles, restore_files
-from absdb.clock import parse_time
+from absdb.clock import Clock, parse_time
 from absdb.engine.check import check as check_engine
 from absdb.engine.location import file_system
 from absdb.engine.recovery import open_engine
@@ -66,6 +66,7 @@ def restore(
     jobs: int | None = None,
     progress: Report = None,
     store_options: Mapping[str, Any] | None = None,
+    clock: Clock | None = None,
 ) -> Restored:
     """Bring an instance back from the backups at `url` into the directory `path`; see `absdb.restore` for what is what.
 
@@ -94,7 +95,7 @@ def restore(
         where = _archive_of(repository, newest, archive_url, store_options)
         archive = None
         # What was said of the backups' store holds for an archive beside them; its URL has it from here on.
-        opening = Opening(progress=progress, key=key)
+        opening = Opening(progress=progress, key=key, clock=clock)
         if where:
             archive = _opened(where, opening)
             stack.callback(archive.reader.store.close)

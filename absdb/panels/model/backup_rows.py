@@ -22,18 +22,26 @@ class BackupRows:
 
     @property
     def columns(self) -> Sequence[GridColumn]:
-        return [
+        columns = [
             GridColumn("label"),
             GridColumn("kind"),
+            GridColumn("kept"),
             GridColumn("as of"),
             GridColumn("time", "UTC"),
             GridColumn("LSN", numeric=True),
             GridColumn("size", "as restored", numeric=True),
             GridColumn("stored", "by this one", numeric=True),
             GridColumn("builds on"),
-            GridColumn("kept"),
             GridColumn("comment"),
         ]
+        left_out = self._left_out
+        return [one for one in columns if one.name not in left_out]
+
+    @property
+    def _left_out(self) -> list[str]:
+        """Columns in which there would be nothing."""
+        found = [] if any(one["pinned"] or one["encrypted"] for one in self.backups) else ["kept"]
+        return found if any(one["comment"] for one in self.backups) else [*found, "comment"]
 
     @property
     def count(self) -> int | None:
@@ -68,15 +76,17 @@ class BackupRows:
         facts = [
             word for word, holds in (("pinned", one["pinned"]), ("encrypted", one["encrypted"])) if holds
         ]
-        return [
-            one["label"],
-            f"{one['kind'] or ''}{state}".removeprefix(", "),
-            "" if time is None else relative(time, self.now),
-            "" if time is None else f"{time:%Y-%m-%d %H:%M:%S}",
-            one["end_lsn"] or "",
-            "" if one["size"] is None else size(one["size"]),
-            "" if one["stored_bytes"] is None else size(one["stored_bytes"]),
-            one["base"] or "",
-            ", ".join(facts),
-            one["comment"] or "",
-        ]
+        cells = {
+            "label": one["label"],
+            "kind": f"{one['kind'] or ''}{state}".removeprefix(", "),
+            "kept": ", ".join(facts),
+            "as of": "" if time is None else relative(time, self.now),
+            "time": "" if time is None else f"{time:%Y-%m-%d %H:%M:%S}",
+            "LSN": one["end_lsn"] or "",
+            "size": "" if one["size"] is None else size(one["size"]),
+            "stored": "" if one["stored_bytes"] is None else size(one["stored_bytes"]),
+            "builds on": one["base"] or "",
+            "comment": one["comment"] or "",
+        }
+        left_out = self._left_out
+        return [text for name, text in cells.items() if name not in left_out]

@@ -118,7 +118,7 @@ def _lane(found: Recoverable, view: View, at: int, timeline: int) -> dict[str, A
     return {
         "timeline": number,
         "chosen": number == timeline,
-        "own": number == found.own.timeline,
+        "note": _note(found, number),
         "fork": fork,
         "bands": [{"x": x, "to": to} for x, to in _cut(_united(reached), view)],
         "gaps": [
@@ -136,6 +136,13 @@ def _lane(found: Recoverable, view: View, at: int, timeline: int) -> dict[str, A
             if base.start.timeline == number and view.begin <= base.at.us <= view.end
         ][-BACKUPS_MAX:],
     }
+
+
+def _note(found: Recoverable, timeline: int) -> str:
+    """What a timeline is to this instance."""
+    if timeline == found.own.timeline:
+        return "this instance"
+    return "led here" if any(span.timeline == timeline for span in found.own.spans()) else "another way"
 
 
 def _united(parts: Iterable[tuple[At, At]]) -> list[tuple[At, At]]:

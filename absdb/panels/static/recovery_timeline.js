@@ -95,7 +95,7 @@ export default {
       }
       parts.push(
         svg("text", { x: 8, y: high + 10 }, `timeline ${lane.timeline}`),
-        svg("text", { class: "absdb-small", x: 8, y: high + 24 }, lane.own ? "this instance" : "another way"),
+        svg("text", { class: "absdb-small", x: 8, y: high + 24 }, lane.note),
       );
       for (const band of lane.bands)
         parts.push(svg("rect", { class: "absdb-band", x: x(band.x), y: high, width: Math.max(2, (band.to - band.x) * room()), height: low - high }));
