@@ -9,7 +9,7 @@ import random
 from contextlib import nullcontext, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import pyarrow as pa
 
@@ -39,6 +39,7 @@ class PublicPlay:
         main = self.instance["main"]
         main.create_table("orders", {"id": "int64", "status": "text"}, key="id")
         main.create_table("notes", {"text": "text"})
+        self.begins = int(self.instance.lsn)
         self.backup()
         return self
 
@@ -111,10 +112,10 @@ class PublicPlay:
 
     def restore(self) -> None:
         database = self.database()
-        lsns = database.log(limit=8)["lsn"].tolist()
-        created = int(absdb.Lsn.parse(str(lsns[-1])))
-        at: Any = self.chance.choice([lsn for lsn in lsns if int(absdb.Lsn.parse(str(lsn))) >= created])
-        database.restore(lsn=str(at))
+        lsns = [str(lsn) for lsn in database.log(limit=8)["lsn"].tolist()]
+        there = [lsn for lsn in lsns if int(absdb.Lsn.parse(lsn)) >= self.begins]
+        if there:
+            database.restore(lsn=self.chance.choice(there))
 
     def sql(self) -> None:
         self.database().sql(
