@@ -107,15 +107,18 @@ class PublicPlay:
 
     def revert(self) -> None:
         database = self.database()
-        log = database.log(limit=5)
-        database.revert(lsn=str(self.chance.choice(log["lsn"].tolist())))
+        if there := self._points(database):
+            database.revert(lsn=self.chance.choice(there))
 
     def restore(self) -> None:
         database = self.database()
-        lsns = [str(lsn) for lsn in database.log(limit=8)["lsn"].tolist()]
-        there = [lsn for lsn in lsns if int(absdb.Lsn.parse(lsn)) >= self.begins]
-        if there:
+        if there := self._points(database):
             database.restore(lsn=self.chance.choice(there))
+
+    def _points(self, database: absdb.Database) -> list[str]:
+        """The newest commits of a database, of those after its tables were made."""
+        lsns = [str(lsn) for lsn in database.log(limit=8)["lsn"].tolist()]
+        return [lsn for lsn in lsns if int(absdb.Lsn.parse(lsn)) > self.begins]
 
     def sql(self) -> None:
         self.database().sql(
