@@ -9,13 +9,15 @@ from absdb.backup.archive.listing import accept_gap
 from absdb.backup.archive.reader import ArchiveReader
 from absdb.backup.retention import protected_log
 from absdb.cli.command import Call, Checked, Verb, confirm, dry_run_option, yes_option
-from absdb.cli.output import Done, Facts
+from absdb.cli.output import Done
 from absdb.cli.session import opened
 from absdb.cli.store_options import StoreOptions, store_options
 from absdb.clock import SystemClock
 from absdb.ids import Lsn
 from absdb.progress import reporting
+from absdb.reprs import counted
 from absdb.settings import Settings
+from absdb.sizes import size
 
 DAY_US = 86_400 * 1_000_000
 archive_option = click.option(
@@ -88,9 +90,13 @@ def wal_cleanup(
             "bytes": plan.bytes,
             "removed": bool(plan.count and not dry_run),
         }
-        what = f"{facts['segments']:,} segments and {facts['page_files']:,} page files, {plan.bytes:,} bytes"
-        if dry_run or not plan.count:
-            call.output.show(Facts(facts) if call.as_json else Done(f"would remove {what}", facts))
+        if not plan.count:
+            call.output.show(Done("there is nothing to remove", facts))
+            return
+        what = f"{counted(len(plan.segments), 'segment')} and {counted(len(plan.page_files), 'page file')}"
+        what = f"{what}, {size(plan.bytes)}"
+        if dry_run:
+            call.output.show(Done(f"would remove {what}", facts))
             return
         confirm(f"remove {what}, from {url}?", yes=yes)
         show = not (call.as_json or call.quiet)

@@ -14,6 +14,8 @@ from absdb.cli.command import FAILED, Call, Verb
 from absdb.cli.output import Done, Facts, Listing, Row, items
 from absdb.cli.session import opened
 from absdb.cli.store_options import StoreOptions, store_options
+from absdb.objectstore.location import shown_url
+from absdb.reprs import counted
 from absdb.sizes import size
 
 SHOWN = ("label", "kind", "state", "end_lsn", "end_time", "size", "stored_bytes", "base", "pinned", "comment")
@@ -81,7 +83,7 @@ def command(
     _refuse(more)
     if listed is not None:
         table = listing.list_backups(listed, key=options.key(), options=options.named)
-        found = Listing(items(table), "there are no backups", short=_short)
+        found = Listing(items(table), f"there are no backups in {shown_url(listed)}", short=_short)
         call.output.show(found)
     elif shown is not None:
         call.output.show(Facts(listing.info(shown, key=options.key(), options=options.named).as_dict()))
@@ -149,7 +151,8 @@ def _short(row: Row) -> Row:
 
 def _verify(call: Call, url: str, options: StoreOptions, jobs: int | None) -> None:
     found = verify.verify(url, key=options.key(), jobs=jobs, progress=call.output.bars, options=options.named)
-    well = f"all is well: {found.backups} backups, {found.files} files, {size(found.bytes)}"
+    what = f"{counted(found.backups, 'backup')}, {counted(found.files, 'file')}, {size(found.bytes)}"
+    well = f"all is well: {what}"
     call.output.show(Listing(items(found.table()), well))
     if not found.well:
         raise click.exceptions.Exit(FAILED)

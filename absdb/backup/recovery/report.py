@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from absdb.backup.recovery.possible import Possible
 from absdb.clock import format_time, to_datetime
 from absdb.ids import Lsn
-from absdb.reprs import grid, page
+from absdb.reprs import counted, grid, page
+from absdb.sizes import size
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,8 +44,12 @@ class Recovered:
     def __str__(self) -> str:
         return (
             f"recovered to LSN {self.lsn} ({format_time(self.time_us)}), asked for was {self.target}; {self.state}; "
-            f"{self.records:,} records, {self.log_bytes / 1e6:,.1f} MB of log in {self.seconds:.1f} s"
+            f"{self._replayed} in {self.seconds:.1f} s"
         )
+
+    @property
+    def _replayed(self) -> str:
+        return f"{counted(self.records, 'record')}, {size(self.log_bytes)} of log"
 
     @property
     def time_us(self) -> int:
@@ -56,8 +61,8 @@ class Recovered:
             ["asked for", self.target],
             ["reached", f"LSN {self.lsn}, {format_time(self.time_us)}"],
             ["state", self.state],
-            ["replayed", f"{self.records:,} records, {self.log_bytes / 1e6:,.1f} MB of log"],
-            ["fetched", f"{self.fetched_bytes / 1e6:,.1f} MB"],
+            ["replayed", self._replayed],
+            ["fetched", size(self.fetched_bytes)],
             ["took", f"{self.seconds:.1f} s"],
             ["possible", str(self.possible)],
         ]

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from absdb.backup.recovery.possible import Possible
 from absdb.backup.recovery.report import Recovered
 from absdb.ids import Lsn
-from absdb.reprs import grid, page
+from absdb.reprs import counted, grid, page
+from absdb.sizes import size
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,12 +61,12 @@ class Restored:
         }
 
     def __str__(self) -> str:
-        what = f"backup {self.label} ({self.files:,} files, {self.size / 1e6:,.1f} MB), {self.target}"
+        what = f"backup {self.label} ({counted(self.files, 'file')}, {size(self.size)}) into {self.path}"
         if self.dry_run:
-            return f"would restore {what} into {self.path}; possible is {self.possible}"
+            return f"would restore {what}; asked for is {self.target}; possible is {self.possible}"
         if self.recovered is None:
-            return f"restored {what} into {self.path}, to be recovered by connect() with action {self.action}"
-        return f"restored {what} into {self.path}: {self.recovered}"
+            return f"restored {what}, to be recovered by connect() with action {self.action}: {self.target}"
+        return f"restored {what}: {self.recovered}"
 
     def __repr__(self) -> str:
         at = (
