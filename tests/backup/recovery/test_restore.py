@@ -103,6 +103,12 @@ def test_dry_run_says_what_would_be_and_touches_nothing(scene, to):
     assert "dry run" in repr(done)
 
 
+def test_clock_says_when_what_was_recovered_goes_on(scene, to):
+    absdb.restore(scene.backups, to, clock=absdb.ManualClock("2100-01-01 12:00Z"))
+    with absdb.connect(to, read_only=True) as found:
+        assert to_datetime(found._engine.last_seen[0]).year == 2100
+
+
 def test_paused_restore_is_looked_at_and_promoted(scene, to):
     moment = scene.moments[6]
     done = absdb.restore(scene.backups, to, target_lsn=moment.lsn, action="pause")
