@@ -4,6 +4,7 @@
     backup_full_interval          a full one this long after the last full one was finished
     backup_incremental_interval   an incremental one this long after the last of any kind, on the newest of the chain
     backup_retention_days         after each, older ones that nothing needs are removed
+    wal_retention_days            after that, archived log that is older and that no kept backup needs
 
 What is due follows from what the repository holds, so that a restart, another process or a backup by hand in between
 changes nothing. An incremental backup waits until something was committed. What goes wrong is logged, shown in the
@@ -18,16 +19,22 @@ import logging
 import threading
 import time
 import weakref
+from contextlib import closing
 from typing import TYPE_CHECKING
 
+from absdb.backup.archive.cleanup import clean_up, plan_cleanup
+from absdb.backup.archive.reader import ArchiveReader
+from absdb.backup.codec.key import find_key
 from absdb.backup.create import create_backup
 from absdb.backup.manifest import Backup
 from absdb.backup.meter import Progress
 from absdb.backup.repository import Repository
-from absdb.backup.retention import purge
+from absdb.backup.retention import protected_log, purge
 from absdb.clock import peek_us
 from absdb.engine.backup_status import BackupStatus
 from absdb.errors import InvalidInputError, NotFoundError, StateError
+from absdb.object_names import ARCHIVE_IDENTITY
+from absdb.objectstore.locate import open_store
 from absdb.objectstore.location import parse_location
 from absdb.settings import Settings
 
@@ -157,10 +164,30 @@ class Scheduler:
             gone = purge(target, days * DAY_S, clock=engine.clock).removed
             if gone:
                 LOG.info("removed old backups from %s: %s", target, ", ".join(gone))
+        if engine.settings.wal_archive_enabled and engine.settings.wal_retention_days:
+            _clean_archive(engine)
 
     def _interrupt(self, _: Progress) -> None:
         if self._stop.is_set():
             raise StateError("the instance is being closed")
+
+
+def _clean_archive(engine: Engine) -> None:
+    """Remove archived log that is past its retention, but for what the backups that are there need."""
+    settings, clock = engine.settings, engine.clock
+    before_us = peek_us(clock) - settings.wal_retention_days * DAY_S * 1_000_000
+    with closing(open_store(settings.wal_archive_target, clock=clock)) as store:
+        if not store.exists(ARCHIVE_IDENTITY):
+            return  # nothing has been archived yet
+        archive = ArchiveReader(store, find_key(settings.backup_key_file))
+        plan = plan_cleanup(
+            archive,
+            before_us=before_us,
+            protected=lambda: protected_log(settings.backup_target, clock=clock),
+        )
+        clean_up(archive, plan, clock=clock)
+        if plan.segments:
+            LOG.info("removed %d old segments of log from %s", len(plan.segments), store.url)
 
 
 def keep_schedule(engine: Engine) -> None:

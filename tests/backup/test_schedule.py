@@ -17,7 +17,7 @@ from absdb.backup.create import create_backup
 from absdb.backup.listing import list_backups
 from absdb.backup.schedule import Plan, plans
 from absdb.backup.verify import verify
-from absdb.clock import ManualClock
+from absdb.clock import ManualClock, to_datetime
 from absdb.errors import InvalidInputError
 from absdb.settings import Settings
 from tests.backup.instances import everything
@@ -169,3 +169,37 @@ def test_schedule_without_a_place_is_refused_and_leaves_the_instance_free(tmp_pa
         absdb.connect(tmp_path / "shop", backup_full_interval="1 day", backup_target="gopher://x/y")
     absdb.connect(tmp_path / "shop").close()
     shutil.rmtree(tmp_path / "shop")
+
+
+def test_archived_log_goes_after_its_days_but_for_what_backups_need(tmp_path, url, clock):
+    archive = tmp_path / "archive"
+    shop = absdb.connect(
+        tmp_path / "shop",
+        clock=clock,
+        wal_segment_size="4 KiB",
+        wal_archive_enabled=True,
+        wal_archive_target=str(archive),
+        wal_retention_days=1,
+        backup_target=url,
+        backup_full_interval="1 d",
+    )
+
+    archive.mkdir()
+
+    def segments() -> list[str]:
+        return sorted(path.name for path in archive.iterdir() if path.name.startswith("00000001"))
+
+    with shop:
+        until(lambda: len(kinds(url)) == 1)
+        table = shop["main"].create_table("t", {"id": "int64", "text": "text"}, key="id")
+        for number in range(60):
+            table.insert({"id": number, "text": "x" * 500})
+        until(lambda: len(segments()) > 5)
+        old = segments()
+        # The archive tells age by the time of its store, and this is what a clock of the future sees of it.
+        clock.set(to_datetime(time.time_ns() // 1000 + 2 * 24 * HOUR))
+        until(lambda: len(kinds(url)) == 2)
+        until(lambda: not set(old[1:3]) & set(segments()))
+    absdb.restore(url, tmp_path / "back", archive_url=str(archive))
+    with absdb.connect(tmp_path / "back") as back:
+        assert back["main"]["t"].count() == 60
