@@ -63,8 +63,8 @@ def _store(storing: Storing, source: OpenSource, file: SourceFile, count: Count)
         sha.update(frame)
         sizes.append(len(frame))
         reading.finish()
+        count(file.size)  # which may raise; what is stored is always told of
         storing.store.put(name, b"".join((encoder.header, frame)))
-        count(file.size)
     else:
 
         def encode(part: tuple[int, bytes, bool]) -> tuple[Any, int]:

@@ -52,12 +52,12 @@ def until(condition: Callable[[], object]) -> None:
 
 
 def kinds(url: str) -> list[str]:
-    table = list_backups(url)
-    return [
-        kind
-        for kind, state in zip(*table.select(["kind", "state"]).to_pydict().values(), strict=True)
-        if state == "complete"
-    ]
+    """Of all that are complete, oldest first; and `complete` their labels."""
+    return [row["kind"] for row in list_backups(url).to_pylist() if row["state"] == "complete"]
+
+
+def complete(url: str) -> list[str]:
+    return [row["label"] for row in list_backups(url).to_pylist() if row["state"] == "complete"]
 
 
 def made(label, kind, finished_us, base="", **more):
@@ -112,10 +112,13 @@ def test_old_backups_are_removed_after_a_new_one(tmp_path, url, clock):
         backup_full_interval="1 day",
         backup_retention_days=2,
     ):
-        for number in range(4):
-            until(lambda count=number: len(kinds(url)) >= min(count + 1, 2))
+        seen = set[str]()
+        for _ in range(4):
+            until(lambda: complete(url) and complete(url)[-1] not in seen)
+            seen.update(complete(url))
             clock.advance(days=1, minutes=1)
-        until(lambda: len(kinds(url)) == 2)
+        until(lambda: complete(url)[-1] not in seen)
+        until(lambda: len(complete(url)) == 2)
 
 
 def test_backup_by_hand_counts(tmp_path, url, clock):
