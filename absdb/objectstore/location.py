@@ -110,6 +110,10 @@ def parse_location(url: str | os.PathLike[str], options: Mapping[str, object] | 
     scheme, separator, rest = text.partition("://")
     if not separator:
         _check(text, bool(text.strip()), "is empty", "give a directory, or a URL such as s3://bucket/prefix")
+        before, colon, behind = text.partition(":")
+        likely = f"{before.lower()}://{behind.lstrip('/')}"
+        meant = f"write {likely} for the store, or ./{text} for a directory"
+        _check(text, not (colon and before.lower() in SCHEMES), "is neither a URL nor clearly a path", meant)
         return StoreLocation(scheme="file", bucket="", prefix=os.path.abspath(text), options=given)
     known = SCHEMES.get(scheme.lower())
     shown = f"{scheme}://…"

@@ -13,13 +13,15 @@ from absdb.objectstore.request import Action, Fault, Request, Response, encoded
 
 _SECRET_HEADERS = ("authorization", "x-amz-security-token", "x-goog-iam-authorization-token")
 _SECRET_PARAMETERS = ("sig", "x-amz-signature", "upload_id")
+_NO_BUCKET = ("NoSuchBucket", "ContainerNotFound")
 _MESSAGE_MAX = 300
 _SECRET_MIN = 6
+NO_BUCKET_HINT = "look at the URL and the endpoint, or make the bucket or container first: absdb makes none"
 
 
 def refusal(request: Request, sent: Request, response: Response, fault: Fault) -> AbsdbError:
     """The error for an answer that is final. `sent` is the signed request: nothing of its secrets is repeated."""
-    kind, hint = _kind(response.status, fault.action)
+    kind, hint = _kind(response.status, fault.code, fault.action)
     words = " ".join(_without_secrets(fault.message, sent).split())[:_MESSAGE_MAX]
     said = ": ".join(part for part in (f"{response.status} {fault.code}".rstrip(), words) if part)
     asked = f" (request {response.request_id})" if response.request_id else ""
@@ -52,9 +54,9 @@ def unreachable(request: Request, error: Exception, attempts: int, seconds: floa
     )
 
 
-def _kind(status: int, action: Action) -> tuple[type[AbsdbError], str]:
+def _kind(status: int, code: str, action: Action) -> tuple[type[AbsdbError], str]:
     if status == 404:
-        return NotFoundError, ""
+        return NotFoundError, NO_BUCKET_HINT if code in _NO_BUCKET else ""
     if action is Action.REFRESH:
         return StateError, "the credentials are missing, wrong or expired"
     if status == 403:

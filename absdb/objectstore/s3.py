@@ -21,6 +21,7 @@ from absdb.objectstore.credentials import CredentialSource
 from absdb.objectstore.location import StoreLocation
 from absdb.objectstore.names import check_directory, check_object_name, check_small
 from absdb.objectstore.ranged_read import read_object
+from absdb.objectstore.refusal import NO_BUCKET_HINT
 from absdb.objectstore.request import Request, Response
 from absdb.objectstore.retry import http_date_us
 from absdb.objectstore.s3_client import MARK_HEADER, S3Client
@@ -110,7 +111,8 @@ class S3Store:
         if self._client.send(self._object("HEAD", name), also=(404,)).status != 404:
             return True
         if not self._bucket_is_there:
-            self._client.send(self._client.request("HEAD"))
+            if self._client.send(self._client.request("HEAD"), also=(404,)).status == 404:
+                raise self._no_bucket()
             self._bucket_is_there = True
         return False
 
@@ -163,7 +165,9 @@ class S3Store:
         )
 
     def _no_bucket(self) -> NotFoundError:
-        return NotFoundError(f"there is no bucket {self._settings.base_url}", url=self._settings.base_url)
+        return NotFoundError(
+            f"there is no bucket {self._settings.base_url}", hint=NO_BUCKET_HINT, url=self._settings.base_url
+        )
 
     def __repr__(self) -> str:
         return f"<S3Store {self.url}>"

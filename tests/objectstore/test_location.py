@@ -69,6 +69,8 @@ class TestUrls:
             ("http://host/x", "scheme"),
             ("s3://", "names no bucket"),
             ("s3:///x", "names no bucket"),
+            ("s3:/bucket/x", "write s3://bucket/x for the store, or ./s3:/bucket/x for a directory"),
+            ("azure:x", "write azure://x"),
             ("file://host/x", "names the host"),
             ("file://", "names no directory"),
             ("s3://b/../c", "no place"),

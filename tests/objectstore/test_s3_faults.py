@@ -186,6 +186,12 @@ class TestRetries:
             store.put("a", b"1")
         assert len(proxy.seen) == 1
 
+    def test_bucket_that_is_missing_comes_with_what_to_do(self, store, proxy):
+        proxy.add(status(404, error="NoSuchBucket"), times=ALWAYS)
+        for ask in (lambda: store.exists("a"), lambda: list(store.list())):
+            with pytest.raises(NotFoundError, match="make the bucket or container first"):
+                ask()
+
     def test_damaged_body_is_sent_once_more(self, store, proxy):
         proxy.add(status(400, error="BadDigest"))
         store.put("a", b"1")
