@@ -12,7 +12,7 @@ from typing import Any
 
 from absdb.backup.codec.pipeline import pool
 from absdb.backup.fetching import Fetching, fetch_bytes
-from absdb.backup.manifest import BackupManifest, StoredFile
+from absdb.backup.manifest import Backup, BackupManifest, StoredFile
 from absdb.backup.repository import Repository
 from absdb.backup.source import page_files_in
 from absdb.catalog.history import History
@@ -28,17 +28,21 @@ from absdb.versioning.branch import alter_database, drop_database
 from absdb.wal.position import SEGMENT_HEADER_BYTES
 
 
-def files_of_database(repository: Repository, manifest: BackupManifest, name: str) -> list[StoredFile]:
-    """The files that one database of a backup needs; all of them where the log may tell of others.
-
-    NotFoundError if there is no such database in the backup.
-    """
-    backup = manifest.backup
+def check_database(backup: Backup, name: str) -> None:
+    """NotFoundError if there is no database of that name in a backup."""
     if name not in backup.databases:
         raise NotFoundError(
             f"there is no database {name!r} in the backup {backup.label!r}",
             hint=f"it has {', '.join(sorted(backup.databases))}",
         )
+
+
+def files_of_database(repository: Repository, manifest: BackupManifest, name: str) -> list[StoredFile]:
+    """The files that one database of a backup needs; all of them where the log may tell of others.
+
+    NotFoundError if there is no such database in the backup.
+    """
+    check_database(manifest.backup, name)
     described = next(file for file in manifest.files if file.kind == "manifest")
     origin = manifest.origins[described.origin]
     with pool(1) as threads:

@@ -15,15 +15,18 @@ from absdb.backup.recovery.conf import RecoveryConf
 from absdb.backup.recovery.fetch import ArchiveSource
 from absdb.backup.recovery.log_range import reach
 from absdb.backup.recovery.plan import Archive, Plan, chosen_way, known_timelines, plan_recovery
-from absdb.backup.recovery.start import Start, start_of
+from absdb.backup.recovery.start import Start, own_segments, start_of
 from absdb.backup.repository import Repository
 from absdb.engine.recover_to import name_of
 from absdb.engine.recovery_log import FetchedSegments
 from absdb.errors import AbsdbError, InvalidInputError, NotFoundError, StateError
+from absdb.io.base import write_atomic
 from absdb.io.memory import MemoryFileSystem
 from absdb.object_names import BACKUP_MANIFEST
 from absdb.paths import WAL_DIR
 from absdb.wal.format import LogIdentity
+from absdb.wal.reader import read_segments
+from absdb.wal.segments import SegmentFiles
 from absdb.wal.timelines import Span, read_spans
 
 
@@ -36,19 +39,27 @@ class Choice:
 
 
 def choose(repository: Repository, label: str | None, conf: RecoveryConf, archive: Archive | None) -> Choice:
-    """The backup to begin with: `label` if it is given. The error of the newest one if the target fits none of them."""
+    """The backup to begin with: `label` if it is given.
+
+    If the target fits none of them the error is that of the newest one, or of the oldest if it lies before them all.
+    """
     if label is not None:
-        return Choice(repository.header(label), plan_recovery(start_of(repository, label), conf, archive))
+        start = start_of(repository, label)
+        plan = plan_recovery(start, conf, archive)
+        if not _Names(conf.recovery_target_name, repository, archive).are_behind(label, start, plan):
+            raise plan.possible.missed(conf.described(), [])
+        return Choice(repository.header(label), plan)
     starts = [(backup, start_of(repository, backup.label)) for backup in _newest_first(repository)]
     refused: AbsdbError | None = None
-    names = _Names(conf.recovery_target_name, archive)
+    names = _Names(conf.recovery_target_name, repository, archive)
     for backup, start in _on_the_way(starts, conf, archive):
         try:
             plan = plan_recovery(start, conf, archive)
         except (InvalidInputError, NotFoundError, StateError) as error:
-            refused = refused or error
+            if refused is None or error.facts.get("too_early"):
+                refused = error
             continue
-        if names.are_behind(start, plan):
+        if names.are_behind(backup.label, start, plan):
             return Choice(backup, plan)
     if refused is not None:
         raise refused
@@ -80,15 +91,18 @@ def _newest_first(repository: Repository) -> Iterator[Backup]:
 class _Names:
     """Looks for a name in the log, going back from backup to backup, each stretch of it once."""
 
-    def __init__(self, name: str, archive: Archive | None) -> None:
+    def __init__(self, name: str, repository: Repository, archive: Archive | None) -> None:
         self._name = name
+        self._repository = repository
         self._archive = archive
         self._searched: dict[int, tuple[int, int]] = {}
 
-    def are_behind(self, start: Start, plan: Plan) -> bool:
+    def are_behind(self, label: str, start: Start, plan: Plan) -> bool:
         """Whether the name is in the log behind a backup; where that cannot be looked up, replay finds out."""
-        if not self._name or self._archive is None:
+        if not self._name:
             return True
+        if self._archive is None:
+            return self._name in _names_with(self._repository, label, start)
         possible = plan.possible
         way = possible.way.timeline
         until = self._searched.get(way, (possible.latest_timeline, possible.latest_lsn))
@@ -127,6 +141,17 @@ def _is_archived(archive: Archive, start: Start, spans: Sequence[Span]) -> bool:
         start.segment_bytes,
     )
     return found.timeline == last.timeline and found.lsn >= (last.end_lsn or 0)
+
+
+def _names_with(repository: Repository, label: str, start: Start) -> set[str]:
+    """The names that the log which came with a backup gives. Fetches that log, and holds it in memory."""
+    fs = MemoryFileSystem()
+    fs.make_directory(WAL_DIR)
+    for path, data in own_segments(repository, label):
+        write_atomic(fs, path, data)
+    log = LogIdentity(start.instance_id, start.timeline, start.segment_bytes)
+    records = read_segments(SegmentFiles(fs, WAL_DIR, log), start.checkpoint_lsn)
+    return {name for record in records if (name := name_of(record)) is not None}
 
 
 def _names_in(archive: Archive, start: Start, spans: Sequence[Span]) -> set[str]:

@@ -60,7 +60,7 @@ class Possible:
         else:
             early, late = False, target.name is None and self.gap is not None
         if early:
-            raise self.refused(described, "lies before the backup", "take an older backup")
+            raise self.refused(described, "lies before the backup", "take an older backup", too_early=True)
         if late and self.gap is not None:
             raise self.refused(
                 described, f"lies behind a gap: {told_gap(self.gap)}", "name a target before the gap"
@@ -70,13 +70,14 @@ class Possible:
                 described, "lies after the end of the log", "leave the target out to recover to the end"
             )
 
-    def refused(self, described: str, why: str, hint: str) -> InvalidInputError:
+    def refused(self, described: str, why: str, hint: str, **facts: object) -> InvalidInputError:
         """The error for a target that cannot be reached."""
         return InvalidInputError(
             f"the recovery target, {described}, {why}; possible is {self}",
             hint=f"{hint}, or another recovery_target_timeline",
             earliest_lsn=Lsn(self.earliest_lsn),
             latest_lsn=Lsn(self.latest_lsn),
+            **facts,
         )
 
     def missed(self, described: str, names: list[str]) -> InvalidInputError | NotFoundError:

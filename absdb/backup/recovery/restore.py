@@ -20,7 +20,7 @@ from urllib.parse import parse_qsl, urlencode
 
 from absdb.backup.codec.key import Key
 from absdb.backup.meter import Report
-from absdb.backup.one_database import keep_only
+from absdb.backup.one_database import check_database, keep_only
 from absdb.backup.recovery.choose import Choice, choose
 from absdb.backup.recovery.conf import IMMEDIATE, TARGETS, RecoveryConf, read_value
 from absdb.backup.recovery.plan import Archive
@@ -102,6 +102,8 @@ def restore(
         elif target is None and not has_target(conf):
             conf = dataclasses.replace(conf, recovery_target=IMMEDIATE)
         choice = choose(repository, newest if named else None, conf, archive)
+        if database is not None and conf.recovery_target == IMMEDIATE:
+            check_database(choice.backup, database)
         conf = dataclasses.replace(conf, archive_url=where, backup_end_lsn=choice.backup.end_lsn)
         if dry_run:
             return _result(choice, conf, path, began, dry_run=True)

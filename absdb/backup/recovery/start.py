@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from absdb.backup.codec.pipeline import pool
@@ -14,6 +14,7 @@ from absdb.catalog.manifest import Manifest, read_manifest
 from absdb.engine.recovery_log import local_end
 from absdb.io.base import FileSystem, read_file
 from absdb.paths import WAL_DIR, parse_timeline_history_name, wal_segment_name
+from absdb.wal.position import SEGMENT_HEADER_BYTES
 from absdb.wal.timelines import TimelineHistory, parse_history
 
 
@@ -84,6 +85,17 @@ def start_of(repository: Repository, label: str) -> Start:
         histories=tuple(histories),
         read=lambda number: b"",
     )
+
+
+def own_segments(repository: Repository, label: str) -> Iterator[tuple[str, bytes]]:
+    """Path and bytes of each segment of log that came with a backup, as a restore puts it into place."""
+    found = repository.manifest(label)
+    for file in found.files:
+        if file.kind == "wal":
+            data = _fetched(repository, found, file)
+            head, rest = data[:SEGMENT_HEADER_BYTES], data[SEGMENT_HEADER_BYTES:]
+            whole = head + bytes(file.skipped) + rest
+            yield file.path, whole.ljust(found.backup.segment_bytes, b"\0")
 
 
 def _fetched(repository: Repository, manifest: BackupManifest, file: StoredFile) -> bytes:

@@ -85,6 +85,34 @@ def test_target_out_of_range_is_refused_and_nothing_is_touched(scene, to):
     assert not to.exists()
 
 
+def test_name_or_database_that_a_backup_alone_has_not_is_refused_and_nothing_is_touched(scene, to):
+    with pytest.raises(NotFoundError, match="no restore point or snapshot 'nowhere'"):
+        absdb.restore(scene.backups, to, target_name="nowhere", archive_url="")
+    with pytest.raises(NotFoundError, match="the point named 'nowhere' is not in the log"):
+        absdb.restore(scene.backups, to, label="full", target_name="nowhere")
+    with pytest.raises(NotFoundError, match="no database 'nowhere' in the backup"):
+        absdb.restore(scene.backups, to, database="nowhere", archive_url="")
+    assert not to.exists()
+
+
+def test_name_in_the_log_of_the_backup_is_found_without_an_archive(tmp_path, to):
+    with absdb.connect(tmp_path / "live") as instance:
+        instance.create_restore_point("within")
+        with absdb.connect(tmp_path / "live", read_only=True) as reader:
+            reader.backup(tmp_path / "backups")
+        instance["main"].create_table("late", {"id": "int64"}, key="id")
+    done = absdb.restore(tmp_path / "backups", to, target_name="within")
+    assert done.recovered.names == ("within",)
+
+
+def test_target_before_all_backups_is_refused_with_what_the_oldest_makes_possible(scene, to):
+    oldest = absdb.restore(scene.backups, to, label="full", archive_url="", dry_run=True).possible
+    for target in ({"target_lsn": 8}, {"target_time": "2001-01-01"}):
+        with pytest.raises(InvalidInputError) as refused:
+            absdb.restore(scene.backups, to, archive_url="", **target)
+        assert refused.value.earliest_lsn == oldest.earliest_lsn
+
+
 def test_name_is_found_behind_an_older_backup(scene, to):
     done = absdb.restore(scene.backups, to, target_name="careful")
     assert done.label == "full"
