@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from absdb.backup.archive.contents import Contents
 from absdb.backup.archive.reader import ArchiveReader
-from absdb.backup.recovery.conf import RecoveryConf
+from absdb.backup.recovery.conf import IMMEDIATE, RecoveryConf
 from absdb.backup.recovery.log_range import LogReach, last_record, reach
 from absdb.backup.recovery.possible import Possible
 from absdb.backup.recovery.start import Start
@@ -104,10 +104,13 @@ def known_timelines(start: Start, archive: Archive | None) -> Known:
 
 
 def chosen_way(known: Known, conf: RecoveryConf, start: Start) -> TimelineHistory:
-    """The timeline to recover along. NotFoundError for one that nobody knows."""
+    """The timeline to recover along. NotFoundError for one that nobody knows.
+
+    The end of a backup lies on the backup's own, also where another one has left that before.
+    """
     own = known.setdefault(start.timeline, TimelineHistory(start.timeline))
     wanted = conf.recovery_target_timeline
-    if wanted == "current":
+    if wanted == "current" or conf.recovery_target == IMMEDIATE:
         return own
     if wanted == "latest":
         return newest_from(known, start.timeline, start.checkpoint_lsn)

@@ -29,10 +29,10 @@ from absdb.catalog.manifest import read_manifest
 from absdb.clock import Clock, format_time, to_datetime
 from absdb.engine.engine import Engine
 from absdb.engine.new_timeline import begin_timeline, clear_older_log
-from absdb.engine.recover_to import Reached, replay_to
+from absdb.engine.recover_to import Reached, Target, replay_to
 from absdb.engine.recovery import open_for_replay
 from absdb.engine.recovery_log import LogSource, NoSource, clear_attempts
-from absdb.errors import StateError
+from absdb.errors import CorruptLogError, StateError
 from absdb.ids import Lsn
 from absdb.io.base import FileSystem, read_file
 from absdb.objectstore.locate import open_store
@@ -141,6 +141,8 @@ def replay(fs: FileSystem, conf: RecoveryConf, mark: str, opening: Opening) -> A
             fetched = source.fetched_bytes
         if not reached.met:
             raise plan.possible.missed(conf.described(), reached.names)
+        if plan.target == Target() and reached.lsn < plan.possible.latest_lsn:
+            raise _cut_short(reached, plan)
     except BaseException:
         engine.abandon()
         raise
@@ -173,6 +175,16 @@ def _replayed(engine: Engine, plan: Plan, source: LogSource, progress: Report) -
             meter.add(lsn - start - meter.now().done_bytes)
 
         return replay_to(engine, plan.spans, plan.target, source, local_end=plan.start.end_lsn, report=report)
+
+
+def _cut_short(reached: Reached, plan: Plan) -> CorruptLogError:
+    """The error for the end of a log that looks like a torn tail, where whole segments are known to be."""
+    return CorruptLogError(
+        f"the log of timeline {reached.timeline} ends at LSN {Lsn(reached.lsn)}, and a record is known that ends at "
+        f"{Lsn(plan.possible.latest_lsn)}: what is between is damaged",
+        hint=f"name recovery_target_lsn = '{Lsn(reached.lsn)}' to do without it",
+        lsn=reached.lsn,
+    )
 
 
 def open_archive(url: str, opening: Opening, key_file: str = "") -> Archive:
