@@ -5,13 +5,16 @@ from __future__ import annotations
 import itertools
 import os
 import pickle
+import resource
 from typing import Any
 
 import pytest
 import zstandard
+from lz4.frame import LZ4FrameCompressor
 
 from absdb.backup.codec import codec as codec_module
 from absdb.backup.codec.codec import Codec, Decoder, Encoder, decode, decoded, encode, parse_stored
+from absdb.backup.codec.compression import decompress, decompressed
 from absdb.backup.codec.encryption import HEADER_BYTES
 from absdb.backup.codec.key import Key, find_key, new_key_text
 from absdb.backup.codec.pipeline import in_order, pool
@@ -174,3 +177,25 @@ def test_first_error_is_raised_in_its_place():
         assert [next(found), next(found), next(found)] == [0, 1, 2]
         with pytest.raises(ValueError, match="three"):
             next(found)
+
+
+@pytest.mark.parametrize("kind", ["zstd", "lz4"])
+@pytest.mark.parametrize("says_its_size", [True, False])
+def test_little_that_would_become_a_lot_takes_little_memory(kind, says_its_size):
+    bomb = _frame_of_zeros(kind, 1 << 29, says_its_size)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(CorruptionError, match="expected"):
+        decompress(kind, bomb, 1 << 20)
+    with pytest.raises(CorruptionError, match="expected"):
+        list(decompressed(kind, [bomb], 1 << 20))
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 300 << 10
+
+
+def _frame_of_zeros(kind: str, size: int, says_its_size: bool) -> bytes:
+    piece = bytes(1 << 20)
+    if kind == "zstd":
+        maker = zstandard.ZstdCompressor().compressobj(size=size if says_its_size else -1)
+        return b"".join([*(maker.compress(piece) for _ in range(size >> 20)), maker.flush()])
+    lz4 = LZ4FrameCompressor()
+    head = lz4.begin(size if says_its_size else 0)
+    return b"".join([head, *(lz4.compress(piece) for _ in range(size >> 20)), lz4.flush()])

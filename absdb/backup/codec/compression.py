@@ -16,6 +16,8 @@ ZSTD_LEVEL = 1
 AS_SET = "as set"
 """In place of a compression: the one that a setting says."""
 SUFFIXES = {None: "", "lz4": ".lz4", "zstd": ".zst"}
+PIECE_BYTES = {"zstd": 2048, "lz4": 64 * 1024}
+"""So much of a stream is decompressed at once: a byte of zstd can stand for 32 KiB, one of lz4 for 255 bytes."""
 _local = threading.local()
 
 
@@ -40,7 +42,24 @@ def decompress(kind: str | None, frame: Any, limit: int) -> Any:
         if len(frame) > limit:
             raise CorruptionError(f"a part has {len(frame)} bytes, at most {limit} were expected")
         return frame
+    if kind == "zstd" and (raw := _declared(frame, limit)) is not None:
+        return raw
     return b"".join(decompressed(kind, [frame], limit))
+
+
+def _declared(frame: Any, limit: int) -> bytes | None:
+    """The part of a zstd frame that says how long it is, which takes no more memory than that; else None."""
+    import zstandard
+
+    try:
+        size = zstandard.get_frame_parameters(frame).content_size
+        if size in (0, zstandard.CONTENTSIZE_UNKNOWN):
+            return None
+        if size <= limit:
+            return zstandard.ZstdDecompressor().decompress(frame, allow_extra_data=False)
+    except zstandard.ZstdError as error:
+        raise CorruptionError(f"not a frame of zstd: {error}") from error
+    raise CorruptionError(f"a part has {size} bytes, at most {limit} were expected")
 
 
 def decompressed(kind: str | None, stored: Iterable[Any], limit: int) -> Iterator[bytes]:
@@ -59,8 +78,8 @@ def decompressed(kind: str | None, stored: Iterable[Any], limit: int) -> Iterato
 
 def _frames(kind: str, stored: Iterable[Any]) -> Iterator[bytes]:
     reader, begun = _reader(kind), False
-    for chunk in stored:
-        rest = bytes(chunk)
+    for piece in _pieces(stored, PIECE_BYTES[kind]):
+        rest = piece
         while rest:
             if reader.eof:
                 reader, begun = _reader(kind), False
@@ -72,6 +91,13 @@ def _frames(kind: str, stored: Iterable[Any]) -> Iterator[bytes]:
             rest = (reader.unused_data or b"") if reader.eof else b""
     if begun and not reader.eof:
         raise CorruptionError(f"the last frame of {kind} is cut short")
+
+
+def _pieces(stored: Iterable[Any], size: int) -> Iterator[bytes]:
+    for chunk in stored:
+        view = memoryview(chunk)
+        for start in range(0, len(view), size):
+            yield bytes(view[start : start + size])
 
 
 def _reader(kind: str) -> Any:
