@@ -72,7 +72,7 @@ def read_begin(store: ObjectStore, label: str) -> tuple[dict[str, Any], str]:
         begun = json.loads(data)
         bytes.fromhex(begun["id"])
         return begun, hashlib.sha256(data).hexdigest()
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         path = f"{store.url}/{label}/{BACKUP_BEGIN}"
         raise CorruptionError(f"{path} cannot be read: {error}", path=path) from error
 
@@ -141,7 +141,7 @@ def _accounts(
                 limit=ACCOUNT_BYTES_MAX,
             )
             files = [StoredFile.from_json(each) for each in json.loads(data)]
-        except (CorruptionError, NotFoundError, ValueError, TypeError):
+        except (CorruptionError, NotFoundError, ValueError, TypeError, RecursionError):
             continue  # what it tells of is stored once more
         for file in files:
             if sizes.get(f"{label}/{file.place}{codec.suffix}") == file.stored_bytes:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import functools
+import hmac
 import importlib.metadata
 import json
 import os
@@ -99,12 +100,13 @@ def create_backup(
         asked = {
             "kind": kind,
             "instance": source.control.instance_id.hex(),
-            "database": database,
+            "database": _hidden(database, codec.key),
             "base": [incremental_from, base.manifest.backup.id] if base is not None else None,
             "compression": codec.compression,
             "key": codec.key.id if codec.key is not None else None,
         }
-        claimed = _claim(engine, repository, label, database or kind, asked, codec)
+        stem = kind if database is None or codec.key is not None else database
+        claimed = _claim(engine, repository, label, stem, asked, codec)
         running = _Running(engine, repository, claimed, codec, source, base, kind, comment)
         backup = running.run(workers(jobs), progress)
         if pin:
@@ -119,6 +121,13 @@ def _codec(engine: Engine, compress: str | None, key: Key | None) -> Codec:
     if compression not in COMPRESSIONS:
         raise InvalidInputError(f"{compression!r} is no compression", hint="none, lz4 and zstd are")
     return Codec(compression, find_key(engine.settings.backup_key_file) if key is None else key)
+
+
+def _hidden(database: str | None, key: Key | None) -> str | None:
+    """A name as begin.json, which anybody can read, may tell it: with a key, what only its holder can make of it."""
+    if database is None or key is None:
+        return database
+    return hmac.digest(key.secret(), f"absdb database {database}".encode(), "sha256").hex()
 
 
 def _source(engine: Engine, database: str | None) -> AbstractContextManager[Source]:

@@ -250,7 +250,7 @@ def _header(first: bytes, where: str) -> Backup:
         named["needs"] = tuple((label, url) for label, url in named["needs"])
         backup = Backup(**{**named, "databases": tuple(named.get("databases", ()))})
         _check_header(backup)
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise damaged(where, f"its first line cannot be read: {error}") from error
     return backup
 

@@ -238,7 +238,7 @@ class _Purge:
                 return where if there or other.store.exists(f"{note['label']}/{BACKUP_BEGIN}") else ""
         except NotFoundError:
             return ""
-        except (AbsdbError, ValueError, KeyError, TypeError) as error:
+        except (AbsdbError, ValueError, KeyError, TypeError, RecursionError) as error:
             return f"whether {name} still holds cannot be found out: {error}"
 
     def _needs(self, each: _Found) -> list[str]:

@@ -32,7 +32,7 @@ from absdb.backup.repository import Repository
 from absdb.backup.retention import protected_log, purge
 from absdb.clock import peek_us
 from absdb.engine.backup_status import BackupStatus
-from absdb.errors import InvalidInputError, NotFoundError, StateError
+from absdb.errors import CorruptionError, InvalidInputError, NotFoundError, StateError
 from absdb.object_names import ARCHIVE_IDENTITY
 from absdb.objectstore.locate import open_store
 from absdb.objectstore.location import parse_location
@@ -139,6 +139,8 @@ class Scheduler:
                     found.append(repository.header(label))
                 except NotFoundError:
                     continue  # begun and not finished, or just removed
+                except CorruptionError as error:  # nothing builds on it; the others go on
+                    LOG.warning("a backup in %s does not count: %s", repository.url, error.message)
         found = [backup for backup in found if backup.instance_id == own and backup.kind != "database"]
         wanted = plans(found, engine.settings, peek_us(engine.clock))
         last = max(found, key=lambda backup: backup.finished_us, default=None)

@@ -62,7 +62,7 @@ class ArchiveIdentity:
                 int(said["begins_timeline"]),
                 int(said["begins_lsn"]),
             )
-        except (ValueError, TypeError, KeyError) as error:
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
             raise CorruptionError(f"{where} does not say whose archive it is: {error}", path=where) from error
 
 
