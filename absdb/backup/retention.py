@@ -15,6 +15,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import os
+import secrets
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -169,11 +170,15 @@ class _Purge:
         self._clock = clock
         self._whole: dict[str, _Found] = {}
         """What had a manifest when it was last looked at."""
+        self._ahead_us: int | None = None
+        """How far the clock here is ahead of the store's, once somebody had to know."""
+        self._dry_run = True
         self._late: list[_Found] = []
         """What of it was finished since the listing."""
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="absdb-purge")
 
     def run(self, dry_run: bool) -> Purged:
+        self._dry_run = dry_run
         with self._threads:
             found = {each.label: each for each in self._threads.map(self._find, self._repository.labels())}
             self._whole = {label: each for label, each in found.items() if each.backup or each.damaged}
@@ -226,7 +231,7 @@ class _Purge:
     def _claims(self, each: _Found) -> list[str]:
         """Why somebody else wants it kept."""
         claims = ["pinned"] if each.names(BACKUP_PIN) else []
-        if any(self._age(mark.modified_us) < HOLDS_S for mark in each.names(BACKUP_READERS)):
+        if any(self._is_younger(mark, HOLDS_S) for mark in each.names(BACKUP_READERS)):
             claims.append("somebody reads it")
         if each.backup is not None:
             claims += [
@@ -270,8 +275,8 @@ class _Purge:
         finished = to_datetime(backup.finished_us) if backup is not None else None
         reason = reasons.get(each.label)
         if reason is None and backup is None:
-            touched = max(info.modified_us for info in each.objects)
-            if self._age(touched) <= max(LEFTOVER_S, self._seconds):
+            touched = max(each.objects, key=lambda info: info.modified_us)
+            if self._is_younger(touched, max(LEFTOVER_S, self._seconds)):
                 reason = "begun and not finished, and not old enough"
         removed = reason is None
         if removed and not dry_run:
@@ -288,7 +293,7 @@ class _Purge:
         data = store.get(manifest) if each.backup is not None else None
         store.delete(manifest)
         marks = store.list(f"{each.label}/{BACKUP_READERS}")
-        if any(self._age(mark.modified_us) < HOLDS_S for mark in marks) or self._is_built_upon(each):
+        if any(self._is_younger(mark, HOLDS_S) for mark in marks) or self._is_built_upon(each):
             if data is not None:
                 store.put(manifest, data)
             return False
@@ -314,6 +319,19 @@ class _Purge:
             other.damaged or (other.backup is not None and each.label in self._needs(other))
             for other in self._late
         )
+
+    def _is_younger(self, info: ObjectInfo, seconds: float) -> bool:
+        """Whether an object was written less than that ago, by the clock here or by the store's that has dated it."""
+        if self._age(info.modified_us) < seconds:
+            return True
+        if self._dry_run:
+            return False
+        if self._ahead_us is None:
+            name, store = f"clock-{secrets.token_hex(8)}.json", self._repository.store
+            store.put(name, b"{}")
+            self._ahead_us = self._now_us - store.head(name).modified_us
+            store.delete(name)
+        return self._age(info.modified_us + self._ahead_us) < seconds
 
     def _age(self, time_us: int) -> float:
         return (self._now_us - time_us) / 1e6

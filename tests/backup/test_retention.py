@@ -18,7 +18,7 @@ from absdb.backup.repository import Repository
 from absdb.backup.restore_files import restore_files
 from absdb.backup.retention import protected_log, purge
 from absdb.backup.verify import verify
-from absdb.clock import ManualClock
+from absdb.clock import ManualClock, SystemClock, to_datetime
 from absdb.errors import CorruptionError, InvalidInputError, NotFoundError
 from absdb.objectstore.local import LocalStore
 from tests.backup.instances import bulk, everything, restored, small_instance
@@ -265,3 +265,15 @@ def test_backup_that_is_built_upon_while_the_purge_runs_is_put_back(shop, url, c
     assert labels(url) == ["delta", "full", "other"]
     assert verify(url).well
     assert verify(other).well
+
+
+def test_clock_that_is_ahead_of_the_store_does_not_outdate_who_reads(tmp_path, url):
+    with small_instance(tmp_path / "shop") as shop:
+        for label in ("a", "b", "cut"):
+            create_backup(shop._engine, url, label=label)
+    os.unlink(f"{url}/cut/manifest.json")
+    ahead = ManualClock(to_datetime(SystemClock().now_us() + 3 * DAY * 1_000_000))
+    with Repository(url) as repository, reading(repository.store, "a", "test"):
+        assert purge(url, 0, clock=ahead).removed == []
+    assert purge(url, 0, clock=ahead).removed == ["a"]
+    assert sorted(os.listdir(url)) == ["b", "cut"]
