@@ -7,6 +7,7 @@ say what is wrong with a value; the caller adds where it stood.
 from __future__ import annotations
 
 import math
+import os
 import re
 from dataclasses import dataclass
 from decimal import Decimal
@@ -67,6 +68,8 @@ class Setting:
 
     def accept(self, value: Any) -> Any:
         """The value, from text as in the file or from Python; ValueError if it cannot be one."""
+        if self.kind is Kind.TEXT and isinstance(value, os.PathLike):
+            value = os.fspath(value)
         if isinstance(value, str):
             value = self._parse(value if self.kind is Kind.TEXT else value.strip())
         return self._check(value)

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import datetime as dt
 import re
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -168,6 +169,9 @@ class TestValues:
     def test_any_duration_renders_and_reads_back(self, milliseconds):
         setting = BY_NAME["history_retention"]
         assert setting.accept(setting.render(milliseconds / 1000)) == milliseconds / 1000
+
+    def test_path_is_text(self):
+        assert load(wal_archive_target=Path("archive")).wal_archive_target == "archive"
 
 
 class TestRefusals:

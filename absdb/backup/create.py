@@ -39,6 +39,7 @@ from absdb.clock import to_datetime
 from absdb.engine.engine import Engine
 from absdb.errors import AbsdbError, AlreadyExistsError, InvalidInputError, NotFoundError, StateError
 from absdb.object_names import BACKUP_DEPENDENTS, BACKUP_MANIFEST, check_label
+from absdb.objectstore.location import check_outside
 from absdb.paths import check_text
 
 REUSED = ("page", "log")
@@ -83,6 +84,8 @@ def create_backup(
     url, label = split_label(url, label)
     codec = _codec(engine, compress, key)
     check_text("comment", comment)
+    check_outside(url, engine.fs.root, "backups")
+    threads = workers(jobs)
     if database is not None and incremental_from is not None:
         raise InvalidInputError("a backup of a single database is always a full one")
     with ExitStack() as held:
@@ -108,7 +111,7 @@ def create_backup(
         stem = kind if database is None or codec.key is not None else database
         claimed = _claim(engine, repository, label, stem, asked, codec)
         running = _Running(engine, repository, claimed, codec, source, base, kind, comment)
-        backup = running.run(workers(jobs), progress)
+        backup = running.run(threads, progress)
         if pin:
             pin_label(repository.store, claimed.label, engine.clock)
         record_label(engine.fs, claimed.label, repository.given)

@@ -108,7 +108,7 @@ def restore_files(
     """
     if os.fspath(path) == MEMORY:
         raise InvalidInputError("a backup is restored into a directory", hint="pass one that is new or empty")
-    fs = file_system(path)
+    fs, threads = file_system(path), workers(jobs)
     repository, label = open_backup(url, label, key=key, options=store_options)
     with repository:
         manifest = repository.manifest(label)
@@ -123,7 +123,7 @@ def restore_files(
             check_target(fs, claim, in_place=in_place)
             with reading(repository.store, label, "restore"):
                 restoring = _Restoring(fs, repository, manifest, wanted)
-                fetched = restoring.run(claim, workers(jobs), progress)
+                fetched = restoring.run(claim, threads, progress)
         finally:
             lock.release()
         if database is not None and manifest.backup.kind != "database":

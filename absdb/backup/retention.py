@@ -135,6 +135,11 @@ def purge(
     `keep` is how many of the newest stay in any case, one at least. Needs no key. Costs a listing of everything, and a
     request for each object that goes.
     """
+    if isinstance(older_than, str):
+        raise InvalidInputError(
+            f"{older_than!r} is no age",
+            hint="pass a timedelta, such as datetime.timedelta(days=30), or seconds",
+        )
     seconds = older_than.total_seconds() if isinstance(older_than, dt.timedelta) else float(older_than)
     if seconds < 0 or keep < 0:
         raise InvalidInputError("ages and counts of what is to be kept are not negative")

@@ -35,7 +35,7 @@ from absdb.engine.backup_status import BackupStatus
 from absdb.errors import CorruptionError, InvalidInputError, NotFoundError, StateError
 from absdb.object_names import ARCHIVE_IDENTITY
 from absdb.objectstore.locate import open_store
-from absdb.objectstore.location import parse_location
+from absdb.objectstore.location import check_outside
 from absdb.settings import Settings
 
 if TYPE_CHECKING:
@@ -206,7 +206,7 @@ def keep_schedule(engine: Engine) -> None:
                 "backups are scheduled and backup_target is not set: there is nowhere to put them",
                 hint="name a directory or a URL such as s3://bucket/backups",
             )
-        parse_location(settings.backup_target)
+        check_outside(settings.backup_target, engine.fs.root, "backups")
     except BaseException:
         engine.abandon()
         raise

@@ -111,6 +111,7 @@ def verify(
     NotFoundError if there is no backup; everything else that is wrong is among the findings. Costs reading all of it.
     """
     base, label = split_label(url, label)
+    threads = workers(jobs)
     if label is None:
         with Repository(base, options=options, clock=clock) as repository:
             if repository.store.exists(BACKUP_MANIFEST):
@@ -120,9 +121,10 @@ def verify(
     with Repository(base, key=key, options=options, clock=clock) as repository:
         labels = repository.labels() if label is None else [label]
         verifying = _Verifying(repository, labels)
-        if not verifying.manifests and not verifying.findings:
-            raise NotFoundError(f"there is no backup in {repository.url}")
-        return verifying.run(workers(jobs), progress)
+        if not verifying.manifests and all(found.severity != "error" for found in verifying.findings):
+            begun = "; what was begun there was not finished" if verifying.findings else ""
+            raise NotFoundError(f"there is no backup in {repository.url}{begun}")
+        return verifying.run(threads, progress)
 
 
 class _Verifying:

@@ -3,7 +3,7 @@
 Every file system of this room raises through here, so that the same fault reads the same everywhere:
 
     cannot write wal/000000010000000000000000 in /data/shop: No space left on device (ENOSPC)
-      hint: 1.2 MiB are free on that disk; make room, then open the instance again
+      hint: 1.2 MiB are free on that disk; make room and do it again; reopen an instance that stopped
 
 Facts on the error: `path` (relative to the root), `root`, `errno`, `strerror`, `doing` (the verb).
 A lock that somebody else holds is a LockedError with `pid`, `host`, `since` and `place`.
@@ -18,10 +18,10 @@ from typing import Any
 from absdb.errors import LockedError, StorageError
 
 _ADVICE = {
-    errno.EDQUOT: "the user's disk quota is used up; make room, then open the instance again",
+    errno.EDQUOT: "the user's disk quota is used up; make room and do it again; reopen an instance that stopped",
     errno.EFBIG: "the size of files is limited; look at `ulimit -f` and at the file system's own limit",
     errno.EIO: "the device failed to read or write; look at the kernel's log, and do not trust that disk",
-    errno.EROFS: "that file system is mounted read-only; remount it, or open the instance read-only",
+    errno.EROFS: "that file system is mounted read-only; remount it, name another place, or open the instance read-only",
     errno.ENFILE: "the whole system has run out of open files; close programs or raise fs.file-max",
     errno.ENOLCK: "that file system does not lock files; keep the instance on a local disk",
     errno.EOPNOTSUPP: "that file system lacks the operation; keep the instance on a local disk",
@@ -90,7 +90,7 @@ def readable_size(size: int) -> str:
 def _hint(code: int, path: str, root: str) -> str:
     """What to do about it; "" where the message says it all."""
     if code == errno.ENOSPC:
-        return f"{_free(root)}make room, then open the instance again"
+        return f"{_free(root)}make room and do it again; reopen an instance that stopped"
     if code in (errno.EACCES, errno.EPERM):
         return _permission_hint(os.path.join(root, path))
     if code == errno.EMFILE:

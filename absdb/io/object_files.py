@@ -33,6 +33,11 @@ _LOCK = "lock"
 _DIRECTORY = os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECTORY | os.O_NOFOLLOW
 _RANDOM_BITS = 19
 _RACES_MAX = 100
+_HINTS = {
+    errno.EEXIST: "a file is where a directory is needed; name another directory",
+    errno.ENOTDIR: "a file is where a directory is needed; name another directory",
+}
+"""What to do, where it is not about the directory of an instance."""
 
 
 class FileFacts(NamedTuple):
@@ -278,7 +283,9 @@ class ObjectFiles:
         except StorageError:
             raise
         except OSError as error:
-            raise from_os_error(doing, path, self.root, error) from error
+            found = from_os_error(doing, path, self.root, error)
+            found.hint = _HINTS.get(error.errno or 0, found.hint)
+            raise found from error
 
     def __repr__(self) -> str:
         return f"ObjectFiles({self.root!r})"

@@ -13,7 +13,7 @@ from absdb.io.failure import from_os_error
 
 def read_secret_file(path: str, *, at_most: int) -> bytes:
     """The whole file; InvalidInputError if it is longer than `at_most` bytes, StorageError if it cannot be read."""
-    full = os.path.expanduser(path)
+    full = os.path.abspath(os.path.expanduser(path))
     try:
         with open(full, "rb") as file:
             data = file.read(at_most + 1)

@@ -140,6 +140,17 @@ def parse_location(url: str | os.PathLike[str], options: Mapping[str, object] | 
     return StoreLocation(scheme=known, bucket=place, prefix=prefix.strip("/"), options=merged)
 
 
+def check_outside(url: str | os.PathLike[str], directory: str, what: str) -> None:
+    """InvalidInputError if a store lies in the directory of an instance: it would be lost together with it."""
+    location = parse_location(url)
+    inside = os.path.isabs(directory) and f"{location.prefix}/".startswith(f"{directory}/")
+    if location.scheme == "file" and inside:
+        raise InvalidInputError(
+            f"{location.prefix} lies in the directory of the instance, and {what} there would be lost with it",
+            hint="name a directory elsewhere, best on another disk",
+        )
+
+
 def join(url: str | os.PathLike[str], name: str) -> str:
     """The URL of a place below another, with the options of that: `join("s3://b/x?region=r", "y")`."""
     text = os.fspath(url)

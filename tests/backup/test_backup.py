@@ -465,3 +465,35 @@ def test_repository_that_cannot_be_written_to_is_restored_from_with_a_warning(
     with pytest.warns(UserWarning, match="cannot be written to"):
         restore_files(url, tmp_path / "copy")
     assert restored(tmp_path / "copy") == everything(shop)
+
+
+def test_jobs_that_are_no_number_are_refused_and_nothing_is_touched(shop, url, tmp_path):
+    for jobs in (0, -1, "2"):
+        with pytest.raises(InvalidInputError, match="jobs is"):
+            shop.backup(url, jobs=jobs)
+    assert not Path(url).exists()
+    shop.backup(url)
+    with pytest.raises(InvalidInputError, match="jobs is 0"):
+        absdb.restore(url, tmp_path / "copy", jobs=0)
+    assert not (tmp_path / "copy").exists()
+
+
+def test_backup_inside_of_the_instance_is_refused(shop):
+    for place in (Path(shop.path), Path(shop.path, "backups")):
+        with pytest.raises(InvalidInputError, match="lies in the directory of the instance"):
+            shop.backup(place)
+    assert shop.backup(f"{shop.path}-backups").kind == "full"
+
+
+def test_file_in_place_of_a_directory_is_refused_with_what_to_do(shop, tmp_path):
+    (tmp_path / "file").write_text("x")
+    for place in ("file", "file/below"):
+        with pytest.raises(StorageError, match="a file is where a directory is needed"):
+            shop.backup(tmp_path / place)
+    assert (tmp_path / "file").read_text() == "x"
+
+
+def test_ages_in_words_are_refused(shop, url):
+    shop.backup(url)
+    with pytest.raises(InvalidInputError, match="pass a timedelta"):
+        absdb.purge_backups(url, "30d")

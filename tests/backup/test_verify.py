@@ -100,6 +100,12 @@ def test_unfinished_backup_is_a_remark(tmp_path):
 def test_nothing_to_verify_is_an_error(tmp_path):
     with pytest.raises(NotFoundError):
         verify(str(tmp_path / "nothing"))
+    url = str(tmp_path / "backups")
+    tiny_backup(tmp_path, url)
+    for manifest in Path(url).glob("*/manifest.json"):
+        manifest.unlink()
+    with pytest.raises(NotFoundError, match="was not finished"):
+        verify(url)
 
 
 # -- encryption

@@ -9,7 +9,7 @@ from absdb.backup.codec.codec import Codec
 from absdb.backup.codec.key import find_key
 from absdb.errors import InvalidInputError
 from absdb.objectstore.base import ObjectStore
-from absdb.objectstore.location import parse_location
+from absdb.objectstore.location import check_outside
 
 if TYPE_CHECKING:
     from absdb.engine.engine import Engine
@@ -32,7 +32,7 @@ def start_archiver(engine: Engine, *, ship_at_close: bool = True) -> Archiver | 
         )
     codec = Codec(settings.wal_archive_compress, find_key(settings.backup_key_file))
     clock, target = engine.clock, settings.wal_archive_target
-    parse_location(target)
+    check_outside(target, engine.fs.root, "an archive")
 
     def open_archive() -> ObjectStore:
         from absdb.objectstore.locate import open_store

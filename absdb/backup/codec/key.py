@@ -64,7 +64,10 @@ def _bytes_of(file: str) -> bytes:
     try:
         return read_secret_file(file, at_most=4096)
     except StorageError as error:
-        raise InvalidInputError(f"the key file {file} cannot be read: {error.message}") from error
+        raise InvalidInputError(
+            f"the key file {file} cannot be read: {error.strerror}",
+            hint="make one with `absdb admin new-key FILE`",
+        ) from error
 
 
 def _secret_of(data: bytes, where: str) -> bytes:

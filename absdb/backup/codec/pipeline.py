@@ -11,13 +11,22 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import TypeVar
 
+from absdb.errors import InvalidInputError
+
 T = TypeVar("T")
 R = TypeVar("R")
 
 
 def workers(count: int | None = None) -> int:
-    """How many threads work on parts: what was asked for, or one a core and one that waits for disk or network."""
-    return count if count is not None else min(16, len(os.sched_getaffinity(0)) + 1)
+    """How many threads work on parts: what was asked for, or one a core and one that waits for disk or network.
+
+    InvalidInputError for what is no such number.
+    """
+    if count is None:
+        return min(16, len(os.sched_getaffinity(0)) + 1)
+    if not isinstance(count, int) or count < 1:
+        raise InvalidInputError(f"jobs is {count!r}", hint="pass a whole number from 1 on, or leave it out")
+    return count
 
 
 def pool(count: int | None = None, name: str = "absdb-backup") -> ThreadPoolExecutor:

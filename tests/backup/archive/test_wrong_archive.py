@@ -138,6 +138,7 @@ def test_key_that_was_changed_goes_on_with_the_new_one(scene, monkeypatch, caplo
         ({}, "wal_archive_target is not"),
         ({"wal_archive_target": "ftp://x/y"}, "no store has the scheme 'ftp'"),
         ({"wal_archive_target": "s3://key:secret@bucket"}, "credentials"),
+        ({"wal_archive_target": "shop/archive"}, "lies in the directory of the instance"),
         ({"wal_archive_target": "archive", "backup_key_file": "nowhere"}, "the key file nowhere"),
     ],
 )
