@@ -6,9 +6,11 @@ opens it; from there, or from any backup, a database is brought in as a branch, 
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Sequence
 from html import escape
+from typing import TypeVar
 
 import ipywidgets
 
@@ -38,6 +40,13 @@ from absdb.reprs import page as repr_page
 
 QUICK_SECONDS, LOOK_SECONDS = 0.2, 20.0
 """A repository that is not read so quickly is read so seldom, unless somebody asks."""
+SUMMARY_SECONDS = 2.0
+"""So long a notebook waits for what it keeps to be read without a kernel."""
+UNSTABLE = ("as of", "size", "stored")
+"""Columns that are left out of that: they differ from day to day, and with versions of libraries."""
+
+
+T = TypeVar("T")
 
 
 class BackupsPage(Page):
@@ -181,8 +190,7 @@ class BackupsPage(Page):
                 ("Verify it", lambda: self.verify(made.label)),
             )
 
-        self._looked = float("-inf")
-        self.run("backing up", make, receipt, changes=True)
+        self._change("backing up", make, receipt)
 
     def verify(self, label: str | None = None) -> None:
         """Verify a backup; the selected one if none is named."""
@@ -200,14 +208,12 @@ class BackupsPage(Page):
         self._speak(self._near_backups)
         label = self.label
         pinned = not self._is_pinned(label)
-        self._looked = float("-inf")
-        self.run(
+        self._change(
             "pinning",
             lambda job: self.backups.pin(label, pinned=pinned),
             lambda _: self.message.done(
                 f"{label} is kept whatever its age." if pinned else f"{label} may be purged when it is old."
             ),
-            changes=True,
         )
 
     def branch_of_backup(self) -> None:
@@ -256,8 +262,7 @@ class BackupsPage(Page):
                 *([] if self.instance.read_only else [("Bring it in as a branch", self.branch_of_directory)]),
             )
 
-        self._looked = float("-inf")
-        self.run(f"recovering into {path}", recover, receipt, changes=True)
+        self._change(f"recovering into {path}", recover, receipt)
 
     def branch_of_directory(self) -> None:
         """Make the database that was recovered last a branch of this instance."""
@@ -270,18 +275,26 @@ class BackupsPage(Page):
             )
 
     def summary(self) -> str:
-        seen = self.backups.look() if self._built else Backups(self.instance).look()
+        self.hub.work.wait(SUMMARY_SECONDS)
+        seen = self.seen
         rows = BackupRows(seen.backups, self.instance.now)
-        names = [each.name for each in rows.columns]
-        cells = [each.cells for each in rows.page(0, len(seen.backups))]
-        return repr_page(
-            "Backups",
-            self.hub.name,
-            [seen.url or "no repository", counted(len(cells), "backup")],
-            grid(names, cells),
-        )
+        kept = [at for at, each in enumerate(rows.columns) if each.name not in UNSTABLE]
+        names = [rows.columns[at].name for at in kept]
+        cells = [[each.cells[at] for at in kept] for each in rows.page(0, len(seen.backups))]
+        where = seen.url if "://" in seen.url else os.path.basename(seen.url)  # the same wherever it lies
+        facts = [where or "no repository", counted(len(cells), "backup")]
+        return repr_page("Backups", self.hub.name, facts, grid(names, cells))
 
     # -- inside
+
+    def _change(self, title: str, task: Callable[[Job], T], then: Callable[[T], None]) -> None:
+        """Do what may change the repository, which is then read again, however long that takes."""
+
+        def after(result: T) -> None:
+            self._looked = float("-inf")
+            then(result)
+
+        self.run(title, task, after, changes=True)
 
     def _branch(self, make: Callable[[Job], str], source: str) -> None:
         def receipt(name: str) -> None:
@@ -290,7 +303,7 @@ class BackupsPage(Page):
                 ("Go to it", lambda: self.hub.select(name, by=self)),
             )
 
-        self.run(f"bringing in {source}", make, receipt, changes=True)
+        self._change(f"bringing in {source}", make, receipt)
 
     def _moved_to(self) -> None:
         self.backups.url = self.url.value.strip()

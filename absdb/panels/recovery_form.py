@@ -48,7 +48,9 @@ class RecoveryForm(ipywidgets.VBox):
         self._travel = TimeTravel(instance)
         self._work = work
         self._failed = failed
-        self._filling = False
+        self._filling = self._unread = False
+        self.words_text = ""
+        """What the target comes to, as the handle is read out."""
         self.timeline = RecoveryTimeline(self._picked, self._step, self._end)
         self.where = text_field("Recover to", placeholder="time (UTC), LSN or name", width="280px")
         self.where.continuous_update = False
@@ -97,12 +99,14 @@ class RecoveryForm(ipywidgets.VBox):
         if self.target is None or self.target.timeline not in numbers:
             own = found.own.timeline
             self.target = Target(own if own in numbers else numbers[-1])
-        self.go(self.target)
+        if not self._unread:  # else what was typed stays there, with what is wrong with it
+            self.go(self.target)
 
     def go(self, target: Target) -> None:
         """Take a target, and say what it comes to; one that cannot be reached is said to be so."""
         assert self.found is not None
         self.target = target
+        self._unread = False
         try:
             self.choice = choose(self.found, target)
             self._say(self.choice.told(), "")
@@ -155,7 +159,7 @@ class RecoveryForm(ipywidgets.VBox):
             self.go(read_target(text, self.found, self.target.timeline, inclusive=inclusive))
         except AbsdbError as error:
             self.choice = None
-            self.recover_button.disabled = self.before_button.disabled = True
+            self._unread = self.recover_button.disabled = self.before_button.disabled = True
             self._say(error.message, error.hint)
 
     def _ticked(self) -> None:

@@ -155,6 +155,16 @@ def test_a_store_that_cannot_be_read_is_told_and_hides_nothing_else(scene):
     assert seen.bases == []
 
 
+def test_an_archive_of_another_instance_leads_nowhere(scene, kept):
+    scene.archive()
+    backups = Backups(kept.shop)
+    found = backups._reader.read(
+        kept.repository, backups.look().backups, str(scene.root / "archive"), backups.key
+    )
+    assert "is that of another instance" in found.problems[0]
+    assert max(stretch.end.lsn for stretch in found.stretches) == int(found.bases[-1].info.end_lsn)
+
+
 def test_backups_of_another_instance_are_listed_and_not_recovered_from(scene):
     with absdb.connect(":memory:") as other:
         other["main"].create_table("t", {"id": "int64"}, key="id")
@@ -163,7 +173,8 @@ def test_backups_of_another_instance_are_listed_and_not_recovered_from(scene):
     assert "foreign" in seen.labels
     assert seen.recoverable is not None
     assert [base.label for base in seen.recoverable.bases] == ["base", "incr"]
-    assert seen.recoverable.problems == ("1 backups are of another instance",)
+    told = "1 backup of another instance, which leads to no state of this one"
+    assert seen.recoverable.problems[0] == told
 
 
 # -- the picture
@@ -230,11 +241,10 @@ def test_a_backup_is_made_verified_and_pinned(scene):
     row = next(row for row in backups.look().backups if row["label"] == "more")
     assert row["pinned"]
     cells = BackupRows([row], scene.shop.now).page(0, 1)[0].cells
-    assert cells[:2] == ["more", "incremental"]
-    assert cells[2:4] == ["pinned", "just now"]
-    assert cells[8:] == ["incr", "by hand"]
+    assert cells[:3] == ["more", "incremental, pinned", "just now"]
+    assert cells[7:] == ["incr", "by hand"]
     row |= {"pinned": False, "comment": ""}
-    assert len(BackupRows([row], scene.shop.now).columns) == len(cells) - 2, "empty columns are left out"
+    assert len(BackupRows([row], scene.shop.now).columns) == len(cells) - 1, "no column without comments"
     backups.pin("more", pinned=False)
     assert not any(row["pinned"] for row in backups.look().backups)
     alone = backups.make(Job("backup"), Wanted("one database", database="main"))

@@ -106,7 +106,7 @@ def test_a_backup_is_made_pinned_and_verified(page, scene):
     page.pin_button.click()
     settle(page)
     assert page.pin_button.description == "Unpin"
-    assert cells(page.list)[0][2] == "pinned"
+    assert cells(page.list)[0][1] == "full, pinned"
     page.pin_button.click()
     settle(page)
     assert page.pin_button.description == "Pin"

@@ -25,7 +25,6 @@ class BackupRows:
         columns = [
             GridColumn("label"),
             GridColumn("kind"),
-            GridColumn("kept"),
             GridColumn("as of"),
             GridColumn("time", "UTC"),
             GridColumn("LSN", numeric=True),
@@ -34,14 +33,11 @@ class BackupRows:
             GridColumn("builds on"),
             GridColumn("comment"),
         ]
-        left_out = self._left_out
-        return [one for one in columns if one.name not in left_out]
+        return columns if self._commented else columns[:-1]
 
     @property
-    def _left_out(self) -> list[str]:
-        """Columns in which there would be nothing."""
-        found = [] if any(one["pinned"] or one["encrypted"] for one in self.backups) else ["kept"]
-        return found if any(one["comment"] for one in self.backups) else [*found, "comment"]
+    def _commented(self) -> bool:
+        return any(one["comment"] for one in self.backups)
 
     @property
     def count(self) -> int | None:
@@ -60,7 +56,6 @@ class BackupRows:
             "size": "size",
             "stored": "stored_bytes",
             "builds on": "base",
-            "kept": "pinned",
             "comment": "comment",
         }
         if column not in keys:
@@ -72,21 +67,21 @@ class BackupRows:
 
     def _cells(self, one: dict[str, Any]) -> list[Any]:
         time: dt.datetime | None = one["end_time"]
-        state = "" if one["state"] == "complete" else f", {one['state']}"
         facts = [
-            word for word, holds in (("pinned", one["pinned"]), ("encrypted", one["encrypted"])) if holds
+            one["kind"] or "",
+            "" if one["state"] == "complete" else one["state"],
+            "pinned" if one["pinned"] else "",
+            "encrypted" if one["encrypted"] else "",
         ]
-        cells = {
-            "label": one["label"],
-            "kind": f"{one['kind'] or ''}{state}".removeprefix(", "),
-            "kept": ", ".join(facts),
-            "as of": "" if time is None else relative(time, self.now),
-            "time": "" if time is None else f"{time:%Y-%m-%d %H:%M:%S}",
-            "LSN": one["end_lsn"] or "",
-            "size": "" if one["size"] is None else size(one["size"]),
-            "stored": "" if one["stored_bytes"] is None else size(one["stored_bytes"]),
-            "builds on": one["base"] or "",
-            "comment": one["comment"] or "",
-        }
-        left_out = self._left_out
-        return [text for name, text in cells.items() if name not in left_out]
+        cells = [
+            one["label"],
+            ", ".join(fact for fact in facts if fact),
+            "" if time is None else relative(time, self.now),
+            "" if time is None else f"{time:%Y-%m-%d %H:%M:%S}",
+            one["end_lsn"] or "",
+            "" if one["size"] is None else size(one["size"]),
+            "" if one["stored_bytes"] is None else size(one["stored_bytes"]),
+            one["base"] or "",
+            one["comment"] or "",
+        ]
+        return cells if self._commented else cells[:-1]

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from absdb.backup.archive.reader import ArchiveReader
@@ -18,7 +19,7 @@ from absdb.backup.recovery.log_range import LogReach, last_record, reach
 from absdb.backup.recovery.plan import Archive, known_timelines
 from absdb.backup.recovery.start import start_of
 from absdb.backup.repository import Repository
-from absdb.errors import AbsdbError, StateError
+from absdb.errors import AbsdbError
 from absdb.instance import Instance
 from absdb.objectstore.locate import open_store
 from absdb.panels.model.recoverable import (
@@ -34,6 +35,7 @@ from absdb.panels.model.recoverable import (
     read_marks,
 )
 from absdb.paths import wal_segment_name
+from absdb.reprs import counted
 from absdb.wal.format import LogIdentity
 from absdb.wal.timelines import TimelineHistory
 
@@ -58,7 +60,7 @@ class RecoveryReader:
         if not archive_url:
             archive_url = next((base.archive_url for base in reversed(bases) if base.archive_url), "")
         with self._archive(archive_url, key, problems) as archive:
-            known = self._known(bases, archive, problems)
+            known = _known(bases, archive)
             own = known.setdefault(self._instance.timeline, TimelineHistory(self._instance.timeline))
             marks = read_marks(self._instance, own)
             if not bases:
@@ -114,7 +116,10 @@ class RecoveryReader:
         found = [self._bases[each] for each in wanted if each in self._bases]
         ours = [base for base in found if base.info.instance_id == self._instance.id]
         if len(ours) < len(found):
-            problems.append(f"{len(found) - len(ours):,} backups are of another instance")
+            foreign = counted(len(found) - len(ours), "backup")
+            problems.append(f"{foreign} of another instance, which leads to no state of this one")
+        pinned = {row["label"] for row in rows if row["pinned"]}
+        ours = [replace(base, info=replace(base.info, pinned=base.label in pinned)) for base in ours]
         return sorted(ours, key=lambda base: base.at)
 
     @contextmanager
@@ -131,24 +136,15 @@ class RecoveryReader:
             return
         try:
             archive = Archive.of(ArchiveReader(store, key))
+            if archive.reader.identity.instance_id.hex() != self._instance.id:
+                problems.append(f"the archive: {url} is that of another instance")
+                archive = None
         except AbsdbError as error:
             problems.append(f"the archive: {error.message}")
         try:
             yield archive
         finally:
             store.close()
-
-    def _known(self, bases: list[Base], archive: Archive | None, problems: list[str]) -> Known:
-        """All timelines that a backup or the archive knows of."""
-        known: Known = {}
-        for base in bases or ():
-            try:
-                known |= known_timelines(base.start, archive)
-            except StateError as error:
-                problems.append(error.message)
-                known |= known_timelines(base.start, None)
-            known.setdefault(base.start.timeline, TimelineHistory(base.start.timeline))
-        return known
 
     def _learn_ends(
         self,
@@ -168,6 +164,15 @@ class RecoveryReader:
                     continue
                 self._ends[key] = at
             times.learn(found.timeline, [self._ends[key]])
+
+
+def _known(bases: Sequence[Base], archive: Archive | None) -> Known:
+    """All timelines that a backup or the archive knows of."""
+    known: Known = {}
+    for base in bases:
+        known |= known_timelines(base.start, archive)
+        known.setdefault(base.start.timeline, TimelineHistory(base.start.timeline))
+    return known
 
 
 def _base(repository: Repository, label: str) -> Base:
