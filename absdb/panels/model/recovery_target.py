@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left, bisect_right
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -215,8 +216,13 @@ def _segments(stretch: Stretch, lsn: int) -> int:
 
 def stepped(found: Recoverable, target: Target, by: int) -> Target | None:
     """The target so many commits or restore points later, or earlier below 0; None where there is none that way."""
-    marks = [mark for mark in found.marks_along(target.timeline) if mark.kind != SNAPSHOT]
-    marks = [mark for mark in marks if _can(found, replace(target, lsn=mark.at.lsn, us=None, name=""))]
+    parts = _parts(found.along(target.timeline))
+    marks = [
+        mark
+        for mark in found.marks_along(target.timeline)
+        if mark.kind != SNAPSHOT
+        and any(begin + (not target.inclusive) <= mark.at.lsn <= end for begin, end in parts)
+    ]
     if not marks:
         return None
     if target.lsn is None and target.us is None and not target.name:
@@ -241,6 +247,12 @@ def picked(found: Recoverable, us: int, timeline: int, near: int, *, inclusive: 
     return Target(timeline, us=us)
 
 
-def _can(found: Recoverable, target: Target) -> bool:
-    wanted = At(target.lsn or 0, -1)
-    return any(_reaches(each, wanted, target) for each in found.along(target.timeline))
+def _parts(along: Iterable[Stretch]) -> list[tuple[int, int]]:
+    """The LSNs that can be reached, from and to, without overlaps: few, however many backups there are."""
+    found: list[tuple[int, int]] = []
+    for begin, end in sorted((each.begin.lsn, each.end.lsn) for each in along):
+        if found and begin <= found[-1][1]:
+            found[-1] = found[-1][0], max(found[-1][1], end)
+        else:
+            found.append((begin, end))
+    return found
