@@ -150,8 +150,11 @@ def backup_options(function: F) -> F:
         click.option(
             "--check", is_flag=True, help="Read everything afterwards, and report what does not fit."
         ),
-        click.option("-j", "--jobs", type=click.IntRange(1), metavar="N", help="How much to do at a time."),
+        click.option(
+            "--jobs", type=click.IntRange(1, 256), metavar="N", help="Files, and parts of files, at a time."
+        ),
     ]
+    decorated = store_options(wrapper)
     for decorate in reversed(decorators):
-        decorate(wrapper)
-    return store_options(wrapper)  # type: ignore[return-value]  # click only needs something to call
+        decorated = decorate(decorated)
+    return decorated  # type: ignore[return-value]  # click only needs something to call

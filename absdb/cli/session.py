@@ -72,10 +72,15 @@ def opened(
     """The instance of this call; LockedError if it is to be written and another process does."""
     path = locate(call)
     fs, arguments = file_system(path), {**(settings or {}), "author": author}
-    if write and fs.exists(RECOVERY_CONF):
-        from absdb.backup.recovery.opening import end_first
+    if fs.exists(RECOVERY_CONF):
+        from absdb.backup.recovery.opening import end_first, look
 
-        end_first(fs, arguments)
+        if write:
+            end_first(fs, arguments)
+        elif (paused := look(fs, arguments)) is not None:
+            with Instance(paused.engine, paused.report, paused) as instance:
+                yield Session(paused.engine, instance)
+            return
     try:
         engine = open_engine(
             fs,

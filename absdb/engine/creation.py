@@ -48,7 +48,7 @@ def check_recovered(fs: FileSystem) -> None:
     if fs.exists(RECOVERY_CONF):
         raise StateError(
             f"{fs.root} waits for its recovery, as {RECOVERY_CONF} says",
-            hint="absdb.connect(path) recovers it first",
+            hint="`absdb promote DIR` recovers it and ends that; absdb.connect(path) does what the file says",
         )
 
 

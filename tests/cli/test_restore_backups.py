@@ -69,6 +69,8 @@ def test_pause_then_promote(run, scene, tmp_path):
     ran = run("restore", "--from", scene.backups, "--to", place, *asked)
     assert ran.code == 0, ran.err
     assert "to be recovered by connect() with action pause" in ran.out
+    seen = run("sql", "-i", place, "SELECT count(*) AS n FROM orders", "--json")
+    assert seen.json[0]["n"] == len(scene.moments[4].rows["main"]["orders"])
     refused = run("checkpoint", "-i", place)
     assert refused.code == 1
     assert "absdb promote" in refused.err
@@ -77,6 +79,16 @@ def test_pause_then_promote(run, scene, tmp_path):
     assert run("promote", place).code == 1
     with absdb.connect(place) as found:
         assert everything(found) == scene.moments[4].rows
+
+
+def test_reading_ends_no_recovery(run, scene, tmp_path):
+    place = tmp_path / "x"
+    asked = ["--target-lsn", scene.moments[4].lsn, "--target-action", "shutdown"]
+    assert run("restore", "--from", scene.backups, "--to", place, *asked).code == 0
+    refused = run("databases", "-i", place)
+    assert refused.code == 1
+    assert "`absdb promote DIR` recovers it" in refused.err
+    assert (place / "recovery.conf").exists()
 
 
 @pytest.mark.parametrize(

@@ -73,6 +73,17 @@ def end_first(fs: FileSystem, arguments: dict[str, Any]) -> None:
         )
 
 
+def look(fs: FileSystem, arguments: dict[str, Any]) -> AtTarget | None:
+    """The state at the target, to be read, where recovery.conf says pause; None where it says anything else.
+
+    Nothing in the directory changes. LockedError if another process looks or recovers.
+    """
+    conf, mark = read_conf(fs)
+    if conf.recovery_target_action != "pause" or is_ended(fs, mark):
+        return None
+    return replay(fs, conf, mark, Opening(arguments=arguments, progress=is_watched() or None))
+
+
 def promote(path: str | os.PathLike[str], opening: Opening) -> Recovered:
     """End the recovery of a directory at its target, whatever action recovery.conf names.
 
