@@ -21,7 +21,7 @@ _ADVICE = {
     errno.EDQUOT: "the user's disk quota is used up; make room and do it again; reopen an instance that stopped",
     errno.EFBIG: "the size of files is limited; look at `ulimit -f` and at the file system's own limit",
     errno.EIO: "the device failed to read or write; look at the kernel's log, and do not trust that disk",
-    errno.EROFS: "that file system is mounted read-only; remount it, name another place, or open the instance read-only",
+    errno.EROFS: "that file system is mounted read-only; remount it or use another place; an instance opens read-only",
     errno.ENFILE: "the whole system has run out of open files; close programs or raise fs.file-max",
     errno.ENOLCK: "that file system does not lock files; keep the instance on a local disk",
     errno.EOPNOTSUPP: "that file system lacks the operation; keep the instance on a local disk",
