@@ -30,6 +30,7 @@ from absdb.backup.info import BackupInfo, info_of
 from absdb.backup.label_record import record_label, recorded_labels
 from absdb.backup.manifest import COMPRESSIONS, Backup, BackupManifest, Origin, StoredFile, to_bytes
 from absdb.backup.meter import Meter, Report, metered
+from absdb.backup.pace import Pace, give_way
 from absdb.backup.pins import pin_label
 from absdb.backup.reader_mark import reading
 from absdb.backup.repository import Options, Repository, split_label
@@ -277,7 +278,16 @@ class _Running:
     def _store(
         self, files: Sequence[SourceFile], jobs: int, meter: Meter, account: Account
     ) -> list[StoredFile]:
-        with pool(jobs, "absdb-backup-part") as parts, pool(max(2, jobs), "absdb-backup-file") as threads:
+        pace = Pace(self._engine)
+
+        def count(length: int) -> None:
+            meter.add(length)
+            pace.rest()
+
+        with (
+            pool(jobs, "absdb-backup-part", give_way) as parts,
+            pool(max(2, jobs), "absdb-backup-file", give_way) as threads,
+        ):
             storing = Storing(
                 self._repository.store,
                 self._claim.label,
@@ -289,7 +299,8 @@ class _Running:
             )
 
             def store(file: SourceFile) -> StoredFile:
-                found = store_file(storing, self._source.fs, file, meter.add)
+                pace.begin()
+                found = store_file(storing, self._source.fs, file, count)
                 account.add(found)
                 meter.add(0, files=1)
                 return found

@@ -94,7 +94,7 @@ def _beside_commits(report: Report, folder: Path, shop: absdb.Instance, rows: in
 
     alone(0.5)
     before = alone(2)
-    thread = threading.Thread(target=lambda: [shop.backup(url, jobs=1) for _ in range(2)])
+    thread = threading.Thread(target=lambda: [shop.backup(url) for _ in range(2)])
     thread.start()
     during = rate(lambda: not thread.is_alive())
     thread.join()

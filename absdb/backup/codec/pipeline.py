@@ -29,9 +29,11 @@ def workers(count: int | None = None) -> int:
     return count
 
 
-def pool(count: int | None = None, name: str = "absdb-backup") -> ThreadPoolExecutor:
-    """Threads for `in_order`; a context that ends with all of them done."""
-    return ThreadPoolExecutor(workers(count), thread_name_prefix=name)
+def pool(
+    count: int | None = None, name: str = "absdb-backup", begin: Callable[[], None] | None = None
+) -> ThreadPoolExecutor:
+    """Threads for `in_order`, each of which calls `begin` first; a context that ends with all of them done."""
+    return ThreadPoolExecutor(workers(count), thread_name_prefix=name, initializer=begin)
 
 
 def in_order(executor: Executor, work: Callable[[T], R], items: Iterable[T], *, window: int) -> Iterator[R]:
