@@ -61,7 +61,7 @@ class Archiver:
         self._executor: ThreadPoolExecutor | None = None
         self._shipper: Shipper | None = None
         self._passing = threading.Lock()  # one pass at a time, whoever asks for it
-        self._stop, self._wake = threading.Event(), threading.Event()
+        self._stop, self._wake, self._given_up = threading.Event(), threading.Event(), threading.Event()
         self._pauses, self._pause_until, self._open_sent = 0, 0.0, 0.0
         self._warned = 0
         self.refused: AbsdbError | None = None
@@ -98,6 +98,7 @@ class Archiver:
         for thread in self._threads:
             if thread is not threading.current_thread():
                 thread.join(max(0.0, until - time.monotonic()))
+        self._given_up.set()
         if self._threads[0].is_alive():
             LOG.warning("the archive was not brought up to date before closing: it did not answer in time")
         self._journal.close()
@@ -110,7 +111,7 @@ class Archiver:
                 self._wake.wait(TICK_S)
                 self._turn(self._stop.is_set)
             if self._ship_at_close:
-                self._turn(lambda: False, last=True)
+                self._turn(self._given_up.is_set, last=True)
         finally:
             self._let_go()
 

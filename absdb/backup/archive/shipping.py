@@ -154,7 +154,7 @@ class Shipper:
         self.current = name
         self._send_files(engine, position, end)
         copies = self._look(segment, is_last=not closed)
-        raw, encoded = self._ahead.take(segment, end)
+        raw, encoded = self._own_bytes(segment, end)
         if closed and end + own.segment_bytes <= upto:
             self._ahead.want(segment + 1)
         self._compare(copies, upto)
@@ -171,6 +171,14 @@ class Shipper:
         self._sent &= {file.name for file in self._waiting.files(LSN_MAX)}
         self._hold(engine)
         self._journal.archived(position, end, closed=closed)
+
+    def _own_bytes(self, segment: int, end: int) -> tuple[bytes, bytes | None]:
+        try:
+            return self._ahead.take(segment, end)
+        except StorageError as error:
+            if error.errno == errno.ENOENT:
+                self.forget()  # it was let go meanwhile: the next pass finds out what is lacking
+            raise
 
     def _compare(self, copies: list[ArchivedSegment], upto: int) -> None:
         """ConflictError if a copy that this process has not put is not the beginning of the segment."""

@@ -5,17 +5,21 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from contextlib import suppress
 from typing import Any
 
 import pytest
 
+from absdb.backup.archive import archiver as archiver_module
 from absdb.backup.archive.listing import accept_gap, wal_list
 from absdb.clock import SystemClock
 from absdb.engine.archive_status import read_status
+from absdb.engine.checkpoint import checkpoint
 from absdb.engine.recovery import open_engine
 from absdb.engine.statistics import wal_stats
 from absdb.errors import NotFoundError, StorageError
 from absdb.ids import Lsn
+from absdb.objectstore.local import LocalStore
 from absdb.paths import wal_segment_name
 from tests.backup.archive.faulty_store import FaultyStore
 from tests.backup.archive.scene import SEGMENT, Scene
@@ -236,3 +240,41 @@ def test_log_that_was_let_go_while_it_was_being_sent_is_no_gap(make):
     assert all(Lsn.parse(start) >= SEGMENT for _, start, _, _ in missing(scene))
     first = stats(scene)["first_gap_lsn"]
     assert first is None or Lsn.parse(first) >= SEGMENT
+
+
+def test_segment_that_goes_before_it_is_sent_is_a_gap_and_what_is_behind_it_is_sent(scene):
+    scene.archiver.ship()
+    archived = scene.archiver.status().archived_lsn
+    with scene.outage():
+        scene.work(4)
+        checkpoint(scene.engine)
+        gone = scene.segments()[:2]
+        for name in gone:
+            scene.fs.unlink(f"wal/{name}")
+    for _ in range(3):
+        with suppress(StorageError):
+            scene.archiver.ship()
+    assert scene.archiver.status().archived_lsn == scene.engine.published
+    assert missing(scene) == [("gap", str(Lsn(archived)), str(Lsn(len(gone) * SEGMENT)), False)]
+
+
+def test_closing_that_has_waited_long_enough_leaves_no_thread_that_goes_on_sending(make, monkeypatch):
+    scene = make()
+    scene.archiver.ship()
+    monkeypatch.setattr(archiver_module, "CLOSE_S", 0.0)
+    scene.archiver._ship_at_close = True
+    with scene.outage():
+        scene.work(8)
+        put, sent = LocalStore.put, []
+
+        def slow(self, name, *args, **more):
+            sent.append(name)
+            time.sleep(0.2)
+            return put(self, name, *args, **more)
+
+        monkeypatch.setattr(LocalStore, "put", slow)
+    scene.engine.close()
+    thread = scene.archiver._threads[0]
+    thread.join(30)
+    assert not thread.is_alive()
+    assert len(sent) < 6
