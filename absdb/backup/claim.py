@@ -105,9 +105,26 @@ def _resumed(
     return Claim(store, label, begun["id"], run, sha, clock.now_us(), stored)
 
 
+def claim_removal(store: ObjectStore, label: str) -> str:
+    """See to it that nobody goes on with an unfinished backup any more; the object that says so, "" if somebody has."""
+    names = (info.name.removeprefix(f"{label}/") for info in store.list(f"{label}/"))
+    runs = [0, *(run for run in map(parse_resume_name, names) if run is not None)]
+    name = f"{label}/{resume_name(max(runs) + 1)}"
+    try:
+        store.put(name, json.dumps({**_process(), "removing": True}).encode(), if_absent=True)
+    except AlreadyExistsError:
+        return ""
+    return name
+
+
 def _check_idle(store: ObjectStore, label: str, run: int, begun: Mapping[str, Any]) -> None:
     """StateError if another process on this host is at work on the label."""
     last = begun if run == 0 else json.loads(store.get(f"{label}/{resume_name(run)}"))
+    if last.get("removing"):
+        raise StateError(
+            f"what was begun of the backup {label!r} in {store.url} is being removed",
+            hint="choose another label; a purge that was interrupted is finished by the next one",
+        )
     if last.get("host") != socket.gethostname() or last.get("pid") == os.getpid():
         return
     try:

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from absdb.backup.claim import claim_removal
 from absdb.backup.manifest import Backup
 from absdb.backup.reader_mark import HOLDS_S
 from absdb.backup.repository import Options, Repository
@@ -287,7 +288,9 @@ class _Purge:
         if removed and not dry_run:
             removed = self._remove(each)
             if not removed:
-                reason = reasons[each.label] = "somebody has just begun to read it, or to build on it"
+                reason = reasons[each.label] = (
+                    "somebody has just begun to read it, to build on it, or to go on with it"
+                )
                 if backup is not None:
                     self._keep_needed(found, reasons, [each.label])
         return Fate(each.label, kind, finished, each.stored, removed, reason or "old, and nothing needs it")
@@ -295,6 +298,9 @@ class _Purge:
     def _remove(self, each: _Found) -> bool:
         """The manifest first; the rest only if nobody has begun to read it by then."""
         store, manifest = self._repository.store, f"{each.label}/{BACKUP_MANIFEST}"
+        claimed = claim_removal(store, each.label) if each.backup is None else ""
+        if each.backup is None and (not claimed or self._goes_on(each, claimed)):
+            return False
         data = store.get(manifest) if each.backup is not None else None
         store.delete(manifest)
         marks = store.list(f"{each.label}/{BACKUP_READERS}")
@@ -303,9 +309,18 @@ class _Purge:
                 store.put(manifest, data)
             return False
         names = [info.name for info in store.list(f"{each.label}/")]
-        last = f"{each.label}/{BACKUP_BEGIN}"  # until then nobody else can claim the label
-        list(self._threads.map(store.delete, [name for name in names if name != last]))
-        store.delete(last)
+        last = [f"{each.label}/{BACKUP_BEGIN}", claimed]  # until then nobody else can claim the label
+        list(self._threads.map(store.delete, [name for name in names if name not in last]))
+        for name in filter(None, last):
+            store.delete(name)
+        return True
+
+    def _goes_on(self, each: _Found, claimed: str) -> bool:
+        """Whether somebody has stored more of an unfinished backup since the listing; then the claim is given up."""
+        known = {claimed, *(info.name for info in each.objects)}
+        if all(info.name in known for info in self._repository.store.list(f"{each.label}/")):
+            return False
+        self._repository.store.delete(claimed)
         return True
 
     def _is_built_upon(self, each: _Found) -> bool:

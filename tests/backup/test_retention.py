@@ -19,7 +19,7 @@ from absdb.backup.restore_files import restore_files
 from absdb.backup.retention import protected_log, purge
 from absdb.backup.verify import verify
 from absdb.clock import ManualClock, SystemClock, to_datetime
-from absdb.errors import CorruptionError, InvalidInputError, NotFoundError
+from absdb.errors import CorruptionError, InvalidInputError, NotFoundError, StateError
 from absdb.objectstore.local import LocalStore
 from tests.backup.instances import bulk, everything, restored, small_instance
 
@@ -276,4 +276,39 @@ def test_clock_that_is_ahead_of_the_store_does_not_outdate_who_reads(tmp_path, u
     with Repository(url) as repository, reading(repository.store, "a", "test"):
         assert purge(url, 0, clock=ahead).removed == []
     assert purge(url, 0, clock=ahead).removed == ["a"]
-    assert sorted(os.listdir(url)) == ["b", "cut"]
+    assert sorted(labels(url)) == ["b", "cut"]
+    assert not list(Path(url).glob("clock-*"))
+
+
+def test_interrupted_backup_that_is_gone_on_with_while_a_purge_runs_stays_whole_or_is_refused(
+    tmp_path, url, monkeypatch
+):
+    with small_instance(tmp_path / "shop") as shop:
+        for label in ("whole", "early", "late"):
+            create_backup(shop._engine, url, label=label)
+        for path in [*Path(url, "early").rglob("*"), *Path(url, "late").rglob("*")]:
+            os.utime(path, (0, 0))
+        for label in ("early", "late"):
+            os.unlink(f"{url}/{label}/manifest.json")
+        lists, deletes = LocalStore.list, LocalStore.delete
+        claimed: list[str] = []
+
+        def listing(self, prefix="", **more):
+            found = list(lists(self, prefix, **more))
+            if prefix == "early/" and not claimed:
+                claimed.append(prefix)
+                create_backup(shop._engine, url, label="early")
+            return iter(found)
+
+        def delete(self, name):
+            if name.startswith("late/pages/"):
+                with pytest.raises(StateError, match="being removed"):
+                    create_backup(shop._engine, url, label="late")
+            deletes(self, name)
+
+        monkeypatch.setattr(LocalStore, "list", listing)
+        monkeypatch.setattr(LocalStore, "delete", delete)
+        assert purge(url, 0).removed == ["late"]
+        monkeypatch.undo()
+    assert verify(url).well
+    assert labels(url) == ["early", "whole"]
