@@ -18,6 +18,7 @@ from absdb.backup.drill import Drill, source_at
 from absdb.backup.drill import drill as run_drill
 from absdb.backup.drill_report import DrillReport
 from absdb.backup.meter import Report
+from absdb.backup.purged import Purged
 from absdb.engine.frames import listing
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ def drill(
 
 def purge_backups(
     url: Url, older_than: dt.timedelta | float, *, keep: int = 1, dry_run: bool = False, **store_options: Any
-) -> retention.Purged:
+) -> Purged:
     """Remove backups that were finished more than `older_than` (a timedelta, or seconds) ago and that nothing needs.
 
     The newest that is whole, the newest `keep`, pinned ones, those being read and all that a kept one builds on stay.

@@ -18,91 +18,22 @@ import os
 import secrets
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-import pyarrow as pa
 
 from absdb.backup.claim import claim_removal
 from absdb.backup.manifest import Backup
+from absdb.backup.purged import Fate, Purged
 from absdb.backup.reader_mark import HOLDS_S
 from absdb.backup.repository import Options, Repository
 from absdb.clock import Clock, SystemClock, to_datetime
-from absdb.engine.frames import listing
 from absdb.errors import AbsdbError, CorruptionError, InvalidInputError, NotFoundError
 from absdb.object_names import BACKUP_BEGIN, BACKUP_DEPENDENTS, BACKUP_MANIFEST, BACKUP_PIN, BACKUP_READERS
 from absdb.objectstore.base import ObjectInfo
 from absdb.objectstore.janitor import remove_abandoned
 from absdb.objectstore.location import parse_location
-from absdb.reprs import counted, grid, page
-from absdb.sizes import size
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 LEFTOVER_S = 86_400.0
 ABANDONED_S = 7 * 86_400.0
 THREADS = 8
-SCHEMA = pa.schema(
-    [
-        ("label", pa.string()),
-        ("kind", pa.string()),
-        ("finished_at", pa.timestamp("us", "UTC")),
-        ("stored_bytes", pa.int64()),
-        ("removed", pa.bool_()),
-        ("reason", pa.string()),
-    ]
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Fate:
-    """What becomes of one backup, and why. `kind` is leftover for what is none; `stored_bytes` is what lies there."""
-
-    label: str
-    kind: str
-    finished_at: dt.datetime | None
-    stored_bytes: int
-    removed: bool
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Purged:
-    """What a purge has removed and kept; with `dry_run`, what it would."""
-
-    url: str
-    dry_run: bool
-    fates: tuple[Fate, ...]
-    abandoned_uploads: int
-
-    @property
-    def removed(self) -> list[str]:
-        """Labels of what went."""
-        return [fate.label for fate in self.fates if fate.removed]
-
-    def __repr__(self) -> str:
-        return f"<Purged {self.url}, {', '.join(self._facts())}>"
-
-    def _repr_html_(self) -> str:
-        rows = [[fate.label, fate.kind, fate.removed, fate.reason] for fate in self.fates]
-        return page("Purged", self.url, self._facts(), grid(["label", "kind", "removed", "reason"], rows))
-
-    def _facts(self) -> list[str]:
-        gone = [fate for fate in self.fates if fate.removed]
-        verb = "would go" if self.dry_run else "removed"
-        return [
-            f"{counted(len(gone), 'backup')} {verb}, {size(sum(fate.stored_bytes for fate in gone))}",
-            f"{len(self.fates) - len(gone)} kept",
-        ]
-
-    def to_pandas(self) -> pd.DataFrame:
-        """One row a backup: label, kind, finished_at, stored_bytes, removed, reason."""
-        return listing(self.table())
-
-    def table(self) -> pa.Table:
-        """One row a backup: label, kind, finished_at, stored_bytes, removed, reason."""
-        rows = [{name: getattr(fate, name) for name in SCHEMA.names} for fate in self.fates]
-        return pa.Table.from_pylist(rows, schema=SCHEMA)
 
 
 @dataclass(frozen=True, slots=True)
