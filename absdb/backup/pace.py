@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
-import time
+from time import monotonic, sleep
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -39,11 +39,11 @@ class Pace:
 
     def begin(self) -> None:
         """This thread begins its work now."""
-        self._local.since, self._local.lsn = time.monotonic(), self._engine.published
+        self._local.since, self._local.lsn = monotonic(), self._engine.published
 
     def rest(self) -> None:
         """A part is done: pause if something was committed since the last one."""
         if self._engine.published != self._local.lsn:
-            took = time.monotonic() - self._local.since
-            time.sleep(min(PAUSE_S_MAX, took * PAUSE_PER_WORK))
+            took = monotonic() - self._local.since
+            sleep(min(PAUSE_S_MAX, took * PAUSE_PER_WORK))
         self.begin()

@@ -67,9 +67,17 @@ class Session:
 
 @contextmanager
 def opened(
-    call: Call, *, write: bool = False, author: str | None = None, settings: Mapping[str, Any] | None = None
+    call: Call,
+    *,
+    write: bool = False,
+    author: str | None = None,
+    settings: Mapping[str, Any] | None = None,
+    stays_open: bool = False,
 ) -> Iterator[Session]:
-    """The instance of this call; LockedError if it is to be written and another process does."""
+    """The instance of this call; LockedError if it is to be written and another process does.
+
+    With `stays_open` backups are made as they are scheduled; a command that is soon over would only begin them.
+    """
     path = locate(call)
     fs, arguments = file_system(path), {**(settings or {}), "author": author}
     if fs.exists(RECOVERY_CONF):
@@ -96,6 +104,10 @@ def opened(
         error.hint = "try again when that process has closed it; commands that only read work meanwhile"
         raise
     keep_archive(engine)
+    if stays_open:
+        from absdb.backup.schedule import keep_schedule
+
+        keep_schedule(engine)
     with Instance(engine) as instance:
         yield Session(engine, instance)
 

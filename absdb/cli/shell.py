@@ -41,7 +41,7 @@ def command(call: Call, database: str, read_only: bool, settings: dict[str, str]
     interactive = sys.stdin.isatty() and sys.stdout.isatty()
     try:
         with (
-            opened(call, write=not read_only, settings=settings) as instance,
+            opened(call, write=not read_only, settings=settings, stays_open=True) as instance,
             Session(instance.scope(database)) as session,
         ):
             printing = Printing(

@@ -19,7 +19,7 @@ from tests.backup.instances import everything, restored, small_instance
 def pauses(monkeypatch):
     """The pauses that are made, which take no time."""
     made: list[float] = []
-    monkeypatch.setattr(pace.time, "sleep", made.append)
+    monkeypatch.setattr(pace, "sleep", made.append)
     return made
 
 

@@ -50,3 +50,11 @@ def test_every_setting_of_log_and_backups_says_what_it_takes():
     for setting in SETTINGS:
         if setting.name.startswith(("wal_", "backup_")) and setting.kind is not Kind.FLAG:
             assert _metavar(setting)
+
+
+def test_shell_makes_the_backups_that_are_scheduled_and_a_short_command_does_not(shop, run):
+    refused = run("-i", shop, "shell", "--backup-full-interval", "1h", input="SELECT 1")
+    assert refused.code == 1
+    assert "there is nowhere to put them" in refused.err
+    assert run("-i", shop, "sql", "--backup-full-interval", "1h", "SELECT 1").code == 0
+    assert run("-i", shop, "shell", "--read-only", "--backup-full-interval", "1h", input="SELECT 1").code == 0
