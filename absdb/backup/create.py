@@ -156,6 +156,7 @@ def _base(
             if base_url is None:
                 error.hint = f"{error.hint}; --from-url says where else it may be"
                 raise
+    repository.trust(base_url)
     other = held.enter_context(
         Repository(base_url, key=repository.key, options=repository.options_for(base_url), clock=engine.clock)
     )

@@ -26,6 +26,7 @@ from absdb.backup.manifest import (
     from_bytes,
     header_of,
 )
+from absdb.backup.told_url import check_told
 from absdb.clock import Clock
 from absdb.errors import InvalidInputError, NotFoundError
 from absdb.object_names import BACKUP_MANIFEST, check_label, is_label
@@ -54,6 +55,7 @@ class Repository:
         self.key = find_key() if key is None else key
         self.store: ObjectStore = open_store(self.given, clock=clock, **self.options)
         self._others: dict[str, ObjectStore] = {}
+        self._named_urls: set[str] = set()
         self._mutex = threading.Lock()
 
     @property
@@ -93,8 +95,14 @@ class Repository:
         with self._mutex:
             if origin.url not in self._others:
                 options = self.options_for(origin.url)
+                if origin.url not in self._named_urls:
+                    check_told(origin.url, self.given, self.options)
                 self._others[origin.url] = open_store(origin.url, clock=self._clock, **options)
             return self._others[origin.url]
+
+    def trust(self, url: str) -> None:
+        """The user has named this URL, so that credentials may go to the server in it."""
+        self._named_urls.add(url)
 
     def options_for(self, url: str) -> dict[str, Any]:
         """The options with which another store is opened: the same, for one of the same kind."""

@@ -24,6 +24,7 @@ from absdb.backup.manifest import Backup
 from absdb.backup.purged import Fate, Purged
 from absdb.backup.reader_mark import HOLDS_S
 from absdb.backup.repository import Options, Repository
+from absdb.backup.told_url import check_told
 from absdb.clock import Clock, SystemClock, to_datetime
 from absdb.errors import AbsdbError, CorruptionError, InvalidInputError, NotFoundError
 from absdb.object_names import BACKUP_BEGIN, BACKUP_DEPENDENTS, BACKUP_MANIFEST, BACKUP_PIN, BACKUP_READERS
@@ -181,6 +182,7 @@ class _Purge:
         try:
             note = json.loads(self._repository.store.get(name))
             where = f"{note['label']} in {note['url']} builds on it"
+            check_told(note["url"], self._repository.given, self._repository.options)
             with Repository(note["url"], options=self._repository.options_for(note["url"])) as other:
                 there = other.store.exists(f"{note['label']}/{BACKUP_MANIFEST}")
                 return where if there or other.store.exists(f"{note['label']}/{BACKUP_BEGIN}") else ""

@@ -11,9 +11,12 @@ import pytest
 from absdb.backup.codec.key import Key
 from absdb.backup.create import create_backup
 from absdb.backup.listing import list_backups
+from absdb.backup.manifest import Origin
+from absdb.backup.repository import Repository
 from absdb.backup.retention import purge
 from absdb.backup.schedule import Scheduler
-from absdb.errors import AlreadyExistsError
+from absdb.backup.told_url import check_told
+from absdb.errors import AlreadyExistsError, StateError
 from tests.backup.instances import small_instance
 
 KEY = Key(bytes(range(32)))
@@ -57,3 +60,33 @@ def test_name_of_the_database_is_nowhere_in_an_encrypted_backup_of_it(tmp_path, 
     for path in Path(url).rglob("*"):
         assert "takeover" not in str(path.relative_to(url))
         assert path.is_dir() or b"takeover" not in path.read_bytes()
+
+
+@pytest.mark.parametrize("told", ["s3://own/backups?region=r&endpoint={}", "gs://own/backups?endpoint={}"])
+def test_credentials_go_to_no_server_that_only_a_manifest_names(told, monkeypatch):
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    url = told.format("http://127.0.0.1:9")
+    origin = Origin("base", url, "00" * 16, None, False)
+    given = {"region": "r", "access_key": "a", "secret_key": "b"}
+    with (
+        Repository("s3://own/backups", options=given) as repository,
+        pytest.raises(StateError, match="is said to be at"),
+    ):
+        repository.store_of(origin)
+    with pytest.raises(StateError, match="is said to be at"):
+        check_told(url, "/backups")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9/")
+    assert check_told(url, "/backups") == url
+    assert check_told("s3://other/x", "s3://own/backups") == "s3://other/x"
+
+
+def test_server_that_was_named_for_the_base_is_asked(monkeypatch):
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    url = "s3://own/backups?region=r&endpoint=http://127.0.0.1:9"
+    origin = Origin("base", url, "00" * 16, None, False)
+    given = {"region": "r", "access_key": "a", "secret_key": "b"}
+    with Repository("s3://other/backups", options=given) as repository:
+        repository.trust(url)
+        assert repository.store_of(origin).url == "s3://own/backups"
+    with Repository(url, options=given) as repository:
+        assert repository.store_of(origin).url == "s3://own/backups"

@@ -29,6 +29,7 @@ from absdb.backup.recovery.report import Recovered
 from absdb.backup.recovery.restored import Restored
 from absdb.backup.repository import Repository, open_backup, split_label
 from absdb.backup.restore_files import RestoredFiles, restore_files
+from absdb.backup.told_url import check_told
 from absdb.clock import Clock, parse_time
 from absdb.engine.check import check as check_engine
 from absdb.engine.location import file_system
@@ -167,6 +168,8 @@ def _archive_of(
 ) -> str:
     """The URL of the archive, "" for none, with the options of the backups' store where it is one of that kind."""
     url = repository.header(label).wal_archive_target if given is None else os.fspath(given)
+    if url and given is None:
+        check_told(url, repository.given, store_options)
     if not url or "?" in url or "://" not in url:
         return url
     if parse_location(url).scheme != parse_location(repository.given).scheme:
