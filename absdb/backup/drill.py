@@ -149,7 +149,8 @@ class _Running:
         log = f"to LSN {recovered.lsn}, {counted(recovered.records, 'record')}, {way}"
         self._report("recover", _Done("ok", log, recovered.log_bytes), recovered.seconds)
         report = self.report
-        report.label, report.lsn, report.time = found.label, str(recovered.lsn), recovered.time.isoformat()
+        report.label, report.lsn = found.label, str(recovered.lsn)
+        report.time = recovered.time.isoformat().replace("+00:00", "Z")
         self.lsn = int(recovered.lsn)
         return True
 

@@ -83,7 +83,9 @@ class DrillReport:
         """All of it, as JSON has it."""
         facts = {each.name: getattr(self, each.name) for each in dataclasses.fields(self)}
         facts |= {name: [dataclasses.asdict(item) for item in facts[name]] for name in ("steps", "tables")}
-        return {"ok": self.ok, "verdict": self.verdict, **facts, "seconds": self.seconds}
+        for step in facts["steps"]:
+            step["seconds"] = round(step["seconds"], 3)
+        return {"ok": self.ok, "verdict": self.verdict, **facts, "seconds": round(self.seconds, 3)}
 
     def __repr__(self) -> str:
         return f"<Drill {self.url}, {self.verdict}>"

@@ -21,7 +21,8 @@ from absdb.cli.store_options import StoreOptions, store_options
 def command(call: Call, url: str, file: str, options: StoreOptions) -> None:
     """Fetch one segment, decrypted, decompressed and checked. URL is that of the archive and the segment's name.
 
-    Of a segment that was open when it was last archived the file has what was committed by then.
+    FILE is replaced if it is there. Of a segment that was open when it was last archived the file has what was
+    committed by then.
     """
     from absdb.backup.archive.fetch import fetch_to_file
     from absdb.backup.archive.reader import ArchiveReader

@@ -210,3 +210,6 @@ def test_a_report_shows_itself(shop: absdb.Instance) -> None:
     assert repr(report).startswith(f"<Drill {report.url}, all is well: base comes back as of LSN")
     assert "restore" in report._repr_html_()
     assert str(report).splitlines()[-1] == report.verdict
+    facts = report.as_dict()
+    assert facts["time"].endswith("Z")
+    assert all(step["seconds"] == round(step["seconds"], 3) for step in facts["steps"])
