@@ -286,8 +286,8 @@ class Instance:
         ABSDB_BACKUP_KEY encrypts, if there is one. `jobs` files and parts are worked on at a time; `progress` is True
         for a bar, or a function that is told a `Progress`. `pin` keeps it from being purged.
 
-        Interrupted, the same call goes on with it. AlreadyExistsError for a label that is taken; CorruptionError where
-        the instance is damaged, and then there is no backup. Costs reading what the base lacks, once.
+        Interrupted, the same call goes on with it. AlreadyExistsError for a label that is taken, InvalidInputError for
+        a place inside of the instance, CorruptionError for damage: no backup then. Costs reading what the base lacks.
 
             shop.backup("/backup/shop", label="base")
             shop.backup("/backup/shop", incremental_from="base")

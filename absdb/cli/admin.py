@@ -12,7 +12,14 @@ from absdb.cli.session import opened
 from absdb.engine.restore_point import create_restore_point
 
 
-@click.group("admin", cls=Noun, examples=["absdb admin restore-point before-the-migration"])
+@click.group(
+    "admin",
+    cls=Noun,
+    examples=[
+        "absdb admin restore-point before-the-migration",
+        "absdb admin purge-old-backups --backup-dir /backup/shop --older-than 30d --dry-run",
+    ],
+)
 def command() -> None:
     """Look after an instance, its log and its backups."""
 
@@ -22,7 +29,10 @@ def command() -> None:
 @author_option
 @click.pass_obj
 def restore_point(call: Call, name: str, author: str | None) -> None:
-    """Name this place in the log, for `absdb restore --target-name` to stop at."""
+    """Name this place in the log, for `absdb restore --target-name` to stop at.
+
+    A process that has the instance open for writing does it with SELECT absdb_create_restore_point('NAME').
+    """
     with opened(call, write=True, author=author) as session:
         lsn = create_restore_point(session.engine, name, author=author)
     call.output.show(Done(f"restore point {name} @ {lsn}", {"name": name, "lsn": lsn}))
