@@ -15,7 +15,7 @@ from absdb.backup.recovery.log_range import LogReach, last_record, reach
 from absdb.backup.recovery.possible import Possible
 from absdb.backup.recovery.start import Start
 from absdb.engine.recover_to import Target
-from absdb.errors import NotFoundError, StateError
+from absdb.errors import CorruptionError, NotFoundError, StateError
 from absdb.paths import timeline_history_name, wal_segment_name
 from absdb.wal.format import LogIdentity
 from absdb.wal.timelines import Span, TimelineHistory, known_histories, newest_from, parse_history
@@ -90,7 +90,10 @@ def plan_recovery(start: Start, conf: RecoveryConf, archive: Archive | None) -> 
 
 
 def known_timelines(start: Start, archive: Archive | None) -> Known:
-    """All timelines that the backup or the archive knows of. StateError if the archive is another instance's."""
+    """All timelines that the backup or the archive knows of.
+
+    StateError if the archive is another instance's, CorruptionError if its segments are of another size.
+    """
     if archive is None:
         return known_histories(start.histories)
     owner = archive.reader.identity.instance_id
@@ -99,6 +102,12 @@ def known_timelines(start: Start, archive: Archive | None) -> Known:
             f"{archive.reader.store.url} is the archive of instance {owner.hex()}, "
             f"and the backup is of {start.instance_id.hex()}",
             hint="name the archive of the instance that the backup is of",
+        )
+    if archive.reader.identity.segment_bytes != start.segment_bytes:
+        raise CorruptionError(
+            f"{archive.reader.store.url} says that segments have {archive.reader.identity.segment_bytes} bytes, "
+            f"and those of the backup have {start.segment_bytes}",
+            hint='its archive.json was changed; archive_url = "" restores the backup without it',
         )
     return known_histories([*start.histories, *archive.histories])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 import absdb
 import absdb.backup.source
 from absdb.clock import format_time
-from absdb.errors import CorruptLogError
+from absdb.errors import CorruptionError, CorruptLogError
 from tests.backup.instances import everything
 from tests.backup.recovery.scene import Scene, ship
 
@@ -82,3 +83,15 @@ def test_log_that_ends_before_its_last_known_record_is_refused(scene, tmp_path):
     closed.write_bytes(data[: at - 9] + bytes(len(data) - at + 9))  # as if its last sectors had been lost
     with pytest.raises(CorruptLogError, match="what is between is damaged"):
         absdb.restore(scene.backups, tmp_path / "to")
+
+
+def test_archive_whose_segments_are_said_to_be_of_another_size_is_refused(scene, tmp_path):
+    with scene.connect() as shop:
+        orders(shop)
+        scene.backup(shop, "full")
+        ship(shop)
+    identity = Path(scene.archive, "archive.json")
+    identity.write_text(json.dumps({**json.loads(identity.read_text()), "segment_bytes": 1 << 50}))
+    with pytest.raises(CorruptionError, match="says that segments have"):
+        absdb.restore(scene.backups, tmp_path / "to", target_name="nowhere")
+    assert not (tmp_path / "to").exists()
