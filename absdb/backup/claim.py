@@ -22,6 +22,7 @@ from typing import Any
 from absdb.backup.codec import codec as codecs
 from absdb.backup.codec.codec import Codec
 from absdb.backup.manifest import StoredFile
+from absdb.backup.small_objects import read_json, read_small
 from absdb.clock import Clock
 from absdb.errors import AlreadyExistsError, CorruptionError, NotFoundError, StateError
 from absdb.object_names import (
@@ -67,7 +68,7 @@ def claim(store: ObjectStore, label: str, asked: Mapping[str, Any], codec: Codec
 
 def read_begin(store: ObjectStore, label: str) -> tuple[dict[str, Any], str]:
     """What `begin.json` says, and its SHA-256. CorruptionError if it cannot be read."""
-    data = store.get(f"{label}/{BACKUP_BEGIN}")
+    data = read_small(store, f"{label}/{BACKUP_BEGIN}")
     try:
         begun = json.loads(data)
         bytes.fromhex(begun["id"])
@@ -119,7 +120,7 @@ def claim_removal(store: ObjectStore, label: str) -> str:
 
 def _check_idle(store: ObjectStore, label: str, run: int, begun: Mapping[str, Any]) -> None:
     """StateError if another process on this host is at work on the label."""
-    last = begun if run == 0 else json.loads(store.get(f"{label}/{resume_name(run)}"))
+    last = begun if run == 0 else read_json(store, f"{label}/{resume_name(run)}")
     if last.get("removing"):
         raise StateError(
             f"what was begun of the backup {label!r} in {store.url} is being removed",
@@ -152,7 +153,7 @@ def _accounts(
             data = codecs.decode(
                 "zstd",
                 f"{backup_id}/{name}",
-                store.get(f"{label}/{name}"),
+                read_small(store, f"{label}/{name}", at_most=ACCOUNT_BYTES_MAX),
                 encrypted=codec.key is not None,
                 key=codec.key,
                 limit=ACCOUNT_BYTES_MAX,

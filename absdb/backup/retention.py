@@ -13,7 +13,6 @@ never gone on with; they go, too.
 from __future__ import annotations
 
 import datetime as dt
-import json
 import os
 import secrets
 from concurrent.futures import ThreadPoolExecutor
@@ -24,6 +23,7 @@ from absdb.backup.manifest import Backup
 from absdb.backup.purged import Fate, Purged
 from absdb.backup.reader_mark import HOLDS_S
 from absdb.backup.repository import Options, Repository
+from absdb.backup.small_objects import read_json
 from absdb.backup.told_url import check_told
 from absdb.clock import Clock, SystemClock, to_datetime
 from absdb.errors import AbsdbError, CorruptionError, InvalidInputError, NotFoundError
@@ -180,7 +180,7 @@ class _Purge:
     def _depends(self, name: str) -> str:
         """Which backup in another repository builds on it; "" if that is no more."""
         try:
-            note = json.loads(self._repository.store.get(name))
+            note = read_json(self._repository.store, name)
             where = f"{note['label']} in {note['url']} builds on it"
             check_told(note["url"], self._repository.given, self._repository.options)
             with Repository(note["url"], options=self._repository.options_for(note["url"])) as other:

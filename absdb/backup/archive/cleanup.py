@@ -25,8 +25,9 @@ from absdb.backup.archive.contents import (
 from absdb.backup.archive.holes import Hole
 from absdb.backup.archive.listing import holes_in
 from absdb.backup.archive.reader import ArchiveReader
+from absdb.backup.small_objects import read_json
 from absdb.clock import Clock
-from absdb.errors import AlreadyExistsError, InvalidInputError
+from absdb.errors import AlreadyExistsError, CorruptionError, InvalidInputError
 from absdb.object_names import FileListName, GapName, file_list_name, gap_name
 
 Span = tuple[int, int, int]
@@ -151,4 +152,10 @@ def _plan_page_files(archive: ArchiveReader, contents: Contents, plan: CleanupPl
 
 def _named(archive: ArchiveReader, lists: Iterable[FileListName]) -> set[str]:
     """Names of the page files in some of the lists."""
-    return {name for each in lists for name in json.loads(archive.store.get(file_list_name(*each)))["files"]}
+    names = set[str]()
+    for each in lists:
+        files = read_json(archive.store, file_list_name(*each)).get("files")
+        if not isinstance(files, list):
+            raise CorruptionError(f"{archive.store.url}/{file_list_name(*each)} is no list of page files")
+        names.update(map(str, files))
+    return names

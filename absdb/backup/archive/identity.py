@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
+from absdb.backup.small_objects import read_small
 from absdb.errors import AlreadyExistsError, CorruptionError, FormatVersionError, NotFoundError, StateError
 from absdb.object_names import ARCHIVE_IDENTITY
 from absdb.objectstore.base import ObjectStore
@@ -70,7 +71,7 @@ def read_identity(store: ObjectStore) -> ArchiveIdentity:
     """Whose archive is in the store; NotFoundError if there is none."""
     where = f"{store.url}/{ARCHIVE_IDENTITY}"
     try:
-        data = store.get(ARCHIVE_IDENTITY)
+        data = read_small(store, ARCHIVE_IDENTITY)
     except NotFoundError as error:
         raise NotFoundError(
             f"there is no archive of a log in {store.url}: it has no {ARCHIVE_IDENTITY}",

@@ -19,6 +19,7 @@ import pyarrow as pa
 from absdb.backup.archive.contents import Contents
 from absdb.backup.archive.holes import Hole, holes, without
 from absdb.backup.archive.reader import ArchiveReader
+from absdb.backup.small_objects import read_json
 from absdb.clock import Clock
 from absdb.engine.listing import field, listed
 from absdb.errors import AlreadyExistsError, NotFoundError
@@ -67,10 +68,20 @@ def wal_list(archive: ArchiveReader) -> pa.Table:
     ]
     for gap in contents.gaps:
         if not gap.accepted:
-            told = json.loads(archive.store.get(gap_name(*gap[:3])))
+            told = read_json(archive.store, gap_name(*gap[:3]))
             covered = not without(Hole(*gap[:3]), [each[:3] for each in accepted])
             rows.append(
-                ("gap", None, *gap[:3], None, None, None, int(told["when_us"]), covered, str(told["reason"]))
+                (
+                    "gap",
+                    None,
+                    *gap[:3],
+                    None,
+                    None,
+                    None,
+                    int(told.get("when_us", 0)),
+                    covered,
+                    str(told.get("reason", "")),
+                )
             )
     for gap in accepted:
         if not any(other[:3] == gap[:3] and not other.accepted for other in contents.gaps):

@@ -17,6 +17,7 @@ from absdb.backup.archive.contents import (
 from absdb.backup.archive.identity import ArchiveIdentity, read_identity
 from absdb.backup.codec.codec import decode, decoded, parse_stored
 from absdb.backup.codec.key import Key
+from absdb.backup.small_objects import read_small
 from absdb.errors import CorruptionError, CorruptLogError, InvalidInputError, NotFoundError
 from absdb.object_names import GapName, archived_page_file_name, parse_partial_segment_name
 from absdb.objectstore.base import ObjectStore
@@ -80,7 +81,7 @@ class ArchiveReader:
         raw = decode(
             found.compression,
             found.name,
-            self.store.get(found.stored_name),
+            read_small(self.store, found.stored_name, at_most=_stored_max(self.identity.segment_bytes)),
             encrypted=found.encrypted,
             key=self.key,
             limit=self.identity.segment_bytes,
@@ -122,7 +123,7 @@ class ArchiveReader:
 
     def fetch_history(self, timeline: int) -> bytes:
         """The history file of a timeline; NotFoundError if the archive has none."""
-        return self.store.get(timeline_history_name(timeline))
+        return read_small(self.store, timeline_history_name(timeline))
 
     def _found(self, name: str) -> ArchivedSegment:
         """The stored segment of a name, by a listing of that one."""
@@ -140,3 +141,8 @@ class ArchiveReader:
         if not fitting:
             raise NotFoundError(f"there is no segment {name} in the archive {self.store.url}")
         return max(fitting, key=lambda each: (each.end_lsn, not each.partial))
+
+
+def _stored_max(raw_bytes: int) -> int:
+    """What a file of so many bytes may take at most as it is stored, if it does not compress."""
+    return raw_bytes + raw_bytes // 16 + (64 << 10)
