@@ -29,7 +29,9 @@ _ATTEMPTS = 10
 _PAUSE_SECONDS = 0.005
 _OWNER_BYTES = 64 * 1024
 
-_mutex = threading.Lock()
+# Of the kind that its holder may take again: the collector may come by at any moment in here, and finish off an engine
+# that nobody uses any more, which gives up its lock.
+_mutex = threading.RLock()
 _held: dict[tuple[int, int], FileLock] = {}
 
 
@@ -143,7 +145,7 @@ def _read(fd: int) -> dict[str, Any]:
 def _after_fork_in_child() -> None:
     """A child owns nothing: the parent still does."""
     global _mutex
-    _mutex = threading.Lock()
+    _mutex = threading.RLock()
     for lock in _held.values():
         lock._forget()
     _held.clear()

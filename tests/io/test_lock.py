@@ -258,3 +258,31 @@ def test_a_file_system_that_does_not_lock(fs, monkeypatch):
     with pytest.raises(StorageError):
         fs.lock("lock", {})
     assert len(os.listdir("/dev/fd")) == before
+
+
+def test_lock_that_the_collector_gives_up_while_another_is_asked_for(tmp_path, monkeypatch):
+    one, two = LocalFileSystem(tmp_path / "one"), LocalFileSystem(tmp_path / "two")
+    for fs in (one, two):
+        fs.make_directory("")
+    forgotten, held = one.lock("lock", {}), two.lock("lock", {})
+    real, refused = module.locked_error, []
+
+    def and_collects(*args, **more):
+        forgotten.release()  # as the finalizer of an engine does, at any allocation
+        return real(*args, **more)
+
+    monkeypatch.setattr(module, "locked_error", and_collects)
+
+    def ask() -> None:
+        try:
+            two.lock("lock", {})
+        except LockedError as error:
+            refused.append(error)
+
+    asking = threading.Thread(target=ask, daemon=True)
+    asking.start()
+    asking.join(20)
+    assert refused, "it waits for itself"
+    monkeypatch.undo()
+    one.lock("lock", {}).release()
+    held.release()
