@@ -26,6 +26,7 @@ from absdb.backup.manifest import (
     from_bytes,
     header_of,
 )
+from absdb.backup.small_objects import read_small
 from absdb.backup.told_url import check_told
 from absdb.clock import Clock
 from absdb.errors import InvalidInputError, NotFoundError
@@ -71,12 +72,9 @@ class Repository:
         """The bytes of a backup's manifest. NotFoundError if there is no such backup, or it was never finished."""
         name = f"{check_label(label)}/{BACKUP_MANIFEST}"
         try:
-            size = self.store.head(name).size
+            return read_small(self.store, name, at_most=MANIFEST_BYTES_MAX)
         except NotFoundError as error:
             raise self._missing(label) from error
-        if size > MANIFEST_BYTES_MAX:
-            raise damaged(f"{self.url}/{name}", f"{size} bytes are more than any manifest has")
-        return self.store.get(name)
 
     def header(self, label: str) -> Backup:
         """What anybody may know of a backup; CorruptionError for a manifest that is not what was written."""

@@ -22,7 +22,7 @@ import weakref
 from contextlib import closing
 from typing import TYPE_CHECKING
 
-from absdb.backup.archive.cleanup import clean_up, plan_cleanup
+from absdb.backup.archive.cleanup import clean_up, plan_cleanup, retained_since_us
 from absdb.backup.archive.reader import ArchiveReader
 from absdb.backup.codec.key import find_key
 from absdb.backup.create import create_backup
@@ -177,14 +177,13 @@ class Scheduler:
 def _clean_archive(engine: Engine) -> None:
     """Remove archived log that is past its retention, but for what the backups that are there need."""
     settings, clock = engine.settings, engine.clock
-    before_us = peek_us(clock) - settings.wal_retention_days * DAY_S * 1_000_000
     with closing(open_store(settings.wal_archive_target, clock=clock)) as store:
         if not store.exists(ARCHIVE_IDENTITY):
             return  # nothing has been archived yet
         archive = ArchiveReader(store, find_key(settings.backup_key_file))
         plan = plan_cleanup(
             archive,
-            before_us=before_us,
+            before_us=retained_since_us(settings, clock),
             protected=lambda: protected_log(settings.backup_target, clock=clock),
         )
         clean_up(archive, plan, clock=clock)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from absdb.backup.archive.cleanup import clean_up, plan_cleanup
+from absdb.backup.archive.cleanup import clean_up, plan_cleanup, retained_since_us
 from absdb.backup.archive.listing import accept_gap
 from absdb.backup.archive.reader import ArchiveReader
 from absdb.backup.retention import protected_log
@@ -19,7 +19,6 @@ from absdb.reprs import counted
 from absdb.settings import Settings
 from absdb.sizes import size
 
-DAY_US = 86_400 * 1_000_000
 archive_option = click.option(
     "--archive", "url", metavar="URL", help="The archive. [default: the instance's wal_archive_target]"
 )
@@ -79,7 +78,9 @@ def wal_cleanup(
         plan = plan_cleanup(
             archive,
             before_lsn=None if before_lsn is None else Lsn.parse(before_lsn),
-            before_us=None if settings is None or before_lsn is not None else _since_us(settings),
+            before_us=None
+            if settings is None or before_lsn is not None
+            else retained_since_us(settings, SystemClock()),
             protected=lambda: [
                 span for each in repositories for span in protected_log(each, options=options.named)
             ],
@@ -149,8 +150,3 @@ def _archive_of(settings: Settings | None, url: str | None) -> str:
     if not url:
         raise click.UsageError("the instance names no wal_archive_target; pass --archive URL")
     return url
-
-
-def _since_us(settings: Settings) -> int:
-    """Since when log is kept in any case."""
-    return SystemClock().now_us() - settings.wal_retention_days * DAY_US

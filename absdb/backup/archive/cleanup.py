@@ -26,10 +26,12 @@ from absdb.backup.archive.holes import Hole
 from absdb.backup.archive.listing import holes_in
 from absdb.backup.archive.reader import ArchiveReader
 from absdb.backup.small_objects import read_json
-from absdb.clock import Clock
+from absdb.clock import Clock, peek_us
 from absdb.errors import AlreadyExistsError, CorruptionError, InvalidInputError
 from absdb.object_names import FileListName, GapName, file_list_name, gap_name
+from absdb.settings import Settings
 
+DAY_US = 86_400 * 1_000_000
 Span = tuple[int, int, int]
 """Timeline, and from where to where."""
 
@@ -55,6 +57,11 @@ class CleanupPlan:
     def count(self) -> int:
         """Objects that go."""
         return len(self.segments) + len(self.page_files) + len(self.lists) + len(self.gaps)
+
+
+def retained_since_us(settings: Settings, clock: Clock) -> int:
+    """Since when archived log is kept in any case, by `wal_retention_days`; µs since 1970 UTC."""
+    return peek_us(clock) - settings.wal_retention_days * DAY_US
 
 
 def plan_cleanup(
